@@ -1,0 +1,349 @@
+//! Shapes on the wire. Amounts come twice: as decimal points, and exactly, in a field whose name
+//! ends in `Nano`, as a string of nanopoints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::ids::{ModelName, UserId};
+use crate::locale::Locale;
+use crate::money::{Nano, Points};
+use crate::problem::Problem;
+use crate::quote::QuoteLine;
+use crate::tokens::Tokens;
+
+/// A successful answer: `{"success":true,"message":…,"data":{…}}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Success<T> {
+    pub success: bool,
+    pub message: String,
+    pub data: T,
+}
+
+impl<T> Success<T> {
+    pub fn new(message: impl Into<String>, data: T) -> Self {
+        Self {
+            success: true,
+            message: message.into(),
+            data,
+        }
+    }
+}
+
+/// A refusal: `{"success":false,"message":…,"error":{"code":…,"field":…}}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub success: bool,
+    pub message: String,
+    pub error: FailureDetail,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FailureDetail {
+    pub code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(problem: &Problem, locale: Locale) -> Self {
+        Self {
+            success: false,
+            message: problem.message(locale),
+            error: FailureDetail {
+                code: problem.code().to_owned(),
+                field: problem.field_name().map(str::to_owned),
+            },
+        }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Charged,
+    /// The message was charged before; the first answer is given again.
+    Duplicate,
+    /// Kept, not charged; it waits for an administrator or a price.
+    Quarantined,
+    /// The message was delivered before with other numbers.
+    Conflict,
+    /// The body was refused; it is kept for the administrator.
+    Rejected,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 5] = [
+        Self::Charged,
+        Self::Duplicate,
+        Self::Quarantined,
+        Self::Conflict,
+        Self::Rejected,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Charged => "charged",
+            Self::Duplicate => "duplicate",
+            Self::Quarantined => "quarantined",
+            Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Why a message waits in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuarantineReason {
+    UnknownModel,
+    InactivePrice,
+    /// The reported total is not the sum of the reported parts.
+    ContradictoryTokens,
+    /// The charge does not fit the ledger.
+    Overflow,
+}
+
+impl QuarantineReason {
+    pub const ALL: [Self; 4] = [
+        Self::UnknownModel,
+        Self::InactivePrice,
+        Self::ContradictoryTokens,
+        Self::Overflow,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownModel => "unknown_model",
+            Self::InactivePrice => "inactive_price",
+            Self::ContradictoryTokens => "contradictory_tokens",
+            Self::Overflow => "overflow",
+        }
+    }
+}
+
+/// `data` of the webhook's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookAnswer {
+    pub status: Outcome,
+    /// `cons_…`; absent while the message waits in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumption_id: Option<String>,
+    pub points_deducted: Points,
+    pub points_deducted_nano: Nano,
+    pub tokens_used: u64,
+    pub balance: Points,
+    pub balance_nano: Nano,
+    /// Why it waits, when `status` is `quarantined`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<QuarantineReason>,
+}
+
+/// What an account holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    pub user_id: UserId,
+    pub balance: Points,
+    pub balance_nano: Nano,
+    /// Promised to calls that are under way.
+    pub held: Points,
+    pub held_nano: Nano,
+    /// `balance − held`: what the next call can use.
+    pub available: Points,
+    pub available_nano: Nano,
+}
+
+/// Where an estimate's token counts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EstimateBasis {
+    /// Given in the request.
+    Request,
+    /// The average of the user's recent messages with this model, rounded up.
+    UserHistory,
+    /// The average of everybody's recent messages with this model, rounded up.
+    ModelHistory,
+    /// Nothing is known: 1,000 tokens in, 500 out.
+    Default,
+}
+
+/// Used where nothing is known about a model's messages.
+pub const DEFAULT_TOKENS: Tokens = Tokens::new(1000, 500);
+
+/// What a call would cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Estimate {
+    pub model_name: ModelName,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub basis: EstimateBasis,
+    pub estimated_points: Points,
+    pub estimated_points_nano: Nano,
+    pub per_request: Points,
+    pub lines: Vec<QuoteLine>,
+    pub price_version: i32,
+    pub price_version_id: i64,
+}
+
+/// Body of `POST /api/user/points/check-balance`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckBalance {
+    pub model_name: ModelName,
+    #[serde(default)]
+    pub estimated_input_tokens: Option<u64>,
+    #[serde(default)]
+    pub estimated_output_tokens: Option<u64>,
+    /// Whom a service key asks for.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
+}
+
+/// `data` of check-balance's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BalanceCheck {
+    pub can_proceed: bool,
+    pub balance: Points,
+    pub balance_nano: Nano,
+    pub held: Points,
+    pub held_nano: Nano,
+    pub available: Points,
+    pub available_nano: Nano,
+    pub estimate: Estimate,
+    /// What is missing; 0 when the call is affordable.
+    pub shortfall: Points,
+    pub shortfall_nano: Nano,
+    /// How many such calls the available points pay for; absent when a call is free.
+    pub affordable_calls: Option<u64>,
+    /// How many output tokens they pay for beside the estimated input; absent when output is free.
+    pub affordable_output_tokens: Option<u64>,
+}
+
+/// What kind of journal entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// A message took points.
+    Charge,
+    /// Points were added.
+    Grant,
+    /// An administrator took points, or put a mistake right.
+    Adjustment,
+}
+
+impl EntryKind {
+    pub const ALL: [Self; 3] = [Self::Charge, Self::Grant, Self::Adjustment];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Charge => "charge",
+            Self::Grant => "grant",
+            Self::Adjustment => "adjustment",
+        }
+    }
+}
+
+/// One model call of a charged message, with the price version that was in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumptionLine {
+    pub model_name: ModelName,
+    pub tokens: Tokens,
+    pub price_version_id: i64,
+    pub price_version: i32,
+    pub points: Points,
+}
+
+/// What a charge was for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumptionDetail {
+    pub consumption_id: String,
+    pub message_id: String,
+    pub conversation_id: Option<String>,
+    pub tokens_used: u64,
+    pub lines: Vec<ConsumptionLine>,
+}
+
+/// One journal entry as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryItem {
+    /// 1, 2, 3… within the account.
+    pub entry: i64,
+    pub kind: EntryKind,
+    /// Signed: what the balance gained.
+    pub points: Points,
+    pub points_nano: Nano,
+    pub balance_after: Points,
+    pub balance_after_nano: Nano,
+    pub occurred_at: Timestamp,
+    pub recorded_at: Timestamp,
+    pub reason: Option<String>,
+    pub consumption: Option<ConsumptionDetail>,
+}
+
+/// A page of a longer list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Give it back as `cursor` for the next page; absent on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// Filters of a history page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HistoryFilter {
+    pub model_name: Option<ModelName>,
+    /// Inclusive.
+    pub from: Option<Timestamp>,
+    /// Exclusive.
+    pub to: Option<Timestamp>,
+    pub kind: Option<EntryKind>,
+}
+
+/// Page sizes of history.
+pub const PAGE_ITEMS_DEFAULT: u32 = 20;
+pub const PAGE_ITEMS_MAX: u32 = 100;
+
+/// One delivery, as the live monitor shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveEvent {
+    /// Where to resume after this event; opaque.
+    pub cursor: String,
+    pub received_at: Timestamp,
+    pub outcome: Outcome,
+    /// The name of the key that delivered it.
+    pub source: String,
+    pub user_id: Option<String>,
+    pub model_name: Option<String>,
+    pub message_id: Option<String>,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub points: Option<Points>,
+    pub balance: Option<Points>,
+    /// An error code or a quarantine reason.
+    pub reason: Option<String>,
+}
+
+/// An account as the administrator lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountSummary {
+    pub user_id: UserId,
+    pub balance: Points,
+    pub held: Points,
+    pub entries: i64,
+    pub updated_at: Timestamp,
+}

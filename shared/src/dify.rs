@@ -1,0 +1,244 @@
+//! What Dify reports: one message, and what it used.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::ids::{ModelName, UserId, checked_id};
+use crate::problem::{FieldFault, Problem};
+use crate::tokens::Tokens;
+
+/// One model call inside a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelCall {
+    pub model_name: ModelName,
+    pub tokens: Tokens,
+}
+
+/// What one message used, whichever entrance reported it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageUsage {
+    /// Dify's message id: the message's identity within its namespace.
+    pub message_id: String,
+    pub user_id: UserId,
+    pub conversation_id: Option<String>,
+    pub request_id: Option<String>,
+    /// When the message happened, if the sender said so.
+    pub occurred_at: Option<Timestamp>,
+    /// At least one.
+    pub calls: Vec<ModelCall>,
+    /// The sender's own total, which may contradict `calls`.
+    pub reported_total: Option<u64>,
+}
+
+impl MessageUsage {
+    #[must_use]
+    pub fn total_tokens(&self) -> u64 {
+        self.calls
+            .iter()
+            .fold(0, |sum: u64, call| sum.saturating_add(call.tokens.total()))
+    }
+
+    /// Whether the sender's total differs from the sum of what it reported.
+    #[must_use]
+    pub fn is_contradictory(&self) -> bool {
+        self.reported_total
+            .is_some_and(|total| total != self.total_tokens())
+    }
+}
+
+/// Reads the body of `POST /api/dify/webhook`, in either of two forms:
+///
+/// - the webhook's own: everything in `data`, tokens as `input_tokens` and `output_tokens`
+///   (optionally also `cached_input_tokens`, `cache_write_tokens`, `reasoning_tokens`, which are
+///   **not** contained in the former two);
+/// - Dify's `message_end` event as its Service API streams it (v1.12 to v1.16: `metadata.usage` with
+///   `prompt_tokens` and `completion_tokens`), with `model_name` and `user_id`, which Dify's event
+///   lacks, at the top level or in `data`.
+///
+/// # Errors
+/// [`Problem::InvalidJson`], or [`Problem::InvalidField`] with the path of the first bad field.
+pub fn parse_webhook(body: &[u8]) -> Result<MessageUsage, Problem> {
+    let event: Value = serde_json::from_slice(body).map_err(|error| Problem::InvalidJson {
+        detail: error.to_string(),
+    })?;
+    parse_event(&event)
+}
+
+fn parse_event(event: &Value) -> Result<MessageUsage, Problem> {
+    let Value::Object(top) = event else {
+        return Err(Problem::field("event", FieldFault::Missing));
+    };
+    let top = Fields {
+        path: "",
+        object: top,
+    };
+    if top.text("event")? != "message_end" {
+        return Err(Problem::field(
+            "event",
+            FieldFault::NotOneOf {
+                allowed: "message_end".into(),
+            },
+        ));
+    }
+    let data = top.object("data", "data.")?;
+    let usage = match top.object("metadata", "metadata.")? {
+        Some(metadata) => metadata.object("usage", "metadata.usage.")?,
+        None => None,
+    };
+    match (data, usage) {
+        (data, Some(usage)) => parse_message_end(top, data, usage),
+        (Some(data), None) => parse_own_form(top, data),
+        (None, None) => Err(Problem::field("data", FieldFault::Missing)),
+    }
+}
+
+fn parse_own_form(top: Fields<'_>, data: Fields<'_>) -> Result<MessageUsage, Problem> {
+    Ok(MessageUsage {
+        message_id: data.id("message_id")?,
+        user_id: data.user("user_id")?,
+        conversation_id: data.optional_id("conversation_id")?,
+        request_id: top.optional_id("request_id")?,
+        occurred_at: data.optional_time("timestamp")?,
+        calls: vec![ModelCall {
+            model_name: data.model("model_name")?,
+            tokens: Tokens {
+                input: data.count("input_tokens")?,
+                output: data.count("output_tokens")?,
+                cached_input: data.optional_count("cached_input_tokens")?.unwrap_or(0),
+                cache_write: data.optional_count("cache_write_tokens")?.unwrap_or(0),
+                reasoning: data.optional_count("reasoning_tokens")?.unwrap_or(0),
+            },
+        }],
+        reported_total: data.optional_count("total_tokens")?,
+    })
+}
+
+fn parse_message_end(
+    top: Fields<'_>,
+    data: Option<Fields<'_>>,
+    usage: Fields<'_>,
+) -> Result<MessageUsage, Problem> {
+    let beside = |name| match data {
+        Some(data) if data.has(name) => data,
+        _ => top,
+    };
+    // Old versions of Dify name the message only as `id`.
+    let message_id = match top.has("message_id") {
+        true => top.id("message_id")?,
+        false if top.has("id") => top.id("id")?,
+        false => beside("message_id").id("message_id")?,
+    };
+    Ok(MessageUsage {
+        message_id,
+        user_id: beside("user_id").user("user_id")?,
+        conversation_id: top.optional_id("conversation_id")?,
+        request_id: top.optional_id("request_id")?,
+        occurred_at: top.optional_time("created_at")?,
+        calls: vec![ModelCall {
+            model_name: beside("model_name").model("model_name")?,
+            tokens: Tokens::new(
+                usage.count("prompt_tokens")?,
+                usage.count("completion_tokens")?,
+            ),
+        }],
+        reported_total: usage.optional_count("total_tokens")?,
+    })
+}
+
+/// An object and where it stands in the body, so that an error can name the whole path.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    path: &'static str,
+    object: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    /// `null` counts as absent: Dify sends it for what it does not know.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    fn problem(&self, name: &str, fault: impl Into<FieldFault>) -> Problem {
+        Problem::field(format!("{}{name}", self.path), fault)
+    }
+
+    fn required(&self, name: &str) -> Result<&'a Value, Problem> {
+        self.get(name)
+            .ok_or_else(|| self.problem(name, FieldFault::Missing))
+    }
+
+    fn object(&self, name: &str, path: &'static str) -> Result<Option<Self>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(Fields { path, object })),
+            Some(_) => Err(self.problem(name, FieldFault::Missing)),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<&'a str, Problem> {
+        self.required(name)?
+            .as_str()
+            .ok_or_else(|| self.problem(name, FieldFault::NotText))
+    }
+
+    fn id(&self, name: &str) -> Result<String, Problem> {
+        checked_id(self.text(name)?)
+            .map(str::to_owned)
+            .map_err(|error| self.problem(name, error))
+    }
+
+    /// An empty text counts as absent here: templates leave it where a variable has no value.
+    fn optional_id(&self, name: &str) -> Result<Option<String>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+            Some(_) => self.id(name).map(Some),
+        }
+    }
+
+    fn user(&self, name: &str) -> Result<UserId, Problem> {
+        self.text(name)?
+            .parse()
+            .map_err(|error| self.problem(name, error))
+    }
+
+    fn model(&self, name: &str) -> Result<ModelName, Problem> {
+        self.text(name)?
+            .parse()
+            .map_err(|error| self.problem(name, error))
+    }
+
+    fn count(&self, name: &str) -> Result<u64, Problem> {
+        let count = self
+            .required(name)?
+            .as_u64()
+            .ok_or_else(|| self.problem(name, FieldFault::NotACount))?;
+        // The ledger's integers are signed.
+        match i64::try_from(count) {
+            Ok(_) => Ok(count),
+            Err(_) => Err(self.problem(name, FieldFault::TooLarge)),
+        }
+    }
+
+    fn optional_count(&self, name: &str) -> Result<Option<u64>, Problem> {
+        self.get(name).map(|_| self.count(name)).transpose()
+    }
+
+    fn optional_time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let moment = match self.get(name) {
+            None => return Ok(None),
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(value) => value.as_i64().and_then(Timestamp::from_unix_seconds),
+        };
+        moment
+            .map(Some)
+            .ok_or_else(|| self.problem(name, FieldFault::NotATime))
+    }
+}

@@ -1,0 +1,87 @@
+//! Token counts, in categories that exclude each other.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of token is counted. The categories are **exclusive**: a token is in exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Category {
+    Input,
+    CachedInput,
+    CacheWrite,
+    Output,
+    Reasoning,
+}
+
+impl Category {
+    pub const ALL: [Self; 5] = [
+        Self::Input,
+        Self::CachedInput,
+        Self::CacheWrite,
+        Self::Output,
+        Self::Reasoning,
+    ];
+
+    /// The category whose price is used where this one has none.
+    #[must_use]
+    pub const fn parent(self) -> Self {
+        match self {
+            Self::Input | Self::CachedInput | Self::CacheWrite => Self::Input,
+            Self::Output | Self::Reasoning => Self::Output,
+        }
+    }
+}
+
+/// Tokens of one model call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tokens {
+    pub input: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cached_input: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
+    pub output: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reasoning: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Tokens {
+    #[must_use]
+    pub const fn new(input: u64, output: u64) -> Self {
+        Self {
+            input,
+            cached_input: 0,
+            cache_write: 0,
+            output,
+            reasoning: 0,
+        }
+    }
+
+    #[must_use]
+    pub const fn of(&self, category: Category) -> u64 {
+        match category {
+            Category::Input => self.input,
+            Category::CachedInput => self.cached_input,
+            Category::CacheWrite => self.cache_write,
+            Category::Output => self.output,
+            Category::Reasoning => self.reasoning,
+        }
+    }
+
+    /// All tokens together; saturates, so that an absurd report stays absurd instead of wrapping.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        Category::ALL.iter().fold(0, |sum: u64, category| {
+            sum.saturating_add(self.of(*category))
+        })
+    }
+}
