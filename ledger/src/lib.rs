@@ -1,1 +1,160 @@
+//! The only crate that speaks SQL. One [`Ledger`] per process; each file holds one part of it.
+//!
+//! Lock order, for everything that writes: the price lock, then accounts by id, then messages.
 
+mod accounts;
+mod administrators;
+mod api_keys;
+mod audit;
+mod chain;
+pub mod cluster;
+mod consumption;
+mod deliveries;
+mod error;
+mod estimate;
+mod history;
+mod journal;
+mod live;
+mod page;
+mod prices;
+mod quarantine;
+mod sealing;
+mod sessions;
+mod verify;
+
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
+pub use audit::Actor;
+pub use consumption::{Delivery, Entrance};
+pub use error::{Error, Result};
+pub use live::LivePage;
+pub use prices::NewPrice;
+pub use sealing::SealingKey;
+pub use sessions::{NewSession, Visitor};
+pub use verify::{Finding, VerifyReport};
+
+/// Bounds of one process's ledger.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Connections to Postgres.
+    pub pool_connections_max: u32,
+    /// Messages that may wait for the next commit; one more is answered with "busy".
+    pub queue_messages_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pool_connections_max: 10,
+            queue_messages_max: 10_000,
+        }
+    }
+}
+
+/// The books. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    sealing: SealingKey,
+    prices: prices::Cache,
+    keys: api_keys::Cache,
+    group: consumption::Group,
+    live: live::Signal,
+}
+
+impl Ledger {
+    /// Opens the pool and starts the tasks that commit messages in groups and listen for other
+    /// processes' changes. They end with the last clone.
+    ///
+    /// # Errors
+    /// [`Error::Database`] when Postgres cannot be reached.
+    pub async fn connect(
+        options: PgConnectOptions,
+        sealing: SealingKey,
+        settings: Settings,
+    ) -> Result<Self> {
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.pool_connections_max)
+            .connect_with(options.application_name("tollgate"))
+            .await?;
+        let prices = prices::Cache::default();
+        let live = live::Signal::default();
+        let keys = api_keys::Cache::default();
+        let group = consumption::Group::start(
+            pool.clone(),
+            prices.clone(),
+            live.clone(),
+            settings.queue_messages_max,
+        );
+        live::listen(pool.clone(), &live, keys.clone());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pool,
+                sealing,
+                prices,
+                keys,
+                group,
+                live,
+            }),
+        })
+    }
+
+    /// Brings the schema up to date; safe to run from several processes at once.
+    ///
+    /// # Errors
+    /// [`Error::Migration`] names the migration that failed.
+    pub async fn migrate(&self) -> Result<()> {
+        sqlx::migrate!("../migrations").run(self.pool()).await?;
+        self.maintain().await
+    }
+
+    /// What must be done once a day: partitions for the months ahead, expired sessions away.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn maintain(&self) -> Result<()> {
+        let mut tx = self.pool().begin().await?;
+        // Two processes that start together must not both create a partition.
+        sqlx::query("select pg_advisory_xact_lock($1)")
+            .bind(MAINTENANCE_LOCK)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("select ensure_partitions($1)")
+            .bind(PARTITION_MONTHS_AHEAD)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("delete from session where expires_at < now()")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("delete from sign_in_failure where window_start < now() - interval '1 day'")
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Whether Postgres answers.
+    ///
+    /// # Errors
+    /// [`Error::Database`] when it does not.
+    pub async fn ready(&self) -> Result<()> {
+        sqlx::query("select 1").execute(self.pool()).await?;
+        Ok(())
+    }
+
+    fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+}
+
+const PARTITION_MONTHS_AHEAD: i32 = 6;
+/// Advisory lock keys: arbitrary, distinct, only ever used here.
+const MAINTENANCE_LOCK: i64 = 0x746f_6c6c_0001;
+pub(crate) const PRICE_LOCK: i64 = 0x746f_6c6c_0002;

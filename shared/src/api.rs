@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId};
 use crate::locale::Locale;
 use crate::money::{Nano, Points};
+use crate::price::Rates;
 use crate::problem::Problem;
 use crate::quote::QuoteLine;
 use crate::tokens::Tokens;
@@ -259,6 +260,8 @@ pub struct ConsumptionLine {
     pub tokens: Tokens,
     pub price_version_id: i64,
     pub price_version: i32,
+    /// The version's prices, so that a receipt can be computed again by whoever reads it.
+    pub rates: Rates,
     pub points: Points,
 }
 
@@ -346,4 +349,33 @@ pub struct AccountSummary {
     pub held: Points,
     pub entries: i64,
     pub updated_at: Timestamp,
+}
+
+/// One administrative change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    pub at: Timestamp,
+    /// Who, and from where (an address, or `command line`).
+    pub actor: String,
+    pub origin: String,
+    /// `price.publish`, `points.add`, `key.create`…
+    pub action: String,
+    pub subject: String,
+    pub before: Option<serde_json::Value>,
+    pub after: Option<serde_json::Value>,
+}
+
+/// A message that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineItem {
+    pub id: String,
+    pub received_at: Timestamp,
+    pub reason: QuarantineReason,
+    pub source: String,
+    pub message_id: String,
+    pub user_id: UserId,
+    pub model_names: Vec<ModelName>,
+    pub tokens: u64,
 }

@@ -46,6 +46,10 @@ pub enum FieldFault {
         min: u16,
     },
     Taken,
+    /// No such parameter or field here.
+    Unknown,
+    /// A part of the API that this version does not have.
+    NotSupported,
 }
 
 impl From<IdError> for FieldFault {
@@ -89,7 +93,10 @@ pub enum Problem {
         needed: String,
     },
     CrossSite,
+    /// A user's own token names somebody else.
+    OtherUser,
     NotFound,
+    MethodNotAllowed,
     /// The same message was delivered before, with other numbers.
     MessageConflict {
         message_id: String,
@@ -134,8 +141,9 @@ impl Problem {
             | Self::SignInRequired
             | Self::WrongPassword
             | Self::LinkExpired => 401,
-            Self::WrongScope { .. } | Self::CrossSite => 403,
+            Self::WrongScope { .. } | Self::CrossSite | Self::OtherUser => 403,
             Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::MessageConflict { .. } | Self::Outdated => 409,
             Self::TooLarge { .. } => 413,
             Self::InvalidField { .. } => 422,
@@ -160,7 +168,9 @@ impl Problem {
             Self::LinkExpired => "link_expired",
             Self::WrongScope { .. } => "wrong_scope",
             Self::CrossSite => "cross_site",
+            Self::OtherUser => "other_user",
             Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::MessageConflict { .. } => "message_conflict",
             Self::Outdated => "outdated",
             Self::TooLarge { .. } => "payload_too_large",
@@ -219,7 +229,9 @@ impl Problem {
             Self::LinkExpired => "This sign-in link is no longer valid. Ask for a new one.".into(),
             Self::WrongScope { needed } => format!("This key lacks the scope “{needed}”."),
             Self::CrossSite => "The request came from another site and was refused.".into(),
+            Self::OtherUser => "A user's own token speaks for that user only. Use an API key to ask for others.".into(),
             Self::NotFound => "There is nothing at this address.".into(),
+            Self::MethodNotAllowed => "This address does not know that HTTP method.".into(),
             Self::MessageConflict { message_id } => format!("Message “{message_id}” was already delivered with other numbers. The first delivery stands; this one was recorded."),
             Self::Outdated => "Somebody changed this meanwhile. Reload and try again.".into(),
             Self::TooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
@@ -253,7 +265,9 @@ impl Problem {
             Self::LinkExpired => "此登录链接已失效，请重新获取。".into(),
             Self::WrongScope { needed } => format!("此密钥缺少权限 “{needed}”。"),
             Self::CrossSite => "请求来自其他网站，已拒绝。".into(),
+            Self::OtherUser => "用户令牌只能代表该用户本人；查询他人请使用 API 密钥。".into(),
             Self::NotFound => "此地址没有内容。".into(),
+            Self::MethodNotAllowed => "此地址不支持该 HTTP 方法。".into(),
             Self::MessageConflict { message_id } => {
                 format!("消息 “{message_id}” 已上报过，但数值不同。以首次上报为准，本次已记录。")
             }
@@ -306,6 +320,8 @@ impl FieldFault {
             Self::OutOfRange { min, max } => format!("must be between {min} and {max}"),
             Self::TooShort { min } => format!("must have at least {min} characters"),
             Self::Taken => "is already taken".into(),
+            Self::Unknown => "is not known here; check its spelling".into(),
+            Self::NotSupported => "is not supported yet".into(),
         }
     }
 
@@ -331,6 +347,8 @@ impl FieldFault {
             Self::OutOfRange { min, max } => format!("必须在 {min} 到 {max} 之间"),
             Self::TooShort { min } => format!("至少需要 {min} 个字符"),
             Self::Taken => "已被使用".into(),
+            Self::Unknown => "不是已知的参数，请检查拼写".into(),
+            Self::NotSupported => "暂不支持".into(),
         }
     }
 }

@@ -1,1 +1,177 @@
+//! The ledger against a real Postgres: one throw-away cluster for this binary, one database for
+//! each test.
 
+mod books;
+mod charging;
+mod feed;
+mod keys;
+mod people;
+mod pricing;
+mod tampering;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ledger::cluster::{Cluster, Durability};
+use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
+use shared::clock::Timestamp;
+use shared::dify::{MessageUsage, ModelCall};
+use shared::ids::UserId;
+use shared::money::Points;
+use shared::price::{PriceVersion, Rates};
+use shared::problem::Problem;
+use shared::tokens::Tokens;
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use tokio::sync::OnceCell;
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// A fresh database, a ledger on it, and what most tests need.
+struct Books {
+    ledger: Ledger,
+    key: Arc<ApiKey>,
+    options: PgConnectOptions,
+    /// The database owner's own connections, behind the ledger's back.
+    pool: PgPool,
+}
+
+impl Books {
+    async fn open() -> Self {
+        let cluster = CLUSTER
+            .get_or_init(|| async {
+                let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-tests");
+                Cluster::start_with(&folder, Durability::Disposable)
+                    .await
+                    .expect("a Postgres for the tests")
+            })
+            .await;
+        let database = format!(
+            "test_{}_{}",
+            std::process::id(),
+            DATABASES.fetch_add(1, Ordering::Relaxed)
+        );
+        let options = cluster.create_database(&database).await.unwrap();
+        let ledger = connect(&options).await;
+        ledger.migrate().await.unwrap();
+        let created = ledger
+            .create_api_key("test", Scope::Webhook, false, &actor())
+            .await
+            .unwrap();
+        let key = ledger
+            .authenticate_key(&created.key)
+            .await
+            .unwrap()
+            .expect("the key that was just created");
+        let pool = PgPool::connect_with(options.clone()).await.unwrap();
+        Self {
+            ledger,
+            key,
+            options,
+            pool,
+        }
+    }
+
+    /// A second process on the same database.
+    async fn replica(&self) -> Ledger {
+        connect(&self.options).await
+    }
+
+    async fn set_price(&self, model: &str, input: &str, output: &str) -> PriceVersion {
+        self.ledger
+            .publish_price(price(model, input, output), &actor())
+            .await
+            .unwrap()
+    }
+
+    async fn grant(&self, name: &str, points: &str) {
+        self.ledger
+            .add_points(&user(name), points.parse().unwrap(), "test", &actor())
+            .await
+            .unwrap();
+    }
+
+    async fn balance(&self, name: &str) -> Points {
+        self.ledger.balance(&user(name)).await.unwrap().balance
+    }
+
+    fn delivery(&self, message: MessageUsage) -> Delivery {
+        Delivery {
+            source: Arc::clone(&self.key),
+            entrance: Entrance::Webhook,
+            message,
+            body: b"{}".to_vec(),
+            received_at: now(),
+        }
+    }
+
+    async fn assert_verified(&self) {
+        let report = self.ledger.verify(None).await.unwrap();
+        assert!(report.ok, "{:?}", report.findings);
+    }
+}
+
+async fn connect(options: &PgConnectOptions) -> Ledger {
+    let settings = Settings {
+        pool_connections_max: 4,
+        ..Settings::default()
+    };
+    Ledger::connect(options.clone(), SealingKey::from_bytes([7; 32]), settings)
+        .await
+        .unwrap()
+}
+
+fn actor() -> Actor {
+    Actor {
+        name: "tester".into(),
+        origin: "test".into(),
+    }
+}
+
+fn user(name: &str) -> UserId {
+    name.parse().unwrap()
+}
+
+fn points(text: &str) -> Points {
+    text.parse().unwrap()
+}
+
+fn now() -> Timestamp {
+    time::OffsetDateTime::now_utc().into()
+}
+
+fn price(model: &str, input: &str, output: &str) -> NewPrice {
+    NewPrice {
+        model_name: model.parse().unwrap(),
+        rates: Rates::new(input.parse().unwrap(), output.parse().unwrap()),
+        is_active: true,
+        effective_from: None,
+        note: None,
+        expected_version: None,
+    }
+}
+
+fn message(id: &str, name: &str, model: &str, tokens: Tokens) -> MessageUsage {
+    MessageUsage {
+        message_id: id.into(),
+        user_id: user(name),
+        conversation_id: None,
+        request_id: None,
+        occurred_at: None,
+        calls: vec![ModelCall {
+            model_name: model.parse().unwrap(),
+            tokens,
+        }],
+        reported_total: None,
+    }
+}
+
+/// The sample of the requirements: 93 points at 30/60.
+fn sample() -> MessageUsage {
+    message("msg_456", "user_789", "gpt-4", Tokens::new(1500, 800))
+}
+
+fn problem<T: std::fmt::Debug>(result: ledger::Result<T>) -> Problem {
+    result.unwrap_err().problem()
+}

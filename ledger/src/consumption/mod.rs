@@ -1,0 +1,185 @@
+//! From what a message used to what it cost: price, once, charge, commit in a group.
+
+mod commit;
+mod group;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use shared::api::WebhookAnswer;
+use shared::clock::Timestamp;
+use shared::dify::MessageUsage;
+use shared::ids::ModelName;
+use shared::money::{Overflow, Points};
+use shared::price::{PriceBook, Unpriced};
+use shared::quote::quote;
+use shared::tokens::Tokens;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::chain::{Hash, Hasher};
+use crate::error::Result;
+use crate::{ApiKey, Ledger};
+
+pub(crate) use group::Group;
+
+/// Which way a message came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    Webhook,
+}
+
+impl Entrance {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// A message, as an authenticated source reported it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub source: Arc<ApiKey>,
+    pub entrance: Entrance,
+    pub message: MessageUsage,
+    /// As received; kept when the message cannot be charged.
+    pub body: Vec<u8>,
+    pub received_at: Timestamp,
+}
+
+impl Delivery {
+    /// When the message happened: what the sender says, but never after its arrival nor after
+    /// `now`, the database's time under the price lock, so that no clock that runs fast, neither
+    /// the sender's nor this server's, chooses a price that is published later.
+    fn occurred_at(&self, now: Timestamp) -> Timestamp {
+        self.message
+            .occurred_at
+            .map_or(self.received_at, |at| at.min(self.received_at))
+            .min(now)
+    }
+
+    /// Equal for two deliveries exactly when they report the same use by the same user.
+    fn fingerprint(&self) -> Hash {
+        let mut hash = Hasher::new("tollgate message 1");
+        hash.text(self.message.user_id.as_str());
+        for call in &self.message.calls {
+            hash.text(&call.model_name.key());
+            hash_tokens(&mut hash, &call.tokens);
+        }
+        hash.finish()
+    }
+}
+
+fn hash_tokens(hash: &mut Hasher, tokens: &Tokens) {
+    for category in shared::tokens::Category::ALL {
+        hash.count(tokens.of(category));
+    }
+}
+
+/// One model call of a charged message, as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Line {
+    pub model_name: ModelName,
+    /// How the model is compared and searched.
+    pub model_key: String,
+    pub tokens: Tokens,
+    pub price_version_id: i64,
+    pub charge_nano: i64,
+}
+
+/// What a charged message used, as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Consumption {
+    pub consumption_id: Uuid,
+    pub namespace_id: i64,
+    pub message_id: String,
+    pub conversation_id: Option<String>,
+    pub request_id: Option<String>,
+    pub api_key_id: Uuid,
+    pub entrance: String,
+    pub occurred_at: OffsetDateTime,
+    pub total_tokens: i64,
+    pub charge_nano: i64,
+    pub lines: Vec<Line>,
+}
+
+impl Consumption {
+    pub(crate) fn hash_into(&self, hash: &mut Hasher) {
+        hash.bytes(self.consumption_id.as_bytes());
+        hash.int(self.namespace_id);
+        hash.text(&self.message_id);
+        hash.optional(self.conversation_id.as_deref());
+        hash.optional(self.request_id.as_deref());
+        hash.bytes(self.api_key_id.as_bytes());
+        hash.text(&self.entrance);
+        hash.moment(self.occurred_at);
+        hash.int(self.total_tokens);
+        hash.int(self.charge_nano);
+        for line in &self.lines {
+            hash.text(line.model_name.as_str());
+            hash.text(&line.model_key);
+            hash_tokens(hash, &line.tokens);
+            hash.int(line.price_version_id);
+            hash.int(line.charge_nano);
+        }
+    }
+}
+
+/// The public form of a consumption's id.
+pub(crate) fn public_id(consumption_id: Uuid) -> String {
+    format!("cons_{}", consumption_id.simple())
+}
+
+/// Why a message has no charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotPriced {
+    Unpriced(Unpriced),
+    Overflow,
+}
+
+impl From<Overflow> for NotPriced {
+    fn from(_: Overflow) -> Self {
+        Self::Overflow
+    }
+}
+
+/// Prices every call of a message by the versions in force when it happened; the charge is the
+/// sum of the lines.
+pub(crate) fn price(
+    book: &PriceBook,
+    message: &MessageUsage,
+    occurred_at: Timestamp,
+) -> std::result::Result<(Vec<Line>, Points), NotPriced> {
+    let mut lines = Vec::with_capacity(message.calls.len());
+    let mut charge = Points::ZERO;
+    for call in &message.calls {
+        let version = book
+            .in_force(&call.model_name, occurred_at)
+            .map_err(NotPriced::Unpriced)?;
+        let points = quote(&version.rates, &call.tokens)?.points;
+        charge = charge.plus(points)?;
+        lines.push(Line {
+            model_key: call.model_name.key(),
+            model_name: call.model_name.clone(),
+            tokens: call.tokens,
+            price_version_id: version.id,
+            charge_nano: points.nano(),
+        });
+    }
+    Ok((lines, charge))
+}
+
+impl Ledger {
+    /// Takes a message in: charges it once, or keeps it in quarantine. Returns after the commit
+    /// that contains it.
+    ///
+    /// # Errors
+    /// `MessageConflict` when the message was delivered before with other numbers (recorded);
+    /// `Busy` when the queue is full or Postgres is away (nothing recorded: deliver it again).
+    pub async fn deliver(&self, delivery: Delivery) -> Result<WebhookAnswer> {
+        self.inner.group.submit(delivery).await
+    }
+}

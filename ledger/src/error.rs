@@ -1,0 +1,85 @@
+use shared::money::Overflow;
+use shared::problem::Problem;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why the ledger did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller can do something about it.
+    #[error("{}", .0.code())]
+    Problem(Problem),
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("a sealed secret does not open: TOLLGATE_SECRET_KEY is not the one it was sealed with")]
+    Sealing,
+    #[error("password hashing: {0}")]
+    PasswordHash(String),
+    #[error("the stored data is not what the ledger writes: {0}")]
+    Corrupt(String),
+    /// A background task ended before it answered.
+    #[error("the ledger is shutting down")]
+    Stopped,
+}
+
+impl Error {
+    /// What the caller is told. Whatever is not the caller's business is [`Problem::Internal`].
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Problem(problem) => problem.clone(),
+            Self::Stopped => BUSY,
+            Self::Database(error) if is_unavailable(error) => BUSY,
+            _ => Problem::Internal,
+        }
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        Self::Corrupt(what.into())
+    }
+}
+
+pub(crate) const BUSY: Problem = Problem::Busy {
+    retry_after_seconds: 2,
+};
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Overflow> for Error {
+    fn from(_: Overflow) -> Self {
+        Problem::field("points", shared::problem::FieldFault::TooLarge).into()
+    }
+}
+
+/// Whether Postgres could not be reached or is starting or stopping, so that trying again helps.
+pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Classes 08 (connection), 53 (resources) and 57P (operator intervention).
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08") || code.starts_with("53") || code.starts_with("57P")
+        }),
+        _ => false,
+    }
+}
+
+/// Whether running the same transaction again can succeed: it lost a race.
+pub(crate) fn is_lost_race(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("40001" | "40P01"))
+                || error.constraint() == Some("message_pkey")
+                || error.constraint() == Some("quarantine_waiting")
+        }
+        _ => false,
+    }
+}

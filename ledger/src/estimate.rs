@@ -1,0 +1,274 @@
+//! Before the call: what will it cost, and is there enough?
+
+use shared::api::{BalanceCheck, CheckBalance, DEFAULT_TOKENS, Estimate, EstimateBasis};
+use shared::clock::Timestamp;
+use shared::ids::{ModelName, UserId};
+use shared::money::Points;
+use shared::price::{PriceBook, Unpriced};
+use shared::problem::{FieldFault, Problem};
+use shared::quote::{affordable_output, quote};
+use shared::tokens::Tokens;
+use sqlx::Row;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::consumption::Line;
+use crate::error::Result;
+use crate::{Ledger, accounts, chain};
+
+/// Messages averaged at most, and rows looked through to find them.
+const SAMPLE_MESSAGES: i64 = 20;
+const USER_ROWS_MAX: i64 = 200;
+const DELIVERY_ROWS_MAX: i64 = 1000;
+
+/// Average of whole numbers, rounded up so that an estimate errs on the safe side.
+fn average(counts: &[u64]) -> u64 {
+    let total: u128 = counts.iter().map(|count| u128::from(*count)).sum();
+    let messages = u128::try_from(counts.len()).unwrap_or(1).max(1);
+    u64::try_from(total.div_ceil(messages)).unwrap_or(u64::MAX)
+}
+
+fn averages(samples: &[Tokens]) -> Option<Tokens> {
+    let mean = |count: fn(&Tokens) -> u64| average(&samples.iter().map(count).collect::<Vec<_>>());
+    (!samples.is_empty()).then(|| Tokens {
+        input: mean(|tokens| tokens.input),
+        cached_input: mean(|tokens| tokens.cached_input),
+        cache_write: mean(|tokens| tokens.cache_write),
+        output: mean(|tokens| tokens.output),
+        reasoning: mean(|tokens| tokens.reasoning),
+    })
+}
+
+struct Basis {
+    tokens: Tokens,
+    basis: EstimateBasis,
+}
+
+impl Ledger {
+    /// What a call would cost now. Token counts that are not given come from the user's recent
+    /// messages with the model, else from everybody's, else from a default; the answer says which.
+    ///
+    /// # Errors
+    /// Field problems of `modelName` when the model has no price in force.
+    pub async fn estimate(
+        &self,
+        user: Option<&UserId>,
+        model: &ModelName,
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+    ) -> Result<Estimate> {
+        let state = self.state_of(user).await?;
+        let basis = self.basis(user, model, input_tokens, output_tokens).await?;
+        estimate(&state.book, model, &basis, state.now)
+    }
+
+    /// Whether a call is affordable, and what would be.
+    ///
+    /// # Errors
+    /// As [`Ledger::estimate`]: what has no price is not let through.
+    pub async fn check_balance(&self, user: &UserId, check: &CheckBalance) -> Result<BalanceCheck> {
+        let basis = self
+            .basis(
+                Some(user),
+                &check.model_name,
+                check.estimated_input_tokens,
+                check.estimated_output_tokens,
+            )
+            .await?;
+        let state = self.state_of(Some(user)).await?;
+        let estimate = estimate(&state.book, &check.model_name, &basis, state.now)?;
+        let balance = accounts::balance(user, state.balance_nano, state.held_nano)?;
+        let shortfall = estimate
+            .estimated_points
+            .minus(balance.available)?
+            .max(Points::ZERO);
+        let rates = state
+            .book
+            .in_force(&check.model_name, state.now)
+            .map(|version| version.rates)
+            .map_err(unpriced)?;
+        Ok(BalanceCheck {
+            // A debt blocks even a free call.
+            can_proceed: shortfall.is_zero() && !balance.available.is_negative(),
+            balance: balance.balance,
+            balance_nano: balance.balance_nano,
+            held: balance.held,
+            held_nano: balance.held_nano,
+            available: balance.available,
+            available_nano: balance.available_nano,
+            shortfall,
+            shortfall_nano: shortfall.into(),
+            affordable_calls: affordable_calls(balance.available, estimate.estimated_points),
+            affordable_output_tokens: affordable_output(&rates, &basis.tokens, balance.available)
+                .map_or(Some(0), |tokens| (tokens < u64::MAX).then_some(tokens)),
+            estimate,
+        })
+    }
+
+    async fn basis(
+        &self,
+        user: Option<&UserId>,
+        model: &ModelName,
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+    ) -> Result<Basis> {
+        if let (Some(input), Some(output)) = (input_tokens, output_tokens) {
+            return Ok(Basis {
+                tokens: Tokens::new(input, output),
+                basis: EstimateBasis::Request,
+            });
+        }
+        let (mut tokens, basis) = self.usual_tokens(user, model).await?;
+        // A given count replaces the whole side of the message that it counts.
+        if let Some(input) = input_tokens {
+            tokens = Tokens {
+                input,
+                cached_input: 0,
+                cache_write: 0,
+                ..tokens
+            };
+        }
+        if let Some(output) = output_tokens {
+            tokens = Tokens {
+                output,
+                reasoning: 0,
+                ..tokens
+            };
+        }
+        Ok(Basis { tokens, basis })
+    }
+
+    async fn usual_tokens(
+        &self,
+        user: Option<&UserId>,
+        model: &ModelName,
+    ) -> Result<(Tokens, EstimateBasis)> {
+        if let Some(user) = user
+            && let Some(tokens) = averages(&self.recent_of_user(user, model).await?)
+        {
+            return Ok((tokens, EstimateBasis::UserHistory));
+        }
+        Ok(match averages(&self.recent_of_all(model).await?) {
+            Some(tokens) => (tokens, EstimateBasis::ModelHistory),
+            None => (DEFAULT_TOKENS, EstimateBasis::Default),
+        })
+    }
+
+    async fn recent_of_user(&self, user: &UserId, model: &ModelName) -> Result<Vec<Tokens>> {
+        let key = model.key();
+        let lines: Vec<Json<Vec<Line>>> = sqlx::query_scalar(
+            "select lines from (
+                 select entry, lines from consumption where account_id = $1
+                 order by entry desc limit $2
+             ) recent
+             where lines @> $3 order by entry desc limit $4",
+        )
+        .bind(chain::account_id(user))
+        .bind(USER_ROWS_MAX)
+        .bind(serde_json::json!([{ "modelKey": key }]))
+        .bind(SAMPLE_MESSAGES)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(lines
+            .into_iter()
+            .flat_map(|Json(lines)| lines)
+            .filter(|line| line.model_key == key)
+            .map(|line| line.tokens)
+            .collect())
+    }
+
+    async fn recent_of_all(&self, model: &ModelName) -> Result<Vec<Tokens>> {
+        let rows = sqlx::query(
+            "select model_name, input_tokens, output_tokens from delivery
+             where outcome = 'charged' order by tx desc, id desc limit $1",
+        )
+        .bind(DELIVERY_ROWS_MAX)
+        .fetch_all(self.pool())
+        .await?;
+        let key = model.key();
+        let mut samples = Vec::new();
+        for row in rows {
+            let name: Option<String> = row.try_get("model_name")?;
+            if name.is_some_and(|name| name.to_lowercase() == key) {
+                let count = |column| -> Result<u64> {
+                    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+                };
+                samples.push(Tokens::new(count("input_tokens")?, count("output_tokens")?));
+            }
+        }
+        samples.truncate(usize::try_from(SAMPLE_MESSAGES).unwrap_or(0));
+        Ok(samples)
+    }
+
+    /// The account, the time and the current price book, in one round trip as a rule.
+    async fn state_of(&self, user: Option<&UserId>) -> Result<State> {
+        let row = sqlx::query(
+            "select clock_timestamp() as now,
+                    (select coalesce(max(price_version_id), 0) from price_version) as revision,
+                    coalesce(a.balance_nano, 0) as balance_nano, coalesce(a.held_nano, 0) as held_nano
+             from (select 1) one left join account a on a.account_id = $1",
+        )
+        .bind(user.map_or(Uuid::nil(), chain::account_id))
+        .fetch_one(self.pool())
+        .await?;
+        Ok(State {
+            book: self.price_book_at(row.try_get("revision")?).await?,
+            now: row.try_get::<OffsetDateTime, _>("now")?.into(),
+            balance_nano: row.try_get("balance_nano")?,
+            held_nano: row.try_get("held_nano")?,
+        })
+    }
+}
+
+struct State {
+    book: std::sync::Arc<PriceBook>,
+    now: Timestamp,
+    balance_nano: i64,
+    held_nano: i64,
+}
+
+fn unpriced(error: Unpriced) -> crate::Error {
+    Problem::field(
+        "modelName",
+        match error {
+            Unpriced::UnknownModel => FieldFault::NotPriced,
+            Unpriced::InactivePrice => FieldFault::PriceInactive,
+        },
+    )
+    .into()
+}
+
+fn estimate(
+    book: &PriceBook,
+    model: &ModelName,
+    basis: &Basis,
+    now: Timestamp,
+) -> Result<Estimate> {
+    let version = book.in_force(model, now).map_err(unpriced)?;
+    let quote = quote(&version.rates, &basis.tokens)
+        .map_err(|_| Problem::field("inputTokens", FieldFault::TooLarge))?;
+    let tokens = &basis.tokens;
+    Ok(Estimate {
+        model_name: version.model_name.clone(),
+        input_tokens: tokens
+            .input
+            .saturating_add(tokens.cached_input)
+            .saturating_add(tokens.cache_write),
+        output_tokens: tokens.output.saturating_add(tokens.reasoning),
+        basis: basis.basis,
+        estimated_points: quote.points,
+        estimated_points_nano: quote.points.into(),
+        per_request: quote.per_request,
+        lines: quote.lines,
+        price_version: version.version,
+        price_version_id: version.id,
+    })
+}
+
+fn affordable_calls(available: Points, call: Points) -> Option<u64> {
+    if call.is_zero() {
+        return None;
+    }
+    Some(u64::try_from(available.nano() / call.nano()).unwrap_or(0))
+}

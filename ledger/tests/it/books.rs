@@ -1,0 +1,416 @@
+//! Invariants 4, 5, 12 and 13: append only, double entry, audit, ready to shard. And pages.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use shared::api::{EntryKind, HistoryFilter, Outcome};
+use shared::problem::{FieldFault, Problem};
+use shared::tokens::Tokens;
+use sqlx::AssertSqlSafe;
+
+use crate::{Books, actor, message, points, problem, sample, user};
+
+#[tokio::test]
+async fn the_database_refuses_to_change_what_is_append_only() {
+    let books = Books::open().await;
+    books.set_price("gpt-4", "30", "60").await;
+    books
+        .ledger
+        .deliver(books.delivery(sample()))
+        .await
+        .unwrap();
+    for (table, column) in [
+        ("journal_entry", "amount_nano"),
+        ("consumption", "charge_nano"),
+        ("price_version", "input_nano"),
+        ("message", "charge_nano"),
+        ("audit_log", "actor"),
+    ] {
+        for statement in [
+            format!("update {table} set {column} = {column}"),
+            format!("delete from {table}"),
+            format!("truncate {table}"),
+        ] {
+            let refused = sqlx::query(AssertSqlSafe(statement.clone()))
+                .execute(&books.pool)
+                .await;
+            let error = refused.expect_err(&statement).to_string();
+            assert!(error.contains("append-only"), "{statement}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_accounts_always_sum_to_zero() {
+    let books = Books::open().await;
+    books.set_price("gpt-4", "30", "60").await;
+    books.grant("user_789", "1000").await;
+    books.grant("user_789", "-7.5").await;
+    books
+        .ledger
+        .deliver(books.delivery(sample()))
+        .await
+        .unwrap();
+    let by_account: Vec<(String, i64)> =
+        sqlx::query_as("select account, sum(amount_nano)::bigint from posting group by account")
+            .fetch_all(&books.pool)
+            .await
+            .unwrap();
+    let totals: HashMap<_, _> = by_account.into_iter().collect();
+    assert_eq!(totals.values().sum::<i64>(), 0);
+    assert_eq!(totals["revenue"], points("93").nano());
+    assert_eq!(totals["issuance"], points("-1000").nano());
+    assert_eq!(totals["adjustment"], points("7.5").nano());
+}
+
+#[tokio::test]
+async fn every_account_owned_table_can_be_sharded_by_account() {
+    let books = Books::open().await;
+    let unshardable: Vec<(String, String)> = sqlx::query_as(
+        "select i.indrelid::regclass::text, i.indexrelid::regclass::text
+         from pg_index i join pg_class c on c.oid = i.indrelid
+         join pg_attribute owner on owner.attrelid = i.indrelid and owner.attname = 'account_id'
+         where i.indisunique and c.relnamespace = 'public'::regnamespace
+             and not owner.attnum = any(i.indkey)",
+    )
+    .fetch_all(&books.pool)
+    .await
+    .unwrap();
+    assert!(unshardable.is_empty(), "{unshardable:?}");
+    let owned: i64 = sqlx::query_scalar(
+        "select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid
+         where a.attname = 'account_id' and c.relkind in ('r', 'p')
+             and c.relname in ('account', 'journal_entry', 'consumption')",
+    )
+    .fetch_one(&books.pool)
+    .await
+    .unwrap();
+    assert_eq!(owned, 3);
+}
+
+#[tokio::test]
+async fn entries_land_in_the_partition_of_their_month() {
+    let books = Books::open().await;
+    books.grant("u", "1").await;
+    let partition: String =
+        sqlx::query_scalar("select tableoid::regclass::text from journal_entry")
+            .fetch_one(&books.pool)
+            .await
+            .unwrap();
+    let month: String = sqlx::query_scalar("select to_char(now() at time zone 'utc', 'YYYY_MM')")
+        .fetch_one(&books.pool)
+        .await
+        .unwrap();
+    assert_eq!(partition, format!("journal_entry_{month}"));
+    // Making them again changes nothing.
+    books.ledger.maintain().await.unwrap();
+}
+
+#[tokio::test]
+async fn administrative_changes_are_audited_with_the_values_before_and_after() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "2").await;
+    books.set_price("m", "3", "4").await;
+    books.grant("u", "5").await;
+    let log = books.ledger.audit_log(None, 10).await.unwrap().items;
+    let actions: Vec<_> = log.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(
+        actions,
+        ["points.add", "price.publish", "price.publish", "key.create"]
+    );
+    assert_eq!(log[0].after.as_ref().unwrap()["points"], 5);
+    assert_eq!(log[1].before.as_ref().unwrap()["rates"]["input"], 1);
+    assert_eq!(log[1].after.as_ref().unwrap()["rates"]["input"], 3);
+    assert_eq!(
+        (log[1].actor.as_str(), log[1].origin.as_str()),
+        ("tester", "test")
+    );
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_no_trace_in_books_or_audit() {
+    let books = Books::open().await;
+    books.grant("u", "9000000000").await;
+    let too_much = books
+        .ledger
+        .add_points(&user("u"), points("9000000000"), "more", &actor())
+        .await;
+    assert_eq!(
+        problem(too_much),
+        Problem::field("points", FieldFault::TooLarge)
+    );
+    let nothing = books
+        .ledger
+        .add_points(&user("u"), points("0"), "nothing", &actor())
+        .await;
+    assert_eq!(
+        problem(nothing),
+        Problem::field("points", FieldFault::NotPositive)
+    );
+    let silent = books
+        .ledger
+        .add_points(&user("u"), points("1"), " ", &actor())
+        .await;
+    assert_eq!(problem(silent), Problem::field("reason", FieldFault::Empty));
+    assert_eq!(
+        books.ledger.audit_log(None, 10).await.unwrap().items.len(),
+        2
+    );
+    assert_eq!(books.balance("u").await, points("9000000000"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn history_is_paged_by_key_and_filtered() {
+    let books = Books::open().await;
+    books.set_price("a", "1", "1").await;
+    books.set_price("b", "1", "1").await;
+    books.grant("u", "100").await;
+    for number in 0..6 {
+        let model = if number % 2 == 0 { "a" } else { "B" };
+        let mut used = message(&format!("m{number}"), "u", model, Tokens::new(1000, 0));
+        used.occurred_at = Some(
+            format!("2024-01-0{}T00:00:00Z", number + 1)
+                .parse()
+                .unwrap(),
+        );
+        books.ledger.deliver(books.delivery(used)).await.unwrap();
+    }
+    let page = async |filter: &HistoryFilter, cursor: Option<&str>, limit| {
+        books
+            .ledger
+            .history(&user("u"), filter, cursor, limit)
+            .await
+            .unwrap()
+    };
+    let everything = HistoryFilter::default();
+    let mut entries = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = page(&everything, cursor.as_deref(), 3).await;
+        assert!(page.items.len() <= 3);
+        entries.extend(page.items.iter().map(|item| item.entry));
+        // A charge that arrives between two pages shifts nothing.
+        books
+            .ledger
+            .deliver(books.delivery(message(
+                &format!("new{}", entries.len()),
+                "u",
+                "a",
+                Tokens::new(1, 0),
+            )))
+            .await
+            .unwrap();
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(entries, [7, 6, 5, 4, 3, 2, 1]);
+
+    let model_b = HistoryFilter {
+        model_name: Some("b".parse().unwrap()),
+        ..HistoryFilter::default()
+    };
+    assert_eq!(page(&model_b, None, 100).await.items.len(), 3);
+    let days = HistoryFilter {
+        from: Some("2024-01-02T00:00:00Z".parse().unwrap()),
+        to: Some("2024-01-04T00:00:00Z".parse().unwrap()),
+        ..HistoryFilter::default()
+    };
+    assert_eq!(
+        page(&days, None, 100).await.items.len(),
+        2,
+        "from is inclusive, to exclusive"
+    );
+    let grants = HistoryFilter {
+        kind: Some(EntryKind::Grant),
+        ..HistoryFilter::default()
+    };
+    let granted = page(&grants, None, 100).await.items;
+    assert_eq!((granted.len(), granted[0].points), (1, points("100")));
+    assert_eq!(
+        problem(
+            books
+                .ledger
+                .history(&user("u"), &everything, Some("x"), 3)
+                .await
+        ),
+        Problem::field("cursor", FieldFault::NotACursor)
+    );
+}
+
+#[tokio::test]
+async fn accounts_are_searched_by_their_beginning_and_paged() {
+    let books = Books::open().await;
+    for name in ["anna", "ann%", "bob", "an_", "张三"] {
+        books.grant(name, "1").await;
+    }
+    let find = async |search: &str| -> Vec<String> {
+        let page = books.ledger.accounts(Some(search), None, 10).await.unwrap();
+        page.items
+            .iter()
+            .map(|account| account.user_id.to_string())
+            .collect()
+    };
+    assert_eq!(find("an").await, ["an_", "ann%", "anna"]);
+    assert_eq!(find("ann%").await, ["ann%"]);
+    assert_eq!(find("an_").await, ["an_"]);
+    assert_eq!(find("张").await, ["张三"]);
+    let first = books.ledger.accounts(None, None, 3).await.unwrap();
+    let second = books
+        .ledger
+        .accounts(None, first.next_cursor.as_deref(), 3)
+        .await
+        .unwrap();
+    assert_eq!(
+        (first.items.len(), second.items.len(), second.next_cursor),
+        (3, 2, None)
+    );
+}
+
+/// What the model ledger is asked to do.
+#[derive(Debug, Clone)]
+enum Step {
+    Grant {
+        user: u8,
+        nano: i64,
+    },
+    Deliver {
+        user: u8,
+        id: u8,
+        model: u8,
+        tokens: Tokens,
+    },
+    Publish {
+        model: u8,
+        input: i64,
+        output: i64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0..3_u8, prop_oneof![1..1_000_000_000_i64, -1_000_000..0_i64])
+            .prop_map(|(user, nano)| Step::Grant { user, nano }),
+        4 => (0..3_u8, 0..12_u8, 0..3_u8, 0..2_u64, 0..5_u64).prop_map(|(user, id, model, input, output)| {
+            Step::Deliver { user, id, model, tokens: Tokens::new(input * 1000, output) }
+        }),
+        1 => (0..2_u8, 0..1000_i64, 0..1000_i64)
+            .prop_map(|(model, input, output)| Step::Publish { model, input, output }),
+    ]
+}
+
+/// The obvious ledger: maps and integers. Model 2 never gets a price.
+#[derive(Default)]
+struct Model {
+    balances: HashMap<u8, i64>,
+    prices: HashMap<u8, (i64, i64)>,
+    charged: HashMap<u8, (u8, u8, Tokens)>,
+    waiting: HashMap<u8, (u8, u8, Tokens)>,
+}
+
+impl Model {
+    fn charge(&mut self, id: u8, (user, model, tokens): (u8, u8, Tokens)) -> bool {
+        let Some((input, output)) = self.prices.get(&model) else {
+            return false;
+        };
+        let cost = i64::try_from(tokens.input).unwrap() * input
+            + i64::try_from(tokens.output).unwrap() * output;
+        *self.balances.entry(user).or_default() -= cost;
+        self.charged.insert(id, (user, model, tokens));
+        true
+    }
+
+    fn deliver(&mut self, id: u8, report: (u8, u8, Tokens)) -> Option<Outcome> {
+        if let Some(known) = self.charged.get(&id) {
+            return (*known == report).then_some(Outcome::Duplicate);
+        }
+        if self.waiting.get(&id).is_some_and(|known| *known != report) {
+            return None;
+        }
+        if self.charge(id, report) {
+            return Some(Outcome::Charged);
+        }
+        self.waiting.insert(id, report);
+        Some(Outcome::Quarantined)
+    }
+
+    fn publish(&mut self, model: u8, rates: (i64, i64)) {
+        let is_first = self.prices.insert(model, rates).is_none();
+        if is_first {
+            let released: Vec<_> = self
+                .waiting
+                .iter()
+                .filter(|(_, report)| report.1 == model)
+                .map(|(id, report)| (*id, *report))
+                .collect();
+            for (id, report) in released {
+                self.waiting.remove(&id);
+                self.charge(id, report);
+            }
+        }
+    }
+}
+
+async fn agree(steps: Vec<Step>) {
+    let books = Books::open().await;
+    let mut model = Model::default();
+    for step in steps {
+        match step {
+            Step::Grant { user: number, nano } => {
+                let amount = shared::money::Points::from_nano(nano);
+                books
+                    .ledger
+                    .add_points(&user(&format!("u{number}")), amount, "test", &actor())
+                    .await
+                    .unwrap();
+                *model.balances.entry(number).or_default() += nano;
+            }
+            Step::Deliver {
+                user,
+                id,
+                model: used,
+                tokens,
+            } => {
+                let report = message(
+                    &format!("m{id}"),
+                    &format!("u{user}"),
+                    &format!("model{used}"),
+                    tokens,
+                );
+                let answer = books.ledger.deliver(books.delivery(report)).await;
+                let expected = model.deliver(id, (user, used, tokens));
+                assert_eq!(answer.ok().map(|answer| answer.status), expected);
+            }
+            Step::Publish {
+                model: used,
+                input,
+                output,
+            } => {
+                let unit = |nano| {
+                    shared::money::UnitPrice::from_nano_per_token(nano)
+                        .unwrap()
+                        .to_string()
+                };
+                books
+                    .set_price(&format!("model{used}"), &unit(input), &unit(output))
+                    .await;
+                model.publish(used, (input, output));
+            }
+        }
+    }
+    for number in 0..3 {
+        let expected = model.balances.get(&number).copied().unwrap_or(0);
+        assert_eq!(books.balance(&format!("u{number}")).await.nano(), expected);
+    }
+    books.assert_verified().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_ledger_agrees_with_the_obvious_one(steps in proptest::collection::vec(step(), 1..40)) {
+        tokio::runtime::Runtime::new().unwrap().block_on(agree(steps));
+    }
+}
