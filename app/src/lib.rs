@@ -1,1 +1,102 @@
+//! What people see: pages, components, and the server functions beside the pages that call them.
+//!
+//! The same views are rendered by the server (feature `ssr`) and taken over in the browser
+//! (feature `hydrate`), so nothing in a view may differ between the two: no clock, no time zone and
+//! no browser state before hydration is over (see [`browser::use_hydrated`]).
 
+mod ask;
+pub mod auth;
+mod browser;
+pub mod components;
+mod error;
+mod lean;
+pub mod pages;
+mod task;
+pub mod text;
+mod wire;
+
+use leptos::prelude::*;
+use leptos_meta::{MetaTags, Title, provide_meta_context};
+use leptos_router::components::{FlatRoutes, Route, Router};
+use leptos_router::{SsrMode, path};
+
+pub use error::AppError;
+
+use components::layout::Layout;
+use components::preferences::server_preferences;
+use pages::calculator::CalculatorPage;
+use pages::home::HomePage;
+use pages::missing::MissingPage;
+use pages::monitor::MonitorPage;
+use pages::my::MyPage;
+use pages::prices::PricesPage;
+use pages::sign_in::SignInPage;
+use pages::users::UsersPage;
+
+/// What server functions need; the server provides it as context for rendering and for calls.
+#[cfg(feature = "ssr")]
+#[derive(Clone)]
+pub struct AppContext {
+    pub ledger: ledger::Ledger,
+    /// Signs the session cookie.
+    pub cookie_key: axum_extra::extract::cookie::Key,
+    /// Whether cookies are marked `Secure`, which they are behind TLS.
+    pub secure_cookies: bool,
+    /// Where an end user buys points; without it they are told to ask the operator.
+    pub recharge_url: Option<String>,
+}
+
+/// The document around the app. The visitor's language and theme are attributes of `<html>`,
+/// so that the page is right before any script has run.
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let preferences = server_preferences();
+    view! {
+        <!DOCTYPE html>
+        <html lang=preferences.locale.tag() data-theme=preferences.theme.attribute()>
+            <head>
+                <meta charset="utf-8" />
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="color-scheme" content="light dark" />
+                // By this id cargo-leptos finds it, to reload it while developing.
+                <link id="leptos" rel="stylesheet" href="/pkg/tollgate.css" />
+                <link rel="icon" type="image/svg+xml" href="/favicon.svg" />
+                <AutoReload options=options.clone() />
+                <HydrationScripts options />
+                <MetaTags />
+            </head>
+            <body>
+                <App />
+            </body>
+        </html>
+    }
+}
+
+/// The whole app: preferences, the visitor's session, and the routes.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    components::preferences::provide_preferences();
+    browser::provide_hydrated();
+    components::notice::provide_notices();
+    auth::session::provide_session();
+
+    view! {
+        <Title formatter=|title: String| {
+            if title.is_empty() { "Tollgate".to_owned() } else { title + " · Tollgate" }
+        } />
+        <Router>
+            <Layout>
+                // A page is sent complete, with its data: nothing jumps while it loads.
+                <FlatRoutes fallback=MissingPage>
+                    <Route path=path!("/") view=HomePage ssr=SsrMode::Async />
+                    <Route path=path!("/sign-in") view=SignInPage ssr=SsrMode::Async />
+                    <Route path=path!("/admin") view=MonitorPage ssr=SsrMode::Async />
+                    <Route path=path!("/admin/prices") view=PricesPage ssr=SsrMode::Async />
+                    <Route path=path!("/admin/calculator") view=CalculatorPage ssr=SsrMode::Async />
+                    <Route path=path!("/admin/users") view=UsersPage ssr=SsrMode::Async />
+                    <Route path=path!("/my") view=MyPage ssr=SsrMode::Async />
+                </FlatRoutes>
+            </Layout>
+        </Router>
+    }
+}

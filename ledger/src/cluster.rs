@@ -243,6 +243,12 @@ impl Cluster {
         &self.folder
     }
 
+    /// The folder of the socket, for whoever connects by a URL.
+    #[must_use]
+    pub fn socket_folder(&self) -> &Path {
+        &self.socket_folder
+    }
+
     /// Leaves the cluster and, if nobody else uses it, waits until Postgres has stopped. Dropping
     /// leaves it too, but does not wait; where the end of this process ends all others with it (a
     /// container), waiting spares Postgres a crash recovery.

@@ -46,10 +46,7 @@ pub struct Tokens {
     pub reasoning: u64,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
+/// Takes a reference because serde passes one.
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }

@@ -1,1 +1,11 @@
+//! Tollgate over HTTP and on the command line, as others meet it: a real server on a port of its
+//! own, on a real Postgres.
 
+mod command_line;
+mod crash;
+mod edges;
+mod live;
+mod points;
+mod sign_in;
+mod webhook;
+mod world;

@@ -1,0 +1,57 @@
+# The only entry point. `make help` lists what there is; the work is done by scripts/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser screenshots fmt force
+
+# Whatever the release build is made of; folders too, so that a deleted file counts as a change.
+SOURCES := Cargo.toml Cargo.lock scripts/build.sh scripts/precompress.mjs $(shell find app frontend ledger migrations public server shared style \
+	-not -path '*/tests/*' -not -name tests)
+BUILT := target/site/.built
+
+help: ## List what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup-build $(BUILT) ## Install what is missing, build, and serve on http://127.0.0.1:3000
+	@scripts/run.sh
+
+build: setup-build $(BUILT) ## Build target/release/tollgate and target/site
+	@echo "Built target/release/tollgate and target/site"
+
+$(BUILT): $(SOURCES) $(if $(wildcard target/release/tollgate),,force) | setup-build
+	@scripts/build.sh
+
+force:
+
+dev: setup-build ## Serve a development build; rebuild and reload on every change
+	@. scripts/env.sh; exec cargo leptos watch -- serve
+
+test: setup ## Run every check and every test, as CI does
+	@scripts/test.sh
+
+lint: setup ## Check the format and run clippy, natively and for wasm
+	@scripts/test.sh tidy format clippy clippy-wasm
+
+test-rust: setup ## Run the native tests
+	@scripts/test.sh rust
+
+test-wasm: setup ## Run the tests of the domain compiled to WebAssembly
+	@scripts/test.sh wasm
+
+test-browser: setup $(BUILT) ## Run the browser tests against the release build
+	@scripts/test.sh budget browser
+
+screenshots: setup $(BUILT) ## Save every page in both languages and themes, wide and narrow, in end2end/screenshots
+	@cd end2end && npm run --silent screenshots
+
+fmt: ## Format the Rust code
+	@. scripts/env.sh; cargo fmt --all
+
+setup: setup-build setup-test ## Install what is missing for building, running and testing
+
+setup-build:
+	@scripts/setup.sh build
+
+setup-test:
+	@scripts/setup.sh test

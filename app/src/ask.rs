@@ -1,0 +1,114 @@
+//! What pages ask the server for. There is one kind of resource for the whole app, because each
+//! further kind costs the browser some 15 KB of code.
+
+use std::pin::Pin;
+
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+use shared::api::{AccountSummary, Balance, HistoryFilter, Page};
+use shared::ids::UserId;
+
+use crate::AppError;
+use crate::auth::{Session, current_session};
+use crate::components::balance_protection::{Protection, check};
+use crate::components::refusal::Refusal;
+use crate::lean::Lean;
+use crate::pages::monitor::{LiveStart, latest_deliveries};
+use crate::pages::my::history::{HistoryView, history_page};
+use crate::pages::my::{Overview, my_overview};
+use crate::pages::prices::{ModelPrice, ModelVersions, model_prices, versions_of_model};
+use crate::pages::users::{account_balance, accounts};
+
+/// A question, and what it is about. Asked again whenever it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Nothing has to be known at the moment.
+    Nothing,
+    Session,
+    Deliveries,
+    Prices,
+    /// A model's name.
+    Versions(String),
+    Accounts {
+        search: Option<String>,
+        cursor: Option<String>,
+    },
+    /// A user's id.
+    Account(String),
+    Overview,
+    History {
+        /// `None` for the visitor's own.
+        user: Option<UserId>,
+        filter: HistoryFilter,
+        cursor: Option<String>,
+    },
+    Gate {
+        model_name: String,
+        input_tokens: u64,
+        output_tokens: u64,
+    },
+}
+
+/// What came back; the variant is that of the question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    Nothing,
+    Session(Session),
+    Deliveries(LiveStart),
+    Prices(Vec<ModelPrice>),
+    Versions(ModelVersions),
+    Accounts(Page<AccountSummary>),
+    Account(Balance),
+    Overview(Overview),
+    History(HistoryView),
+    Gate(Protection),
+}
+
+/// An answer under way.
+pub type Asked = Resource<Result<Answer, AppError>>;
+
+/// Asks now, while rendering on the server, and again whenever the question changes.
+pub fn ask(question: impl Fn() -> Ask + Send + Sync + 'static) -> Asked {
+    erased(Box::new(question))
+}
+
+fn erased(question: Box<dyn Fn() -> Ask + Send + Sync>) -> Asked {
+    Resource::new(question, answer)
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, AppError>> + Send>>;
+
+fn answer(ask: Ask) -> Answering {
+    Box::pin(async move {
+        Ok(match ask {
+            Ask::Nothing => Answer::Nothing,
+            Ask::Session => Answer::Session(current_session().await?),
+            Ask::Deliveries => Answer::Deliveries(latest_deliveries().await?),
+            Ask::Prices => Answer::Prices(model_prices().await?),
+            Ask::Versions(model) => Answer::Versions(versions_of_model(model).await?),
+            Ask::Accounts { search, cursor } => Answer::Accounts(accounts(search, cursor).await?),
+            Ask::Account(user) => Answer::Account(account_balance(user).await?),
+            Ask::Overview => Answer::Overview(my_overview().await?),
+            Ask::History {
+                user,
+                filter,
+                cursor,
+            } => Answer::History(history_page(user, filter, cursor).await?),
+            Ask::Gate {
+                model_name,
+                input_tokens,
+                output_tokens,
+            } => Answer::Gate(check(model_name, input_tokens, output_tokens).await?),
+        })
+    })
+}
+
+/// What a page shows when the answer is not the one it is for: why it was refused, or nothing
+/// while there is nothing to show.
+#[must_use]
+pub fn otherwise(answer: Result<Answer, AppError>) -> AnyView {
+    match answer {
+        Err(error) => view! { <Refusal error /> }.lean(),
+        Ok(_) => ().lean(),
+    }
+}

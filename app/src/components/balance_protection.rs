@@ -1,0 +1,335 @@
+//! What stands between a user and an AI call: the balance, the estimate, and what would remain.
+
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+use shared::api::{BalanceCheck, CheckBalance};
+use shared::ids::ModelName;
+use shared::money::Points;
+use shared::problem::{FieldFault, Problem};
+
+use super::amount::{count_text, percent, points_text};
+use super::awaited::awaited;
+use super::receipt::QuoteTable;
+use crate::AppError;
+use crate::ask::{Answer, Ask, ask};
+use crate::lean::{Lean, flag, part, phrase, words};
+use crate::task::Task;
+use crate::text::{fill, use_text};
+use crate::wire::Json;
+
+/// The gate's answer, and where to buy points.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protection {
+    pub check: BalanceCheck,
+    pub recharge_url: Option<String>,
+}
+
+/// Whether the signed-in user can afford a call.
+#[server(prefix = "/api/fn", endpoint = "ask_gate", input = Json, output = Json)]
+pub async fn ask_gate(request: CheckBalance) -> Result<Protection, AppError> {
+    let subject = crate::auth::subject(request.user_id.clone()).await?;
+    let check = subject
+        .context
+        .ledger
+        .check_balance(&subject.user_id, &request)
+        .await?;
+    Ok(Protection {
+        check,
+        recharge_url: subject.context.recharge_url,
+    })
+}
+
+/// Asks the gate for the signed-in user.
+///
+/// # Errors
+/// A name that is none, and whatever keeps the gate from answering.
+pub async fn check(model_name: String, input: u64, output: u64) -> Result<Protection, AppError> {
+    let model_name: ModelName = model_name
+        .parse()
+        .map_err(|fault| AppError::Refused(Problem::field("modelName", FieldFault::from(fault))))?;
+    ask_gate(CheckBalance {
+        model_name,
+        estimated_input_tokens: Some(input),
+        estimated_output_tokens: Some(output),
+        user_id: None,
+    })
+    .await
+}
+
+/// Shows the signed-in user what a call will cost before it is made, and lets it through only if
+/// it is affordable. The balance is checked again at the moment of proceeding; when that check
+/// cannot be made, the call does not proceed.
+#[component]
+pub fn BalanceProtection(
+    #[prop(into)] model_name: Signal<String>,
+    #[prop(into)] estimated_input_tokens: Signal<u64>,
+    #[prop(into)] estimated_output_tokens: Signal<u64>,
+    /// The call was let through: make it.
+    #[prop(into)]
+    on_proceed: Callback<()>,
+    #[prop(into)] on_cancel: Callback<()>,
+) -> impl IntoView {
+    let text = use_text();
+    let request = move || {
+        (
+            model_name.get(),
+            estimated_input_tokens.get(),
+            estimated_output_tokens.get(),
+        )
+    };
+    let answer = ask(move || {
+        let (model_name, input_tokens, output_tokens) = request();
+        Ask::Gate {
+            model_name,
+            input_tokens,
+            output_tokens,
+        }
+    });
+
+    // True after "proceed" was refused, to say that it was looked at again.
+    let was_refused = RwSignal::new(false);
+    let proceed = Task::new();
+    let on_retry = Callback::new(move |()| answer.refetch());
+    let on_proceed = Callback::new(move |()| {
+        was_refused.set(false);
+        let (model_name, input_tokens, output_tokens) = untrack(request);
+        proceed.run(async move {
+            let checked = check(model_name, input_tokens, output_tokens).await;
+            if checked
+                .as_ref()
+                .is_ok_and(|protection| protection.check.can_proceed)
+            {
+                on_proceed.run(());
+            } else {
+                was_refused.set(true);
+                answer.set(Some(checked.map(Answer::Gate)));
+            }
+            Ok(())
+        });
+    });
+
+    view! {
+        <section
+            class="protection card"
+            aria-labelledby="protection-title"
+            aria-busy=phrase(move || if proceed.is_pending() { "true" } else { "false" })
+        >
+            <h3 id="protection-title">{text.say(|t| t.protection.title)}</h3>
+            {awaited(move || Box::pin(async move {
+                    match answer.await {
+                        Ok(Answer::Gate(protection)) => {
+                            view! {
+                                <Checked
+                                    protection
+                                    was_refused=was_refused.into()
+                                    is_pending=Signal::derive(move || proceed.is_pending())
+                                    on_proceed
+                                    on_cancel
+                                />
+                            }
+                                .lean()
+                        }
+                        Ok(_) => ().lean(),
+                        Err(error) => {
+                            let model = model_name.get_untracked();
+                            view! { <CannotCheck error model on_retry on_cancel /> }.lean()
+                        }
+                    }
+                }))}
+        </section>
+    }
+    .lean()
+}
+
+/// Without an answer nothing goes through.
+#[component]
+fn CannotCheck(
+    error: AppError,
+    model: String,
+    on_retry: Callback<()>,
+    on_cancel: Callback<()>,
+) -> impl IntoView {
+    let text = use_text();
+    let message = move || match &error {
+        AppError::Refused(Problem::InvalidField {
+            fault: FieldFault::NotPriced,
+            ..
+        }) => fill(text.get().protection.not_priced, &[&model]),
+        AppError::Refused(Problem::InvalidField {
+            fault: FieldFault::PriceInactive,
+            ..
+        }) => fill(text.get().protection.price_inactive, &[&model]),
+        AppError::Unreachable => text.get().protection.unreachable.to_owned(),
+        error @ AppError::Refused(_) => fill(
+            text.get().protection.cannot_check,
+            &[&error.message(text.locale())],
+        ),
+    };
+    view! {
+        <p class="verdict bad" role="alert">
+            {words(message)}
+        </p>
+        <div class="actions">
+            <button type="button" class="button primary" disabled>
+                {text.say(|t| t.protection.proceed)}
+            </button>
+            <button type="button" class="button" on:click=move |_| on_retry.run(())>
+                {text.say(|t| t.common.try_again)}
+            </button>
+            <button type="button" class="button" on:click=move |_| on_cancel.run(())>
+                {text.say(|t| t.common.cancel)}
+            </button>
+        </div>
+    }
+    .lean()
+}
+
+#[component]
+fn Checked(
+    protection: Protection,
+    was_refused: Signal<bool>,
+    is_pending: Signal<bool>,
+    on_proceed: Callback<()>,
+    on_cancel: Callback<()>,
+) -> impl IntoView {
+    let text = use_text();
+    let Protection {
+        check,
+        recharge_url,
+    } = protection;
+    let can_proceed = check.can_proceed;
+    let estimate = check.estimate.clone();
+    let remaining = check.available.minus(estimate.estimated_points);
+    let model = String::from(estimate.model_name.clone());
+    let version = estimate.price_version.to_string();
+    let caption = model.clone();
+    let held = (!check.held.is_zero()).then(|| {
+        view! {
+            <div>
+                <dt>{text.say(|t| t.balance.held)}</dt>
+                <dd class="num">{points_text(check.held)}</dd>
+            </div>
+        }
+        .lean()
+    });
+    view! {
+        <p class="quiet">
+            {model} " " {words(move || fill(text.get().common.version_number, &[&version]))}
+        </p>
+        <dl class="figures">
+            <div>
+                <dt>{text.say(|t| t.balance.available)}</dt>
+                <dd class="num">{points_text(check.available)}</dd>
+            </div>
+            {held}
+            <div>
+                <dt>{text.say(|t| t.protection.estimate)}</dt>
+                <dd class="num">{points_text(estimate.estimated_points)}</dd>
+            </div>
+            <div class:negative=!can_proceed>
+                <dt>{text.say(|t| t.protection.remaining)}</dt>
+                <dd class="num">{remaining.map(points_text).unwrap_or_default()}</dd>
+            </div>
+        </dl>
+        <ShareBar part=estimate.estimated_points whole=check.available is_short=!can_proceed />
+        <details class="breakdown">
+            <summary>{text.say(|t| t.protection.breakdown)}</summary>
+            <QuoteTable
+                lines=estimate.lines
+                per_request=estimate.per_request
+                total=estimate.estimated_points
+                caption
+            />
+        </details>
+        {if can_proceed {
+            view! {
+                <p class="verdict good" role="status">
+                    {text.say(|t| t.protection.affordable)}
+                </p>
+            }
+                .lean()
+        } else {
+            view! { <Shortfall check recharge_url was_refused /> }.lean()
+        }}
+        <div class="actions">
+            <button
+                type="button"
+                class="button primary"
+                disabled=flag(move || !can_proceed || is_pending.get())
+                on:click=move |_| on_proceed.run(())
+            >
+                {phrase(move || {
+                    let words = &text.get().protection;
+                    if is_pending.get() { words.checking } else { words.proceed }
+                })}
+            </button>
+            <button type="button" class="button" on:click=move |_| on_cancel.run(())>
+                {text.say(|t| t.common.cancel)}
+            </button>
+        </div>
+    }
+    .lean()
+}
+
+/// The estimate as a part of what is available. The figures say the same in words.
+#[component]
+fn ShareBar(part: Points, whole: Points, is_short: bool) -> impl IntoView {
+    let width = if is_short { 100 } else { percent(part, whole) };
+    let style = ["width:", &width.to_string(), "%"].concat();
+    view! {
+        <div class="share" class:short=is_short aria-hidden="true">
+            <span style=style></span>
+        </div>
+    }
+    .lean()
+}
+
+/// How much is missing, what would be affordable instead, and how to get more points.
+#[component]
+fn Shortfall(
+    check: BalanceCheck,
+    recharge_url: Option<String>,
+    was_refused: Signal<bool>,
+) -> impl IntoView {
+    let text = use_text();
+    let shortfall = points_text(check.shortfall);
+    let affordable = check
+        .affordable_output_tokens
+        .filter(|output| *output > 0)
+        .map(count_text);
+    let input = count_text(check.estimate.input_tokens);
+    view! {
+        <div class="verdict bad" role="alert">
+            <p>
+                <strong>{words(move || fill(text.get().protection.shortfall, &[&shortfall]))}</strong>
+            </p>
+            <p>
+                {words(move || match &affordable {
+                    Some(output) => fill(text.get().protection.affordable_output, &[output, &input]),
+                    None => text.get().protection.affordable_nothing.to_owned(),
+                })}
+            </p>
+            {part(move || {
+                if was_refused.get() {
+                    view! { <p>{text.say(|t| t.protection.changed_meanwhile)}</p> }.lean()
+                } else {
+                    ().lean()
+                }
+            })}
+        </div>
+        {match recharge_url {
+            Some(url) => {
+                view! {
+                    <p>
+                        <a class="button" href=url rel="external noopener">
+                            {text.say(|t| t.protection.recharge)}
+                        </a>
+                    </p>
+                }
+                    .lean()
+            }
+            None => view! { <p>{text.say(|t| t.protection.ask_operator)}</p> }.lean(),
+        }}
+    }
+    .lean()
+}

@@ -1,0 +1,198 @@
+//! How a charge comes about, computed on the spot with the same function the ledger uses.
+
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+use shared::api::ConsumptionDetail;
+use shared::money::Points;
+use shared::price::Rates;
+use shared::quote::{QuoteLine, quote};
+use shared::tokens::Category;
+
+use super::amount::{count_text, grouped, points_text};
+use crate::lean::{Lean, words};
+use crate::text::{Say, Texts, fill, use_text};
+
+/// The unit prices of one price version, to compute a receipt with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRates {
+    pub price_version_id: i64,
+    pub rates: Rates,
+}
+
+#[must_use]
+pub fn category_label(category: Category) -> Say {
+    match category {
+        Category::Input => |t: &'static Texts| t.category.input,
+        Category::CachedInput => |t: &'static Texts| t.category.cached_input,
+        Category::CacheWrite => |t: &'static Texts| t.category.cache_write,
+        Category::Output => |t: &'static Texts| t.category.output,
+        Category::Reasoning => |t: &'static Texts| t.category.reasoning,
+    }
+}
+
+/// A charge line by line: tokens × price per 1,000, the per-request price, the sum.
+#[component]
+pub fn QuoteTable(
+    lines: Vec<QuoteLine>,
+    per_request: Points,
+    total: Points,
+    #[prop(into)] caption: String,
+) -> impl IntoView {
+    let text = use_text();
+    let rows = lines
+        .into_iter()
+        .map(|line| {
+            view! {
+                <tr>
+                    <th scope="row">{text.say(category_label(line.category))}</th>
+                    <td class="num">{count_text(line.tokens)}</td>
+                    <td class="num">{grouped(&line.unit_price.to_string())}</td>
+                    <td class="num">{points_text(line.points)}</td>
+                </tr>
+            }
+            .lean()
+        })
+        .collect_view();
+    let per_request = (!per_request.is_zero()).then(|| {
+        view! {
+            <tr>
+                <th scope="row" colspan="3">
+                    {text.say(|t| t.category.per_request)}
+                </th>
+                <td class="num">{points_text(per_request)}</td>
+            </tr>
+        }
+        .lean()
+    });
+    view! {
+        <div class="scroll">
+            <table class="quote">
+                <caption class="visually-hidden">{caption}</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">{text.say(|t| t.category.title)}</th>
+                        <th scope="col" class="num">
+                            {text.say(|t| t.common.tokens)}
+                        </th>
+                        <th scope="col" class="num">
+                            {text.say(|t| t.common.per_thousand)}
+                        </th>
+                        <th scope="col" class="num">
+                            {text.say(|t| t.common.points)}
+                        </th>
+                    </tr>
+                </thead>
+                <tbody>{rows} {per_request}</tbody>
+                <tfoot>
+                    <tr>
+                        <th scope="row" colspan="3">
+                            {text.say(|t| t.common.total)}
+                        </th>
+                        <td class="num">
+                            <strong>{points_text(total)}</strong>
+                        </td>
+                    </tr>
+                </tfoot>
+            </table>
+        </div>
+    }
+    .lean()
+}
+
+/// The receipt of one charged message. Each model call is priced again from its price version,
+/// and the sum is compared with what the ledger took.
+///
+/// `charged` is what the ledger took, positive; `rates` holds the price versions of the page.
+#[must_use]
+pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates]) -> AnyView {
+    let text = use_text();
+    let rates_of = |id: i64| {
+        rates
+            .iter()
+            .find(|version| version.price_version_id == id)
+            .map(|version| version.rates)
+    };
+    let mut parts = Vec::with_capacity(detail.lines.len());
+    let mut sum = Some(Points::ZERO);
+    for line in &detail.lines {
+        let quoted =
+            rates_of(line.price_version_id).and_then(|rates| quote(&rates, &line.tokens).ok());
+        sum = match (sum, &quoted) {
+            (Some(sum), Some(quoted)) => sum.plus(quoted.points).ok(),
+            _ => None,
+        };
+        let name = String::from(line.model_name.clone());
+        let version = line.price_version.to_string();
+        parts.push(
+            view! {
+                <section>
+                    <h4>
+                        {name.clone()} " "
+                        <span class="quiet">
+                            {words(move || fill(text.get().common.version_number, &[&version]))}
+                        </span>
+                    </h4>
+                    {quoted
+                        .map(|quoted| {
+                            view! {
+                                <QuoteTable
+                                    lines=quoted.lines
+                                    per_request=quoted.per_request
+                                    total=quoted.points
+                                    caption=name
+                                />
+                            }.lean()
+                        })}
+                </section>
+            }
+            .lean(),
+        );
+    }
+    let verdict = match sum {
+        Some(sum) if sum == charged => {
+            let points = points_text(sum);
+            view! {
+                <p class="verdict good">
+                    {words(move || fill(text.get().receipt.agrees, &[&points]))}
+                </p>
+            }
+            .lean()
+        }
+        Some(sum) => {
+            let (ours, ledger) = (points_text(sum), points_text(charged));
+            view! {
+                <p class="verdict bad">
+                    {words(move || fill(text.get().receipt.disagrees, &[&ours, &ledger]))}
+                </p>
+            }
+            .lean()
+        }
+        None => view! { <p class="verdict">{text.say(|t| t.receipt.price_missing)}</p> }.lean(),
+    };
+    view! {
+        <div class="receipt">
+            {parts} {verdict}
+            <dl class="facts small">
+                <dt>{text.say(|t| t.receipt.consumption)}</dt>
+                <dd>
+                    <code>{detail.consumption_id}</code>
+                </dd>
+                <dt>{text.say(|t| t.receipt.message)}</dt>
+                <dd>
+                    <code>{detail.message_id}</code>
+                </dd>
+                {detail
+                    .conversation_id
+                    .map(|conversation| {
+                        view! {
+                            <dt>{text.say(|t| t.receipt.conversation)}</dt>
+                            <dd>
+                                <code>{conversation}</code>
+                            </dd>
+                        }.lean()
+                    })}
+            </dl>
+        </div>
+    }
+    .lean()
+}

@@ -1,0 +1,10 @@
+//! One folder or file per page; the server functions of a page are beside it.
+
+pub mod calculator;
+pub mod home;
+pub mod missing;
+pub mod monitor;
+pub mod my;
+pub mod prices;
+pub mod sign_in;
+pub mod users;

@@ -1,0 +1,172 @@
+//! All models and what they cost now.
+
+use leptos::prelude::*;
+use leptos_router::location::Url;
+use shared::price::PriceVersion;
+use shared::tokens::Category;
+
+use super::ModelPrice;
+use crate::components::amount::{grouped, points_text};
+use crate::components::badge::{Badge, Tone};
+use crate::components::moment::Moment;
+use crate::lean::{Lean, words};
+use crate::text::{Text, fill, use_text};
+
+#[component]
+pub fn List(prices: Vec<ModelPrice>) -> impl IntoView {
+    let text = use_text();
+    let body = if prices.is_empty() {
+        view! {
+            <section class="card empty">
+                <h2>{text.say(|t| t.prices.empty)}</h2>
+                <p>{text.say(|t| t.prices.empty_hint)}</p>
+            </section>
+        }
+        .lean()
+    } else {
+        let rows = prices.into_iter().map(model_row).collect_view();
+        view! {
+            <div class="card flush">
+                <table class="listing">
+                    <caption class="visually-hidden">{text.say(|t| t.prices.caption)}</caption>
+                    <thead>
+                        <tr>
+                            <th scope="col">{text.say(|t| t.common.model)}</th>
+                            <th scope="col" class="num">
+                                {text.say(|t| t.category.input)}
+                            </th>
+                            <th scope="col" class="num">
+                                {text.say(|t| t.category.output)}
+                            </th>
+                            <th scope="col">{text.say(|t| t.prices.more)}</th>
+                            <th scope="col">{text.say(|t| t.prices.state)}</th>
+                            <th scope="col">{text.say(|t| t.prices.version)}</th>
+                            <th scope="col">
+                                <span class="visually-hidden">{text.say(|t| t.common.actions)}</span>
+                            </th>
+                        </tr>
+                    </thead>
+                    <tbody>{rows}</tbody>
+                </table>
+            </div>
+        }
+        .lean()
+    };
+    view! {
+        <div class="page-head">
+            <h1>{text.say(|t| t.prices.title)}</h1>
+            <a class="button primary" href="/admin/prices?new=1">
+                {text.say(|t| t.prices.add)}
+            </a>
+        </div>
+        <p class="quiet">{text.say(|t| t.prices.unit)}</p>
+        {body}
+    }
+    .lean()
+}
+
+fn model_row(price: ModelPrice) -> AnyView {
+    let text = use_text();
+    let ModelPrice { current, scheduled } = price;
+    let name = String::from(current.model_name.clone());
+    let href = ["/admin/prices?model=", &Url::escape(&name)].concat();
+    let more = more_rates(text, &current);
+    let version = current.version.to_string();
+    let label = {
+        let name = name.clone();
+        move || fill(text.get().prices.change_model, &[&name])
+    };
+    let scheduled = scheduled.and_then(|next| {
+        let from = next.effective_from?;
+        let rates = [
+            &grouped(&next.rates.input.to_string()),
+            " / ",
+            &grouped(&next.rates.output.to_string()),
+        ]
+        .concat();
+        Some(
+            view! {
+                <span class="why">
+                    {text.say(|t| t.prices.scheduled)} " " <Moment at=from /> " " {rates}
+                </span>
+            }
+            .lean(),
+        )
+    });
+    view! {
+        <tr>
+            <th scope="row" class="name" data-label=text.say(|t| t.common.model)>
+                {name}
+            </th>
+            <td class="num" data-label=text.say(|t| t.category.input)>
+                {grouped(&current.rates.input.to_string())}
+            </td>
+            <td class="num" data-label=text.say(|t| t.category.output)>
+                {grouped(&current.rates.output.to_string())}
+            </td>
+            <td data-label=text.say(|t| t.prices.more)>{words(more)}</td>
+            <td data-label=text.say(|t| t.prices.state)>
+                <ActiveBadge is_active=current.is_active /> {scheduled}
+            </td>
+            <td data-label=text.say(|t| t.prices.version)>
+                {version} " " <span class="quiet small"><Moment at=current.created_at /></span>
+            </td>
+            <td class="end">
+                <a class="button" href=href aria-label=words(label)>
+                    {text.say(|t| t.prices.change)}
+                </a>
+            </td>
+        </tr>
+    }
+    .lean()
+}
+
+#[component]
+pub fn ActiveBadge(is_active: bool) -> impl IntoView {
+    if is_active {
+        view! { <Badge tone=Tone::Good label=|t| t.prices.active /> }.lean()
+    } else {
+        view! { <Badge tone=Tone::Waiting label=|t| t.prices.inactive /> }.lean()
+    }
+}
+
+/// The prices beyond input and output, in one line; a dash when there are none.
+pub fn more_rates(
+    text: Text,
+    version: &PriceVersion,
+) -> impl Fn() -> String + Send + Sync + 'static {
+    let rates = version.rates;
+    move || {
+        let words = &text.get().category;
+        let mut parts = Vec::new();
+        for (label, category, is_own) in [
+            (
+                words.cached_input,
+                Category::CachedInput,
+                rates.cached_input.is_some(),
+            ),
+            (
+                words.cache_write,
+                Category::CacheWrite,
+                rates.cache_write.is_some(),
+            ),
+            (
+                words.reasoning,
+                Category::Reasoning,
+                rates.reasoning.is_some(),
+            ),
+        ] {
+            if is_own {
+                parts.push([label, " ", &grouped(&rates.of(category).to_string())].concat());
+            }
+        }
+        if !rates.per_request.is_zero() {
+            parts.push([words.per_request, " ", &points_text(rates.per_request)].concat());
+        }
+        if parts.is_empty() {
+            "–".to_owned()
+        } else {
+            parts.join(" · ")
+        }
+    }
+}

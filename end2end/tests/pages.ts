@@ -1,0 +1,90 @@
+// Every page, as somebody sees it who has something to see there.
+import type { Page } from "@playwright/test";
+import { open, unique } from "./fixtures";
+import { MODEL, sampleEvent, type Tollgate } from "./tollgate";
+
+export type Visit = {
+  name: string;
+  who: "nobody" | "administrator" | "user";
+  path: string;
+  /** What is done there before looking. */
+  act?: (page: Page) => Promise<void>;
+};
+
+/** The user that the pages show. */
+export const SHOWN_USER = "user_789";
+/** A user whose debt shows. */
+export const DEBTOR = "customer-4821-with-a-rather-long-name@example.com";
+
+export const VISITS: Visit[] = [
+  { name: "sign-in", who: "nobody", path: "/sign-in" },
+  { name: "missing", who: "nobody", path: "/nowhere" },
+  { name: "monitor", who: "administrator", path: "/admin" },
+  { name: "prices", who: "administrator", path: "/admin/prices" },
+  {
+    name: "price",
+    who: "administrator",
+    path: `/admin/prices?model=${MODEL}`,
+    act: (page) => page.locator("main details > summary").first().click(),
+  },
+  { name: "price-new", who: "administrator", path: "/admin/prices?new=1" },
+  {
+    name: "calculator",
+    who: "administrator",
+    path: "/admin/calculator",
+    act: (page) => page.getByLabel(MODEL, { exact: true }).check(),
+  },
+  { name: "users", who: "administrator", path: "/admin/users" },
+  { name: "user", who: "administrator", path: `/admin/users?user=${SHOWN_USER}` },
+  { name: "not-yours", who: "user", path: "/admin" },
+  {
+    name: "my",
+    who: "user",
+    path: "/my",
+    act: (page) => page.locator("main li.entry details > summary").first().click(),
+  },
+  {
+    name: "my-affordable",
+    who: "user",
+    path: "/my",
+    act: (page) => askForCall(page, "500"),
+  },
+  {
+    name: "my-unaffordable",
+    who: "user",
+    path: "/my",
+    act: (page) => askForCall(page, "50000"),
+  },
+];
+
+async function askForCall(page: Page, output: string): Promise<void> {
+  await page.locator("#callOutput").fill(output);
+  await page.locator("#callModel").selectOption(MODEL);
+  await page.locator("#callModel").locator("xpath=ancestor::form").locator("[type=submit]").click();
+  await page.locator(".protection .actions button").first().waitFor();
+}
+
+/** Fills a Tollgate with something of everything that pages can show. */
+export async function furnish(tollgate: Tollgate): Promise<void> {
+  await tollgate.setPrice("claude-sonnet", "22.5", "112.5");
+  await tollgate.setPrice("text-embedding-3-large", "0.013", "0");
+  await tollgate.setPrice(MODEL, "30", "60");
+  await tollgate.addPoints(SHOWN_USER, "1000");
+  const deliver = (data: Record<string, unknown>) =>
+    tollgate.deliver(sampleEvent({ message_id: unique("msg"), timestamp: undefined, ...data }));
+  const first = { message_id: unique("msg") };
+  await deliver(first);
+  await deliver(first);
+  await deliver({ ...first, output_tokens: 1, total_tokens: undefined });
+  await deliver({ model_name: "claude-sonnet", input_tokens: 1234, output_tokens: 567, total_tokens: 1801 });
+  await deliver({ model_name: "a-model-nobody-priced-yet", user_id: DEBTOR });
+  await deliver({ total_tokens: 9 });
+  await deliver({ input_tokens: -1 });
+  await deliver({ user_id: DEBTOR });
+}
+
+/** Goes there and does what is done there. */
+export async function visit(page: Page, { path, act }: Visit): Promise<void> {
+  await open(page, path);
+  await act?.(page);
+}

@@ -1,0 +1,195 @@
+// A Tollgate of one's own: the release binary on a free port, with a private Postgres in a
+// temporary data folder, set up through its command line as an operator would.
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const binary = process.env.TOLLGATE_BINARY ?? join(root, "target/release/tollgate");
+
+export const ADMINISTRATOR = { name: "admin", password: "a long enough password" };
+export const MODEL = "GPT-4";
+
+/** The event of the requirements document, with another message, user or numbers where given. */
+export function sampleEvent(data: Record<string, unknown> = {}) {
+  return {
+    event: "message_end",
+    data: {
+      conversation_id: "conv_123",
+      message_id: "msg_456",
+      user_id: "user_789",
+      model_name: "gpt-4",
+      input_tokens: 1500,
+      output_tokens: 800,
+      total_tokens: 2300,
+      timestamp: "2024-01-15T10:30:00Z",
+      ...data,
+    },
+    request_id: "req_abc123",
+  };
+}
+
+export type WebhookAnswer = {
+  status: number;
+  body: {
+    success: boolean;
+    data?: { status: string; pointsDeducted: number; tokensUsed: number; balance: number };
+    error?: { code: string; field?: string };
+  };
+};
+
+export class Tollgate {
+  private server?: ChildProcess;
+  private log = "";
+
+  private constructor(
+    private readonly dataDir: string,
+    private readonly port: number,
+  ) {}
+
+  static async start(): Promise<Tollgate> {
+    const dataDir = await mkdtemp(join(tmpdir(), "tollgate-end2end-"));
+    // Started by root, Postgres runs as another user, who must be able to get here.
+    await chmod(dataDir, 0o755);
+    const tollgate = new Tollgate(dataDir, await freePort());
+    try {
+      await tollgate.startServer();
+      await tollgate.command(
+        ["admin", "create", "--name", ADMINISTRATOR.name, "--password-stdin"],
+        ADMINISTRATOR.password,
+      );
+    } catch (error) {
+      await tollgate.remove();
+      throw error;
+    }
+    return tollgate;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async startServer(): Promise<void> {
+    const server = spawn(binary, ["serve"], {
+      cwd: root,
+      env: this.env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.server = server;
+    for (const stream of [server.stdout, server.stderr]) {
+      stream?.on("data", (text) => (this.log += text));
+    }
+    const deadline = Date.now() + 60_000;
+    while (Date.now() < deadline) {
+      if (server.exitCode !== null) break;
+      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      if (answer?.ok) return;
+      await sleep(50);
+    }
+    throw new Error(`tollgate serve is not ready:\n${this.log}`);
+  }
+
+  async stopServer(): Promise<void> {
+    const server = this.server;
+    if (!server || server.exitCode !== null || server.signalCode !== null) return;
+    const exited = once(server, "exit");
+    server.kill("SIGTERM");
+    const patience = sleep(30_000, "late", { ref: false });
+    if ((await Promise.race([exited, patience])) === "late") {
+      server.kill("SIGKILL");
+      throw new Error(`tollgate serve did not stop when asked to:\n${this.log}`);
+    }
+  }
+
+  /** Stops what was started here and removes its data. */
+  async remove(): Promise<void> {
+    await this.stopServer();
+    // Postgres is stopped by whoever uses it last, just after that.
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await rm(this.dataDir, { recursive: true, force: true });
+        return;
+      } catch (error) {
+        if (attempt === 50) throw error;
+        await sleep(100);
+      }
+    }
+  }
+
+  /** Runs a command of the binary and returns what it printed. */
+  command(args: string[], input = ""): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = execFile(binary, args, { cwd: root, env: this.env }, (error, stdout, stderr) =>
+        error ? reject(new Error(`tollgate ${args.join(" ")}: ${stderr}`)) : resolve(stdout),
+      );
+      child.stdin?.end(input);
+    });
+  }
+
+  async setPrice(model: string, input: string, output: string): Promise<void> {
+    await this.command(["price", "set", "--model", model, "--input", input, "--output", output]);
+  }
+
+  async addPoints(user: string, points: string): Promise<void> {
+    await this.command([
+      ...["points", "add", "--user", user, "--points", points],
+      ...["--reason", "For the tests"],
+    ]);
+  }
+
+  async balance(user: string): Promise<number> {
+    return JSON.parse(await this.command(["balance", "--user", user, "--json"])).balance;
+  }
+
+  private webhookKey?: Promise<string>;
+
+  /** A key for the webhook; always the same. */
+  key(): Promise<string> {
+    this.webhookKey ??= this.command([
+      ...["key", "create", "--name", "end2end", "--scope", "webhook", "--json"],
+    ]).then((created) => JSON.parse(created).key);
+    return this.webhookKey;
+  }
+
+  /** Delivers an event over HTTP, as Dify would. */
+  async deliver(event: unknown): Promise<WebhookAnswer> {
+    const answer = await fetch(`${this.url}/api/dify/webhook`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${await this.key()}`, "content-type": "application/json" },
+      body: JSON.stringify(event),
+    });
+    return { status: answer.status, body: await answer.json() };
+  }
+
+  /** The address of a link that signs a user in. */
+  async signInLink(user: string): Promise<string> {
+    const printed = await this.command(["user", "link", "--user", user]);
+    const path = printed.match(/\/enter\?token=\S+/)?.[0];
+    if (!path) throw new Error(`no sign-in link in: ${printed}`);
+    return this.url + path;
+  }
+
+  private get env(): NodeJS.ProcessEnv {
+    const { DATABASE_URL: _, ...inherited } = process.env;
+    return {
+      ...inherited,
+      TOLLGATE_ADDR: `127.0.0.1:${this.port}`,
+      TOLLGATE_DATA_DIR: this.dataDir,
+      TOLLGATE_SITE_ROOT: join(root, "target/site"),
+    };
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  await once(probe, "close");
+  return port;
+}

@@ -1,0 +1,44 @@
+use anyhow::Result;
+use ledger::Ledger;
+use serde::Serialize;
+use shared::ids::UserId;
+use shared::money::Points;
+
+use super::{Report, in_words, parsed};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Balance {
+    /// The user, by the name Dify knows them.
+    #[arg(long, value_parser = parsed::<UserId>)]
+    user: UserId,
+    /// Print {"userId","balance","held","available"}, in points.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Json {
+    user_id: UserId,
+    balance: Points,
+    held: Points,
+    available: Points,
+}
+
+impl Balance {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+        let balance = ledger.balance(&self.user).await.map_err(in_words)?;
+        if self.json {
+            return Report::json(&Json {
+                user_id: balance.user_id,
+                balance: balance.balance,
+                held: balance.held,
+                available: balance.available,
+            });
+        }
+        Ok(Report::ok(format!(
+            "{}: {} points, of which {} held for calls under way, {} available",
+            balance.user_id, balance.balance, balance.held, balance.available
+        )))
+    }
+}

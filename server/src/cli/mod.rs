@@ -1,0 +1,220 @@
+//! The command line: `tollgate <command>`. Every command works whether or not a server is running.
+
+mod admin;
+mod balance;
+mod key;
+mod migrate;
+mod points;
+mod price;
+mod serve;
+mod simulate;
+mod user;
+mod verify;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Parser, Subcommand};
+use ledger::Actor;
+use shared::locale::Locale;
+
+use crate::books::Books;
+use crate::config::Config;
+use crate::telemetry;
+
+/// A prepaid gate for AI apps built with Dify: prices every message and takes the points, once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollgate",
+    version,
+    after_help = "Without a command, the server is started.\n\n\
+                  TOLLGATE_POSTGRES_BIN names the folder of Postgres's programs (initdb, postgres) \
+                  for the private Postgres, where it does not find them by itself."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server.
+    Serve,
+    /// Bring the database schema up to date. Every command does so by itself.
+    Migrate,
+    /// Manage administrators.
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Manage API keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Publish prices.
+    #[command(subcommand)]
+    Price(price::Command),
+    /// Add points to an account, or take some.
+    #[command(subcommand)]
+    Points(points::Command),
+    /// Show what an account holds.
+    Balance(balance::Balance),
+    /// Check every account against its journal, digit by digit.
+    Verify(verify::Verify),
+    /// Help an end user in.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Send simulated messages to a running server, to try it out or to measure it.
+    Simulate(simulate::Simulate),
+}
+
+/// What a command says at its end.
+struct Report {
+    text: String,
+    is_ok: bool,
+}
+
+impl Report {
+    fn ok(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            is_ok: true,
+        }
+    }
+
+    fn json(value: &impl serde::Serialize) -> Result<Self> {
+        Ok(Self::ok(serde_json::to_string(value)?))
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    run_with(std::env::args_os())
+}
+
+fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let CommandLine { command, config } = match CommandLine::try_parse_from(arguments) {
+        Ok(command_line) => command_line,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime did not start")
+        .and_then(|runtime| runtime.block_on(execute(command.unwrap_or(Command::Serve), &config)));
+    match ended {
+        Ok(report) => {
+            say(&report.text);
+            ExitCode::from(u8::from(!report.is_ok))
+        }
+        Err(error) => {
+            note(&format!("error: {}", on_one_line(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command, config: &Config) -> Result<Report> {
+    let default_filter = match command {
+        // What Postgres notes while the schema is checked is of no interest.
+        Command::Serve => "info,sqlx=warn",
+        _ => "warn",
+    };
+    telemetry::start(config.log.as_deref().unwrap_or(default_filter))?;
+    if matches!(command, Command::Serve) {
+        return Box::pin(serve::run(config)).await;
+    }
+    let books = Box::pin(Books::open(config)).await?;
+    let ledger = &books.ledger;
+    match command {
+        Command::Serve | Command::Migrate => Ok(migrate::run()),
+        Command::Admin(command) => command.run(ledger, config).await,
+        Command::Key(command) => command.run(ledger, config).await,
+        Command::Price(command) => command.run(ledger).await,
+        Command::Points(command) => command.run(ledger).await,
+        Command::Balance(command) => command.run(ledger).await,
+        Command::Verify(command) => command.run(ledger).await,
+        Command::User(command) => command.run(ledger, config).await,
+        Command::Simulate(command) => Box::pin(command.run(ledger, config)).await,
+    }
+}
+
+/// An error with its causes. Some errors repeat their cause in their own words already.
+fn on_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
+/// Who acts, as the audit log names them.
+fn actor() -> Actor {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    Actor {
+        name: name.unwrap_or_else(|| "operator".to_owned()),
+        origin: "command line".to_owned(),
+    }
+}
+
+/// A problem of the ledger in words, for a person at a terminal.
+fn in_words(error: ledger::Error) -> anyhow::Error {
+    match error {
+        ledger::Error::Problem(problem) => anyhow!(problem.message(Locale::En)),
+        error => error.into(),
+    }
+}
+
+/// Prints to standard output. Whoever closes it early (`| head`) has seen enough.
+pub(crate) fn say(text: &str) {
+    drop(writeln!(io::stdout(), "{text}"));
+}
+
+/// Prints to standard error.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// For clap: reads a value by `FromStr` and says what is wrong with it.
+fn parsed<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow!("refused").context("database: refused").context("no answer");
+        assert_eq!(on_one_line(&error), "no answer: database: refused");
+    }
+
+    #[test]
+    fn every_environment_variable_is_explained() {
+        for argument in CommandLine::command().get_arguments() {
+            if argument.get_env().is_some() {
+                assert!(argument.get_help().is_some(), "{}", argument.get_id());
+            }
+        }
+    }
+}

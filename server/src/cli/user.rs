@@ -1,0 +1,32 @@
+use anyhow::Result;
+use clap::Subcommand;
+use ledger::Ledger;
+use shared::ids::UserId;
+
+use super::{Report, actor, in_words, parsed};
+use crate::config::Config;
+use crate::http::sign_in_url;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print a link that signs a user in to their own page.
+    Link {
+        /// The user, by the name Dify knows them.
+        #[arg(long, value_parser = parsed::<UserId>)]
+        user: UserId,
+        /// For how long they stay signed in.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Report> {
+        let Self::Link { user, minutes } = self;
+        let session = ledger
+            .create_user_session(&user, minutes * 60, &actor())
+            .await
+            .map_err(in_words)?;
+        Ok(Report::ok(sign_in_url(&config.base_url(), &session.token)))
+    }
+}

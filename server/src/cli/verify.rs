@@ -1,0 +1,52 @@
+use std::fmt::Write;
+
+use anyhow::Result;
+use ledger::Ledger;
+use shared::ids::UserId;
+
+use super::{Report, in_words, parsed};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// Check this user's account only.
+    #[arg(long, value_name = "USER", value_parser = parsed::<UserId>)]
+    account: Option<UserId>,
+    /// Print {"ok", …}.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+        let report = ledger
+            .verify(self.account.as_ref())
+            .await
+            .map_err(in_words)?;
+        let text = if self.json {
+            serde_json::to_string(&report)?
+        } else {
+            let mut text = format!(
+                "{} accounts, {} journal entries and {} consumptions were checked: ",
+                report.accounts, report.entries, report.consumptions
+            );
+            if report.ok {
+                text.push_str("every digit is right.");
+            } else {
+                write!(text, "{} are broken.", report.broken)?;
+            }
+            for finding in &report.findings {
+                let user = finding.user_id.as_deref().unwrap_or("(no user)");
+                let entry = finding
+                    .entry
+                    .map(|entry| format!(", entry {entry}"))
+                    .unwrap_or_default();
+                write!(text, "\n  {user}{entry}: {}", finding.what)?;
+            }
+            text
+        };
+        Ok(Report {
+            text,
+            is_ok: report.ok,
+        })
+    }
+}

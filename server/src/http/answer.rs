@@ -1,0 +1,134 @@
+//! Answers: success and refusal in one shape, with the right status, in the caller's language.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::{ACCEPT_LANGUAGE, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::api::{Failure, Success};
+use shared::locale::Locale;
+use shared::problem::Problem;
+
+use super::headers::RequestId;
+
+/// `200` with `{"success":true,"message":…,"data":…}`.
+pub fn success<T: Serialize>(message: &str, data: T) -> Response {
+    Json(Success::new(message, data)).into_response()
+}
+
+/// Why a request was not done. Handlers return it with `?`; [`tell`] turns it into words.
+#[derive(Debug)]
+pub struct Refusal {
+    problem: Problem,
+    /// What happened inside; logged, never told.
+    cause: Option<ledger::Error>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            cause: None,
+        }
+    }
+}
+
+impl From<ledger::Error> for Refusal {
+    fn from(error: ledger::Error) -> Self {
+        Self {
+            problem: error.problem(),
+            cause: match error {
+                ledger::Error::Problem(_) => None,
+                error => Some(error),
+            },
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::from_u16(self.problem.status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            .into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// Writes refusals in the caller's language and logs, once and with what was asked for, those
+/// that are our own fault. Requests that succeed pass untouched.
+pub async fn tell(request: Request, next: Next) -> Response {
+    let locale = locale_of(request.headers());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let id = request.extensions().get::<RequestId>().map(|id| id.0);
+    let mut response = next.run(request).await;
+    let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>() else {
+        return response;
+    };
+    let problem = &refusal.problem;
+    if let Some(cause) = &refusal.cause {
+        let chain: &(dyn std::error::Error + 'static) = cause;
+        tracing::error!(
+            request_id = id.map(tracing::field::display),
+            %method,
+            // Without the query: it may hold a token.
+            path = uri.path(),
+            code = problem.code(),
+            error = chain,
+            "{method} {} failed: {cause}",
+            uri.path(),
+        );
+    } else {
+        tracing::debug!(%method, path = uri.path(), code = problem.code(), "refused");
+    }
+    let (parts, _) = response.into_parts();
+    let mut response = (parts.status, Json(Failure::new(problem, locale))).into_response();
+    // A 405 comes with the list of methods that would do.
+    if let Some(allow) = parts.headers.get(ALLOW) {
+        response.headers_mut().insert(ALLOW, allow.clone());
+    }
+    if let Some(seconds) = problem.retry_after_seconds() {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// For addresses that do not exist.
+pub async fn not_found() -> Refusal {
+    Problem::NotFound.into()
+}
+
+/// For addresses that exist, asked with another method.
+pub async fn method_not_allowed() -> Refusal {
+    Problem::MethodNotAllowed.into()
+}
+
+/// The caller's language, by `Accept-Language`.
+pub struct Language(pub Locale);
+
+impl<S: Sync> FromRequestParts<S> for Language {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(locale_of(&parts.headers)))
+    }
+}
+
+fn locale_of(headers: &HeaderMap) -> Locale {
+    headers
+        .get(ACCEPT_LANGUAGE)
+        .and_then(|value| value.to_str().ok())
+        .map_or_else(Locale::default, Locale::from_accept_language)
+}

@@ -1,0 +1,78 @@
+//! Who is asking on `/api/user/*`: a service key, an administrator, or a user for themselves.
+
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use ledger::{Actor, Scope, Visitor};
+use shared::ids::UserId;
+use shared::problem::{FieldFault, Problem};
+
+use super::answer::Refusal;
+use super::{Http, key};
+
+/// Somebody who may ask for points.
+#[derive(Debug)]
+pub enum Caller {
+    /// An operator's back end, with a key, or an administrator: asks for anybody.
+    Operator { name: String },
+    /// A signed-in user or the bearer of a user token: asks for themselves.
+    User(UserId),
+}
+
+impl Caller {
+    /// # Errors
+    /// A problem with status 401 or 403 when nobody of the kind is asking.
+    pub async fn of(http: &Http, headers: &HeaderMap) -> Result<Self, Refusal> {
+        let presented = key::presented(headers);
+        if let Some(presented) = presented
+            && let Some(key) = http.ledger().authenticate_key(presented).await?
+        {
+            key::check_scope(&key, Scope::Points)?;
+            return Ok(Self::Operator {
+                name: key.name.clone(),
+            });
+        }
+        match app::auth::visitor_from(&http.0.context, headers).await? {
+            Some(Visitor::Administrator { name }) => Ok(Self::Operator { name }),
+            Some(Visitor::User(user)) => Ok(Self::User(user)),
+            None if presented.is_some() => Err(Problem::InvalidKey.into()),
+            None if headers.contains_key(COOKIE) => Err(Problem::SignInRequired.into()),
+            None => Err(Problem::MissingKey.into()),
+        }
+    }
+
+    /// Whom the request is about, given the `userId` it names.
+    ///
+    /// # Errors
+    /// `OtherUser` when a user names somebody else; a missing field when an operator names nobody.
+    pub fn subject(&self, named: Option<UserId>) -> Result<UserId, Problem> {
+        self.optional_subject(named)?
+            .ok_or_else(|| Problem::field("userId", FieldFault::Missing))
+    }
+
+    /// As [`Caller::subject`], where an operator need not name anybody.
+    ///
+    /// # Errors
+    /// `OtherUser` when a user names somebody else.
+    pub fn optional_subject(&self, named: Option<UserId>) -> Result<Option<UserId>, Problem> {
+        match self {
+            Self::Operator { .. } => Ok(named),
+            Self::User(user) if named.as_ref().is_none_or(|named| named == user) => {
+                Ok(Some(user.clone()))
+            }
+            Self::User(_) => Err(Problem::OtherUser),
+        }
+    }
+
+    /// The operator, as the audit names them.
+    ///
+    /// # Errors
+    /// `WrongScope` for a user.
+    pub fn operator(self, origin: String) -> Result<Actor, Problem> {
+        match self {
+            Self::Operator { name } => Ok(Actor { name, origin }),
+            Self::User(_) => Err(Problem::WrongScope {
+                needed: Scope::Points.as_str().to_owned(),
+            }),
+        }
+    }
+}

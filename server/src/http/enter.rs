@@ -1,0 +1,49 @@
+//! `GET /enter?token=…`: a sign-in link. It turns a user token into the session cookie.
+
+use axum::extract::{Query, State};
+use axum::http::header::SET_COOKIE;
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use ledger::Visitor;
+use serde::Deserialize;
+
+use shared::clock::Timestamp;
+use shared::problem::Problem;
+use time::{Duration, OffsetDateTime};
+
+use super::Http;
+use super::answer::Refusal;
+
+/// Where a link leads that is no longer valid; the page says so.
+const EXPIRED: &str = "/sign-in?problem=link_expired";
+
+#[derive(Deserialize)]
+pub struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+/// The link for a token.
+#[must_use]
+pub fn url(base_url: &str, token: &str) -> String {
+    format!("{base_url}/enter?token={token}")
+}
+
+pub async fn enter(
+    State(http): State<Http>,
+    Query(link): Query<Link>,
+) -> Result<Response, Refusal> {
+    let context = &http.0.context;
+    // An administrator's token is no link: it would be one that anybody can be made to follow.
+    let Some(Visitor::User(_)) = context.ledger.visitor(&link.token).await? else {
+        return Ok(Redirect::to(EXPIRED).into_response());
+    };
+    // The session itself ends when its token does; the cookie only has to last as long.
+    let expires_at = Timestamp::new(OffsetDateTime::now_utc() + Duration::days(1));
+    let cookie = app::auth::session_cookie(context, link.token, expires_at)
+        .ok_or(Problem::Internal)?;
+    Ok((
+        AppendHeaders([(SET_COOKIE, cookie)]),
+        Redirect::to("/my"),
+    )
+        .into_response())
+}

@@ -1,0 +1,104 @@
+//! What the network sees: one file per outside party, and what they have in common.
+
+mod answer;
+mod body;
+mod caller;
+mod csrf;
+mod dify_webhook;
+mod enter;
+mod headers;
+mod health;
+mod key;
+mod live;
+mod params;
+mod points;
+mod signature;
+mod site;
+
+use std::sync::Arc;
+
+use app::AppContext;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get, post};
+use ledger::Ledger;
+use leptos::config::LeptosOptions;
+use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
+
+pub use enter::url as sign_in_url;
+
+/// What every handler shares.
+#[derive(Clone)]
+pub struct Http(Arc<Shared>);
+
+/// The parts of [`Http`].
+pub struct Shared {
+    pub context: AppContext,
+    pub leptos: LeptosOptions,
+    /// As configured.
+    pub public_url: Option<String>,
+    /// Where people reach this server.
+    pub base_url: String,
+    /// Cancelled when the server is about to stop; answers that would never end, end.
+    pub shutdown: CancellationToken,
+}
+
+impl Http {
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.0.context.ledger
+    }
+}
+
+impl FromRef<Http> for Ledger {
+    fn from_ref(http: &Http) -> Self {
+        http.ledger().clone()
+    }
+}
+
+impl FromRef<Http> for AppContext {
+    fn from_ref(http: &Http) -> Self {
+        http.0.context.clone()
+    }
+}
+
+impl FromRef<Http> for LeptosOptions {
+    fn from_ref(http: &Http) -> Self {
+        http.0.leptos.clone()
+    }
+}
+
+/// All routes.
+pub fn router(http: Http) -> Router {
+    // Answers that are too short, or must not wait, to be compressed.
+    let plain = Router::new()
+        .route("/api/dify/webhook", post(dify_webhook::deliver))
+        .route("/api/admin/live", get(live::stream))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(answer::method_not_allowed);
+    let compressed = Router::new()
+        .route("/api/user/points/balance", get(points::balance))
+        .route("/api/user/points/estimate", get(points::estimate))
+        .route("/api/user/points/check-balance", post(points::check_balance))
+        .route("/api/user/points/history", get(points::history))
+        .route("/api/user/tokens", post(points::mint_token))
+        .route("/enter", get(enter::enter))
+        .route("/api", any(answer::not_found))
+        .route("/api/{*path}", any(answer::not_found))
+        .method_not_allowed_fallback(answer::method_not_allowed);
+    site::routes(compressed, &http)
+        .layer(CompressionLayer::new())
+        .merge(plain)
+        .layer(DefaultBodyLimit::max(body::BYTES_MAX))
+        .layer(from_fn_with_state(http.clone(), csrf::guard))
+        .layer(from_fn(answer::tell))
+        .layer(from_fn(headers::add))
+        .with_state(http)
+}

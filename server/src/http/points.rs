@@ -1,0 +1,159 @@
+//! `/api/user/points/*`: balance, estimate, check and history; `/api/user/tokens`.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Serialize;
+use shared::api::{CheckBalance, EntryKind, HistoryFilter, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use shared::clock::Timestamp;
+use shared::locale::Locale;
+use shared::problem::{FieldFault, Problem};
+
+use super::Http;
+use super::answer::{Language, Refusal, success};
+use super::caller::Caller;
+use super::params::Params;
+
+const TOKEN_MINUTES_DEFAULT: u32 = 60;
+const TOKEN_MINUTES_MAX: u32 = 24 * 60;
+
+fn words(locale: Locale, english: &'static str, chinese: &'static str) -> &'static str {
+    match locale {
+        Locale::En => english,
+        Locale::Zh => chinese,
+    }
+}
+
+/// `GET /api/user/points/balance`
+pub async fn balance(
+    State(http): State<Http>,
+    Language(locale): Language,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, Refusal> {
+    let caller = Caller::of(&http, &headers).await?;
+    let named = params.id("userId")?;
+    params.finish()?;
+    let user = caller.subject(named)?;
+    let balance = http.ledger().balance(&user).await?;
+    Ok(success(words(locale, "Balance", "积分余额"), balance))
+}
+
+/// `GET /api/user/points/estimate`
+pub async fn estimate(
+    State(http): State<Http>,
+    Language(locale): Language,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, Refusal> {
+    let caller = Caller::of(&http, &headers).await?;
+    let model = params.required_id("modelName")?;
+    let input = params.count("inputTokens")?;
+    let output = params.count("outputTokens")?;
+    let named = params.id("userId")?;
+    params.finish()?;
+    let user = caller.optional_subject(named)?;
+    let estimate = http
+        .ledger()
+        .estimate(user.as_ref(), &model, input, output)
+        .await?;
+    Ok(success(words(locale, "Estimate", "预估消耗"), estimate))
+}
+
+/// `POST /api/user/points/check-balance`
+pub async fn check_balance(
+    State(http): State<Http>,
+    Language(locale): Language,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let caller = Caller::of(&http, &parts.headers).await?;
+    let mut params = Params::from_body(body).await?;
+    let mut check = CheckBalance {
+        model_name: params.required_id("modelName")?,
+        estimated_input_tokens: params.count("estimatedInputTokens")?,
+        estimated_output_tokens: params.count("estimatedOutputTokens")?,
+        user_id: params.id("userId")?,
+    };
+    // Letting it pass would promise points that nobody holds.
+    if params.flag("hold")? {
+        return Err(Problem::field("hold", FieldFault::NotSupported).into());
+    }
+    params.finish()?;
+    let user = caller.subject(check.user_id.take())?;
+    let answer = http.ledger().check_balance(&user, &check).await?;
+    let message = if answer.can_proceed {
+        words(locale, "The balance suffices", "积分余额充足")
+    } else {
+        words(locale, "The balance does not suffice", "积分余额不足")
+    };
+    Ok(success(message, answer))
+}
+
+/// `GET /api/user/points/history`
+pub async fn history(
+    State(http): State<Http>,
+    Language(locale): Language,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, Refusal> {
+    let caller = Caller::of(&http, &headers).await?;
+    let filter = HistoryFilter {
+        model_name: params.id("modelName")?,
+        from: params.time("from")?,
+        to: params.time("to")?,
+        kind: params.one_of("kind", &EntryKind::ALL, EntryKind::as_str)?,
+    };
+    let limit = params.within("limit", PAGE_ITEMS_DEFAULT, 1, PAGE_ITEMS_MAX)?;
+    let cursor = params.text("cursor")?;
+    let named = params.id("userId")?;
+    params.finish()?;
+    let user = caller.subject(named)?;
+    let page = http
+        .ledger()
+        .history(&user, &filter, cursor.as_deref(), limit)
+        .await?;
+    Ok(success(words(locale, "History", "积分记录"), page))
+}
+
+/// `data` of a minted token.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserToken {
+    /// For `Authorization: Bearer …` on `/api/user/*`.
+    token: String,
+    expires_at: Timestamp,
+    /// Opened in a browser, it signs the user in.
+    sign_in_url: String,
+}
+
+/// `POST /api/user/tokens`: a short-lived token with which a user asks for their own points.
+pub async fn mint_token(
+    State(http): State<Http>,
+    Language(locale): Language,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let caller = Caller::of(&http, &parts.headers).await?;
+    let operator = caller.operator(peer.ip().to_string())?;
+    let mut params = Params::from_body(body).await?;
+    let user = params.required_id("userId")?;
+    let minutes = params.within("minutes", TOKEN_MINUTES_DEFAULT, 1, TOKEN_MINUTES_MAX)?;
+    params.finish()?;
+    let session = http
+        .ledger()
+        .create_user_session(&user, minutes * 60, &operator)
+        .await?;
+    let message = words(locale, "Token created", "令牌已创建");
+    Ok(success(
+        message,
+        UserToken {
+            sign_in_url: super::enter::url(&http.0.base_url, &session.token),
+            token: session.token,
+            expires_at: session.expires_at,
+        },
+    ))
+}

@@ -1,0 +1,260 @@
+//! What every test stands on: one throw-away cluster for all of them, a database and a server each.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ledger::cluster::{Cluster, Durability};
+use ledger::{Actor, Ledger, NewPrice, Scope};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use server::config::Config;
+use server::serve::Server;
+use shared::price::Rates;
+use tokio::sync::OnceCell;
+
+pub const SAMPLE: &str = include_str!("../fixtures/webhook_message_end.json");
+pub const DIFY_MESSAGE_END: &str = include_str!("../fixtures/sse_message_end.json");
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+static DATABASES: AtomicU32 = AtomicU32::new(1);
+
+/// A new, empty database, as `DATABASE_URL`.
+pub async fn database_url() -> String {
+    let cluster = CLUSTER
+        .get_or_init(|| async {
+            let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("server-clusters");
+            sweep(&parent);
+            let folder = parent.join(std::process::id().to_string());
+            Cluster::start_with(&folder, Durability::Disposable)
+                .await
+                .expect("a cluster for the tests")
+        })
+        .await;
+    let name = format!("it_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    cluster
+        .create_database(&name)
+        .await
+        .expect("a database for the test");
+    format!(
+        "postgres:///{name}?user=tollgate&host={}",
+        cluster.socket_folder().display()
+    )
+}
+
+/// Removes the clusters that earlier runs left behind.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for data_dir in entries.flatten().map(|entry| entry.path()) {
+        let elsewhere = fs::read_to_string(data_dir.join("postgres-location.txt")).ok();
+        let cluster = elsewhere
+            .as_deref()
+            .and_then(|text| text.lines().find_map(|line| line.strip_prefix("location: ")))
+            .map_or_else(|| data_dir.join("postgres"), PathBuf::from);
+        let lock = File::open(cluster.join("cluster.lock"));
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            drop(fs::remove_dir_all(&cluster));
+            drop(fs::remove_dir_all(&data_dir));
+        }
+    }
+}
+
+/// A folder of this test's own, empty.
+pub fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("server-data")
+        .join(format!("{name}-{}", std::process::id()));
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(&folder).expect("a folder for the test");
+    folder
+}
+
+pub fn config(database_url: String) -> Config {
+    Config {
+        database_url: Some(database_url),
+        data_dir: PathBuf::from("unused"),
+        addr: "127.0.0.1:0".parse().expect("an address"),
+        public_url: None,
+        recharge_url: None,
+        site_root: None,
+        secret_key: Some("07".repeat(32).parse().expect("a key")),
+        database_connections: 10,
+        log: None,
+    }
+}
+
+pub fn actor() -> Actor {
+    Actor {
+        name: "test".to_owned(),
+        origin: "test".to_owned(),
+    }
+}
+
+/// A running server with a model priced as in the specification's example, and a key per scope.
+pub struct World {
+    pub server: Server,
+    pub client: Client,
+    pub database_url: String,
+    pub webhook_key: String,
+    pub points_key: String,
+    pub admin_key: String,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let database_url = database_url().await;
+        let server = Server::start(&config(database_url.clone()))
+            .await
+            .expect("a server");
+        let key = async |name: &str, scope| {
+            let created = server
+                .ledger()
+                .create_api_key(name, scope, false, &actor())
+                .await;
+            created.expect("a key").key
+        };
+        let world = Self {
+            webhook_key: key("dify", Scope::Webhook).await,
+            points_key: key("back end", Scope::Points).await,
+            admin_key: key("operations", Scope::Admin).await,
+            client: client(),
+            database_url,
+            server,
+        };
+        world.price("GPT-4", "30", "60").await;
+        world
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        self.server.ledger()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.addr())
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    pub async fn price(&self, model: &str, input: &str, output: &str) {
+        let price = NewPrice {
+            model_name: model.parse().expect("a model"),
+            rates: Rates::new(
+                input.parse().expect("a price"),
+                output.parse().expect("a price"),
+            ),
+            is_active: true,
+            effective_from: None,
+            note: None,
+            expected_version: None,
+        };
+        let published = self.ledger().publish_price(price, &actor()).await;
+        published.expect("a price version");
+    }
+
+    pub async fn grant(&self, user: &str, points: &str) {
+        let user = user.parse().expect("a user");
+        let points = points.parse().expect("points");
+        self.ledger()
+            .add_points(&user, points, "test", &actor())
+            .await
+            .expect("points added");
+    }
+
+    pub async fn balance(&self, user: &str) -> String {
+        let user = user.parse().expect("a user");
+        let balance = self.ledger().balance(&user).await.expect("a balance");
+        balance.balance.to_string()
+    }
+
+    /// Posts a webhook body with the webhook key.
+    pub async fn deliver(&self, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self
+            .request(Method::POST, "/api/dify/webhook")
+            .bearer_auth(&self.webhook_key)
+            .body(body);
+        answer(request).await
+    }
+
+    /// Gets an address with the points key.
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.request(Method::GET, path).bearer_auth(&self.points_key)).await
+    }
+
+    /// Posts JSON with the points key.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request(Method::POST, path).bearer_auth(&self.points_key);
+        answer(request.json(body)).await
+    }
+
+    /// No account may differ from its journal by a digit, whatever a test did.
+    pub async fn verify(&self) {
+        let report = self.ledger().verify(None).await.expect("a report");
+        assert!(report.ok, "{report:?}");
+    }
+}
+
+pub fn client() -> Client {
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client")
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn data(&self) -> &Value {
+        assert_eq!(self.body["success"], true, "{self:?}");
+        &self.body["data"]
+    }
+
+    /// Status, code and field of a refusal.
+    #[track_caller]
+    pub fn refusal(&self) -> (u16, &str, Option<&str>) {
+        assert_eq!(self.body["success"], false, "{self:?}");
+        let message = self.body["message"].as_str().expect("a message");
+        assert!(!message.is_empty());
+        (
+            self.status.as_u16(),
+            self.body["error"]["code"].as_str().expect("a code"),
+            self.body["error"]["field"].as_str(),
+        )
+    }
+}
+
+pub async fn answer(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("an answer");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.expect("a body");
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    }
+}
+
+/// An event in the webhook's own format.
+pub fn event(message: &str, user: &str, model: &str, input: u64, output: u64) -> String {
+    json!({
+        "event": "message_end",
+        "data": {
+            "message_id": message,
+            "user_id": user,
+            "model_name": model,
+            "input_tokens": input,
+            "output_tokens": output,
+            "total_tokens": input + output,
+        },
+    })
+    .to_string()
+}
