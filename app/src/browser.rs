@@ -9,8 +9,10 @@ struct Hydrated(RwSignal<bool>);
 
 /// Whether hydration is over. Until then the browser must show exactly what the server sent.
 #[must_use]
-pub fn use_hydrated() -> Signal<bool> {
-    use_context::<Hydrated>().map_or_else(|| Signal::stored(false), |hydrated| hydrated.0.into())
+pub fn use_hydrated() -> ReadSignal<bool> {
+    use_context::<Hydrated>()
+        .map_or_else(|| RwSignal::new(false), |hydrated| hydrated.0)
+        .read_only()
 }
 
 /// Provides [`use_hydrated`], and marks `<html data-hydrated="true">` when it is over.

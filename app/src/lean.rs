@@ -5,6 +5,7 @@
 //! End a view with [`Lean::lean`] instead of `into_any()`, and wrap what changes in [`words`],
 //! [`flag`] or [`part`], so that all such closures are one type each.
 
+use leptos::ev::{MouseEvent, SubmitEvent};
 use leptos::prelude::*;
 use leptos::tachys::html::attribute::Attribute;
 use leptos::tachys::html::attribute::any_attribute::AnyAttribute;
@@ -40,6 +41,16 @@ pub fn flag(is_on: impl FnMut() -> bool + Send + 'static) -> Flag {
 /// A part of the page that changes, as one type.
 pub fn part(view: impl FnMut() -> AnyView + Send + 'static) -> Part {
     Box::new(view)
+}
+
+/// What a click does, as one type.
+pub fn press(act: impl FnMut(MouseEvent) + 'static) -> Box<dyn FnMut(MouseEvent)> {
+    Box::new(act)
+}
+
+/// What submitting a form does, as one type.
+pub fn submit_with(act: impl FnMut(SubmitEvent) + 'static) -> Box<dyn FnMut(SubmitEvent)> {
+    Box::new(act)
 }
 
 /// One of a list of views that come, go and move.

@@ -44,6 +44,9 @@ impl Task {
         owner.with(|| {
             spawn_local_scoped_with_cancellation(async move {
                 let result = work.await;
+                // What the work changed may take this part of the page away; let that happen
+                // first, or what is about to go would be told once more.
+                leptos::task::tick().await;
                 self.is_pending.try_set(false);
                 self.error.try_set(result.err());
             });
@@ -57,11 +60,11 @@ impl Task {
 
     #[must_use]
     pub fn is_pending(self) -> bool {
-        self.is_pending.get()
+        self.is_pending.try_get().unwrap_or_default()
     }
 
     #[must_use]
     pub fn error(self) -> Option<AppError> {
-        self.error.get()
+        self.error.try_get().flatten()
     }
 }

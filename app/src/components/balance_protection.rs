@@ -12,7 +12,7 @@ use super::awaited::awaited;
 use super::receipt::QuoteTable;
 use crate::AppError;
 use crate::ask::{Answer, Ask, ask};
-use crate::lean::{Lean, flag, part, phrase, words};
+use crate::lean::{Lean, flag, part, phrase, press, words};
 use crate::task::Task;
 use crate::text::{fill, use_text};
 use crate::wire::Json;
@@ -121,8 +121,8 @@ pub fn BalanceProtection(
                             view! {
                                 <Checked
                                     protection
-                                    was_refused=was_refused.into()
-                                    is_pending=Signal::derive(move || proceed.is_pending())
+                                was_refused
+                                proceed
                                     on_proceed
                                     on_cancel
                                 />
@@ -173,10 +173,10 @@ fn CannotCheck(
             <button type="button" class="button primary" disabled>
                 {text.say(|t| t.protection.proceed)}
             </button>
-            <button type="button" class="button" on:click=move |_| on_retry.run(())>
+            <button type="button" class="button" on:click=press(move |_| on_retry.run(()))>
                 {text.say(|t| t.common.try_again)}
             </button>
-            <button type="button" class="button" on:click=move |_| on_cancel.run(())>
+            <button type="button" class="button" on:click=press(move |_| on_cancel.run(()))>
                 {text.say(|t| t.common.cancel)}
             </button>
         </div>
@@ -187,8 +187,8 @@ fn CannotCheck(
 #[component]
 fn Checked(
     protection: Protection,
-    was_refused: Signal<bool>,
-    is_pending: Signal<bool>,
+    was_refused: RwSignal<bool>,
+    proceed: Task,
     on_proceed: Callback<()>,
     on_cancel: Callback<()>,
 ) -> impl IntoView {
@@ -255,15 +255,15 @@ fn Checked(
             <button
                 type="button"
                 class="button primary"
-                disabled=flag(move || !can_proceed || is_pending.get())
-                on:click=move |_| on_proceed.run(())
+                disabled=flag(move || !can_proceed || proceed.is_pending())
+                on:click=press(move |_| on_proceed.run(()))
             >
                 {phrase(move || {
                     let words = &text.get().protection;
-                    if is_pending.get() { words.checking } else { words.proceed }
+                    if proceed.is_pending() { words.checking } else { words.proceed }
                 })}
             </button>
-            <button type="button" class="button" on:click=move |_| on_cancel.run(())>
+            <button type="button" class="button" on:click=press(move |_| on_cancel.run(()))>
                 {text.say(|t| t.common.cancel)}
             </button>
         </div>
@@ -289,7 +289,7 @@ fn ShareBar(part: Points, whole: Points, is_short: bool) -> impl IntoView {
 fn Shortfall(
     check: BalanceCheck,
     recharge_url: Option<String>,
-    was_refused: Signal<bool>,
+    was_refused: RwSignal<bool>,
 ) -> impl IntoView {
     let text = use_text();
     let shortfall = points_text(check.shortfall);

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::browser::use_hydrated;
-use crate::lean::{Lean, flag, part, phrase};
+use crate::lean::{Lean, flag, part, phrase, press};
 use crate::text::{Say, use_text};
 
 /// Asks before acting: the button opens the consequence and a second button that does it.
@@ -32,7 +32,7 @@ pub fn ConfirmButton(
                 class="button"
                 aria-expanded=phrase(move || if is_open.get() { "true" } else { "false" })
                 disabled=flag(move || busy.get() || !hydrated.get())
-                on:click=move |_| is_open.update(|open| *open = !*open)
+                on:click=press(move |_| is_open.update(|open| *open = !*open))
             >
                 {text.say(label)}
             </button>
@@ -40,10 +40,10 @@ pub fn ConfirmButton(
                 <div class="confirm-panel" role="group">
                     <p>{text.say(consequence)}</p>
                     <div class="actions">
-                        <button type="button" class="button danger" on:click=act>
+                        <button type="button" class="button danger" on:click=press(act)>
                             {text.say(confirm)}
                         </button>
-                        <button type="button" class="button" on:click=move |_| is_open.set(false)>
+                        <button type="button" class="button" on:click=press(move |_| is_open.set(false))>
                             {text.say(|t| t.common.cancel)}
                         </button>
                     </div>

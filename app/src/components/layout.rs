@@ -2,14 +2,13 @@
 
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
-use leptos_router::components::A;
 
 use super::awaited::awaited_quietly;
 use super::notice::{NoticeBar, use_notices};
 use super::preferences::{LanguageSwitch, ThemeSwitch};
 use crate::auth::session::use_session;
 use crate::auth::{Session, SignOut};
-use crate::lean::Lean;
+use crate::lean::{Lean, phrase};
 use crate::text::{Say, use_text};
 
 #[component]
@@ -84,13 +83,21 @@ fn nobody_links() -> AnyView {
     view! { <span class="spacer"></span> }.lean()
 }
 
-fn link(href: &'static str, exact: bool, label: Say) -> AnyView {
+fn link(href: &'static str, label: Say) -> AnyView {
     let text = use_text();
+    let path = leptos_router::hooks::use_location().pathname;
+    let current = phrase(move || {
+        if path.with(|path| path == href) {
+            "page"
+        } else {
+            "false"
+        }
+    });
     view! {
         <li>
-            <A href=href exact=exact>
+            <a href=href aria-current=current>
                 {text.say(label)}
-            </A>
+            </a>
         </li>
     }
     .lean()
@@ -101,9 +108,9 @@ fn administrator_links(name: String) -> AnyView {
     view! {
         <nav class="links" aria-label=text.say(|t| t.nav.main)>
             <ul>
-                {link("/admin", true, |t| t.nav.monitor)} {link("/admin/prices", false, |t| t.nav.prices)}
-                {link("/admin/calculator", false, |t| t.nav.calculator)}
-                {link("/admin/users", false, |t| t.nav.users)}
+                {link("/admin", |t| t.nav.monitor)} {link("/admin/prices", |t| t.nav.prices)}
+                {link("/admin/calculator", |t| t.nav.calculator)}
+                {link("/admin/users", |t| t.nav.users)}
             </ul>
         </nav>
         <Account name />
@@ -115,7 +122,7 @@ fn user_links(name: String) -> AnyView {
     let text = use_text();
     view! {
         <nav class="links" aria-label=text.say(|t| t.nav.main)>
-            <ul>{link("/my", true, |t| t.nav.my)}</ul>
+            <ul>{link("/my", |t| t.nav.my)}</ul>
         </nav>
         <Account name />
     }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::lean::{Lean, flag, part, words};
+use crate::lean::{Lean, flag, part, press, words};
 use crate::text::use_text;
 
 /// Tells the visitor that something was done.
@@ -42,7 +42,7 @@ pub fn NoticeBar() -> impl IntoView {
                 {words(move || notices.0.get().unwrap_or_default())}
             </p>
             {part(move || if is_shown() { view! {
-                <button type="button" class="tool" on:click=move |_| notices.clear()>
+                <button type="button" class="tool" on:click=press(move |_| notices.clear())>
                     {text.say(|t| t.common.dismiss)}
                 </button>
             }.lean() } else { ().lean() })}

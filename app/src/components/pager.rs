@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::lean::{Lean, flag, words};
+use crate::lean::{Lean, flag, press, words};
 use crate::text::{fill, use_text};
 
 /// Which page of a list is shown. Its signal belongs to the source of the list's resource.
@@ -55,12 +55,12 @@ pub fn Pager(pages: Pages, next_cursor: Option<String>) -> impl IntoView {
                 type="button"
                 class="button"
                 disabled=flag(is_first)
-                on:click=move |_| pages.0.update(|cursors| drop(cursors.pop()))
+                on:click=press(move |_| pages.0.update(|cursors| drop(cursors.pop())))
             >
                 {text.say(|t| t.common.previous_page)}
             </button>
             <span class="quiet">{words(number)}</span>
-            <button type="button" class="button" disabled=is_last on:click=go_on>
+            <button type="button" class="button" disabled=is_last on:click=press(go_on)>
                 {text.say(|t| t.common.next_page)}
             </button>
         </nav>

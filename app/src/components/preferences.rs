@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::locale::Locale;
 
 use crate::browser;
-use crate::lean::{Lean, phrase};
+use crate::lean::{Lean, phrase, press};
 use crate::text::use_text;
 
 /// The theme; `System` follows the device.
@@ -134,7 +134,7 @@ pub fn LanguageSwitch() -> impl IntoView {
         );
     };
     view! {
-        <button type="button" class="tool" lang=phrase(move || other().tag()) on:click=switch>
+        <button type="button" class="tool" lang=phrase(move || other().tag()) on:click=press(switch)>
             {phrase(move || match other() {
                 Locale::En => "English",
                 Locale::Zh => "中文",
@@ -170,7 +170,7 @@ pub fn ThemeSwitch() -> impl IntoView {
         Theme::Dark => "M6.2 1.6a6.6 6.6 0 1 0 8.2 8.2A5.6 5.6 0 0 1 6.2 1.6Z",
     };
     view! {
-        <button type="button" class="tool icon" aria-label=phrase(name) title=phrase(name) on:click=switch>
+        <button type="button" class="tool icon" aria-label=phrase(name) title=phrase(name) on:click=press(switch)>
             <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
                 <path fill="currentColor" fill-rule="evenodd" d=phrase(icon) />
             </svg>

@@ -65,7 +65,7 @@ pub fn QuoteTable(
         .lean()
     });
     view! {
-        <div class="scroll">
+        <div class="scroll" tabindex="0">
             <table class="quote">
                 <caption class="visually-hidden">{caption}</caption>
                 <thead>
@@ -126,12 +126,12 @@ pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates
         parts.push(
             view! {
                 <section>
-                    <h4>
+                    <h3>
                         {name.clone()} " "
                         <span class="quiet">
                             {words(move || fill(text.get().common.version_number, &[&version]))}
                         </span>
-                    </h4>
+                    </h3>
                     {quoted
                         .map(|quoted| {
                             view! {

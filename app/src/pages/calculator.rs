@@ -106,7 +106,7 @@ fn Calculator(prices: Vec<ModelPrice>) -> impl IntoView {
         output: RwSignal::new("800".to_owned()),
         reasoning: RwSignal::new(String::new()),
     };
-    let tokens = Memo::new(move |_| typed.read());
+    let tokens = Signal::derive(move || typed.read());
     let own_rates = RwSignal::new(None::<Rates>);
 
     let picks = candidates
@@ -134,7 +134,7 @@ fn Calculator(prices: Vec<ModelPrice>) -> impl IntoView {
             .lean()
         })
         .collect_view();
-    let compared = Memo::new(move |_| {
+    let compared = Signal::derive(move || {
         let tokens = tokens.get().ok()?;
         let own = own_rates
             .get()
@@ -175,7 +175,7 @@ fn Calculator(prices: Vec<ModelPrice>) -> impl IntoView {
 }
 
 #[component]
-fn TokenFields(typed: TypedTokens, tokens: Memo<Result<Tokens, Problem>>) -> impl IntoView {
+fn TokenFields(typed: TypedTokens, tokens: Signal<Result<Tokens, Problem>>) -> impl IntoView {
     let text = use_text();
     let error = move || tokens.get().err().map(AppError::Refused);
     let field = move |id: &'static str, label: Say, value: RwSignal<String>| {
@@ -212,7 +212,7 @@ fn OwnRates(own_rates: RwSignal<Option<Rates>>) -> impl IntoView {
         reasoning,
         per_request,
     ];
-    let parsed = Memo::new(move |_| {
+    let parsed = Signal::derive(move || {
         let typed = all.map(|field| field.get());
         if typed.iter().all(|typed| typed.trim().is_empty()) {
             return Ok(None);
@@ -270,7 +270,7 @@ fn OwnRates(own_rates: RwSignal<Option<Rates>>) -> impl IntoView {
 type Compared = Option<Vec<(Option<String>, Option<Quote>)>>;
 
 #[component]
-fn Comparison(compared: Memo<Compared>) -> impl IntoView {
+fn Comparison(compared: Signal<Compared>) -> impl IntoView {
     let text = use_text();
     let body = move || match compared.get() {
         None => view! { <p class="quiet">{text.say(|t| t.calculator.fix_fields)}</p> }.lean(),

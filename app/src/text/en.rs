@@ -156,8 +156,8 @@ pub static TEXTS: Texts = Texts {
         note: "Note",
         in_force: "In force",
         since_ever: "Always",
-        was_activated: "activated",
-        was_deactivated: "deactivated",
+        was_activated: "Activated",
+        was_deactivated: "Deactivated",
         nothing_changed: "The same prices",
     },
     calculator: Calculator {

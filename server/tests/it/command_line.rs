@@ -67,17 +67,28 @@ async fn commands_work_without_a_server() {
     };
     stdout(&terminal.run(&["migrate"]).await);
 
-    let key = ["key", "create", "--name", "dify", "--scope", "webhook", "--json"];
+    let key = [
+        "key", "create", "--name", "dify", "--scope", "webhook", "--json",
+    ];
     let key = terminal.json(&key).await;
     assert!(key["id"].is_string() && key["key"].is_string());
     let secret = key["signingSecret"].as_str().expect("a secret");
     assert!(secret.starts_with("whsec_"));
 
-    let price = ["price", "set", "--model", "GPT-4", "--input", "30", "--output", "60"];
+    let price = [
+        "price", "set", "--model", "GPT-4", "--input", "30", "--output", "60",
+    ];
     let text = stdout(&terminal.run(&price).await);
-    assert!(text.contains("Version 1") && text.contains("GPT-4"), "{text}");
+    assert!(
+        text.contains("Version 1") && text.contains("GPT-4"),
+        "{text}"
+    );
 
-    let add = |points| ["points", "add", "--user", "u1", "--points", points, "--reason", "gift"];
+    let add = |points| {
+        [
+            "points", "add", "--user", "u1", "--points", points, "--reason", "gift",
+        ]
+    };
     stdout(&terminal.run(&add("10.5")).await);
     let text = stdout(&terminal.run(&add("-0.25")).await);
     assert!(text.contains("10.25"), "{text}");
@@ -95,7 +106,10 @@ async fn commands_work_without_a_server() {
     let again = terminal.run(&["admin", "create", "--name", "root"]).await;
     assert!(error(&again).contains("name"));
     let link = stdout(&terminal.run(&["user", "link", "--user", "u1"]).await);
-    assert!(link.starts_with("http://127.0.0.1:3000/enter?token="), "{link}");
+    assert!(
+        link.starts_with("http://127.0.0.1:3000/enter?token="),
+        "{link}"
+    );
 }
 
 #[tokio::test]
@@ -129,13 +143,20 @@ async fn commands_work_beside_a_running_server() {
         database_url: world.database_url.clone(),
     };
     // A key made there counts here at once, and a price too.
-    let key = ["key", "create", "--name", "new", "--scope", "webhook", "--json"];
+    let key = [
+        "key", "create", "--name", "new", "--scope", "webhook", "--json",
+    ];
     let key = terminal.json(&key).await;
-    let price = ["price", "set", "--model", "gpt-4", "--input", "300", "--output", "600"];
+    let price = [
+        "price", "set", "--model", "gpt-4", "--input", "300", "--output", "600",
+    ];
     let text = stdout(&terminal.run(&price).await);
     assert!(text.contains("Version 2"), "{text}");
     let new = Value::String(SAMPLE.to_owned());
-    let body = new.as_str().expect("text").replace("2024-01-15T10:30:00Z", "2999-01-01T00:00:00Z");
+    let body = new
+        .as_str()
+        .expect("text")
+        .replace("2024-01-15T10:30:00Z", "2999-01-01T00:00:00Z");
     let request = world
         .request(reqwest::Method::POST, "/api/dify/webhook")
         .bearer_auth(key["key"].as_str().expect("a key"))
@@ -143,7 +164,9 @@ async fn commands_work_beside_a_running_server() {
     let answer = crate::world::answer(request).await;
     assert_eq!(answer.data()["pointsDeducted"], 930);
 
-    let balance = terminal.json(&["balance", "--user", "user_789", "--json"]).await;
+    let balance = terminal
+        .json(&["balance", "--user", "user_789", "--json"])
+        .await;
     assert_eq!(balance["balance"], -930);
 }
 
@@ -155,7 +178,15 @@ async fn simulated_traffic_is_charged_and_labelled() {
     };
     let url = world.url("");
     let simulate = [
-        "simulate", "--rate", "50", "--seconds", "1", "--users", "3", "--url", &url,
+        "simulate",
+        "--rate",
+        "50",
+        "--seconds",
+        "1",
+        "--users",
+        "3",
+        "--url",
+        &url,
     ];
     let text = stdout(&terminal.run(&simulate).await);
     assert!(text.contains("50 simulated messages"), "{text}");
@@ -165,12 +196,27 @@ async fn simulated_traffic_is_charged_and_labelled() {
     assert_eq!(page.events.len(), 50);
     for event in &page.events {
         assert_eq!(event.source, "simulated traffic");
-        assert!(event.message_id.as_deref().expect("an id").starts_with("simulated-"));
-        assert!(event.user_id.as_deref().expect("a user").starts_with("simulated-user-"));
+        assert!(
+            event
+                .message_id
+                .as_deref()
+                .expect("an id")
+                .starts_with("simulated-")
+        );
+        assert!(
+            event
+                .user_id
+                .as_deref()
+                .expect("a user")
+                .starts_with("simulated-user-")
+        );
     }
     let keys = world.ledger().api_keys().await.expect("keys");
     let key = keys.iter().find(|key| key.name == "simulated traffic");
-    assert!(key.expect("a key").revoked_at.is_some(), "the key of the run ended with it");
+    assert!(
+        key.expect("a key").revoked_at.is_some(),
+        "the key of the run ended with it"
+    );
     world.verify().await;
 }
 
@@ -179,7 +225,10 @@ async fn what_goes_wrong_is_said_in_one_line() {
     let mut wrong_url = tollgate(&["balance", "--user", "u1"]);
     wrong_url.env("DATABASE_URL", "mysql://root:secret@localhost/x");
     let text = error(&output(wrong_url).await);
-    assert!(text.contains("DATABASE_URL") && !text.contains("secret"), "{text}");
+    assert!(
+        text.contains("DATABASE_URL") && !text.contains("secret"),
+        "{text}"
+    );
 
     let mut no_postgres = tollgate(&["verify"]);
     no_postgres
@@ -190,11 +239,15 @@ async fn what_goes_wrong_is_said_in_one_line() {
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut serve = tollgate(&["serve"]);
-    serve
-        .env("TOLLGATE_DATA_DIR", folder("taken"))
-        .env("TOLLGATE_ADDR", taken.local_addr().expect("an address").to_string());
+    serve.env("TOLLGATE_DATA_DIR", folder("taken")).env(
+        "TOLLGATE_ADDR",
+        taken.local_addr().expect("an address").to_string(),
+    );
     let text = error(&output(serve).await);
-    assert!(text.contains("in use") && text.contains("TOLLGATE_ADDR"), "{text}");
+    assert!(
+        text.contains("in use") && text.contains("TOLLGATE_ADDR"),
+        "{text}"
+    );
 
     let unknown = output(tollgate(&["blance"])).await;
     assert_eq!(unknown.status.code(), Some(2));

@@ -108,7 +108,11 @@ fn kill(pid: &str) {
 
 async fn post(url: &str, key: &str, body: &str) -> reqwest::Result<StatusCode> {
     let request = client().post(format!("{url}/api/dify/webhook"));
-    let response = request.bearer_auth(key).body(body.to_owned()).send().await?;
+    let response = request
+        .bearer_auth(key)
+        .body(body.to_owned())
+        .send()
+        .await?;
     Ok(response.status())
 }
 
@@ -168,7 +172,10 @@ async fn what_was_acknowledged_survives_every_kill() {
     // Both die at once, supervisor included.
     let server = installation.serve();
     let third = SAMPLE.replace("msg_456", "msg_458");
-    assert_eq!(post(&server.url, key, &third).await.expect("an answer"), 200);
+    assert_eq!(
+        post(&server.url, key, &third).await.expect("an answer"),
+        200
+    );
     let postmaster = installation.postmaster().expect("a postmaster");
     drop(server);
     kill(&postmaster);

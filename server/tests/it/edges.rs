@@ -42,10 +42,17 @@ async fn refusals_speak_the_callers_language() {
             .header("accept-language", language);
         let answer = answer(request.body(SAMPLE)).await;
         assert_eq!(answer.refusal(), (401, "missing_key", None));
-        answer.body["message"].as_str().expect("a message").to_owned()
+        answer.body["message"]
+            .as_str()
+            .expect("a message")
+            .to_owned()
     };
     assert!(message("en-GB").await.starts_with("Send an API key"));
-    assert!(message("zh-CN,zh;q=0.9,en;q=0.8").await.starts_with("请通过"));
+    assert!(
+        message("zh-CN,zh;q=0.9,en;q=0.8")
+            .await
+            .starts_with("请通过")
+    );
     assert!(message("fr").await.starts_with("Send an API key"));
 }
 
@@ -61,8 +68,13 @@ async fn every_answer_carries_what_keeps_browsers_safe() {
         ] {
             assert_eq!(answer.headers[name], expected, "{path}");
         }
-        let policy = answer.headers["content-security-policy"].to_str().expect("text");
-        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        let policy = answer.headers["content-security-policy"]
+            .to_str()
+            .expect("text");
+        assert!(
+            policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
         assert!(!policy.contains("'unsafe-inline';") || policy.contains("style-src-attr"));
         assert!(answer.headers.contains_key("x-request-id"), "{path}");
         assert!(answer.headers.contains_key("cache-control"), "{path}");
@@ -73,7 +85,9 @@ async fn every_answer_carries_what_keeps_browsers_safe() {
 async fn a_page_runs_only_the_scripts_it_was_sent_with() {
     let world = World::new().await;
     let answer = answer(world.request(Method::GET, "/sign-in")).await;
-    let policy = answer.headers["content-security-policy"].to_str().expect("text");
+    let policy = answer.headers["content-security-policy"]
+        .to_str()
+        .expect("text");
     let html = answer.body.as_str().expect("a page");
     let nonce = policy
         .split_once("'nonce-")

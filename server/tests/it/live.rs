@@ -72,7 +72,8 @@ impl Reader {
                 .await
                 .expect("something within 20 seconds")?;
             let chunk = chunk.expect("an unbroken stream");
-            self.text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+            self.text
+                .push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
         }
     }
 
@@ -97,7 +98,10 @@ async fn deliver(world: &World, numbers: impl IntoIterator<Item = u32>) {
 }
 
 fn names(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
-    numbers.into_iter().map(|number| format!("m{number}")).collect()
+    numbers
+        .into_iter()
+        .map(|number| format!("m{number}"))
+        .collect()
 }
 
 #[tokio::test]
@@ -167,13 +171,20 @@ async fn a_reader_that_was_away_for_long_gets_everything() {
 async fn only_administrators_may_watch() {
     let world = World::new().await;
     let get = || world.request(Method::GET, "/api/admin/live");
-    assert_eq!(answer(get()).await.refusal(), (401, "sign_in_required", None));
+    assert_eq!(
+        answer(get()).await.refusal(),
+        (401, "sign_in_required", None)
+    );
     for key in [&world.webhook_key, &world.points_key] {
         let refused = answer(get().bearer_auth(key)).await;
         assert_eq!(refused.refusal(), (403, "wrong_scope", None));
     }
-    let bad = get().bearer_auth(&world.admin_key).query(&[("after", "nonsense")]);
-    assert_eq!(answer(bad).await.refusal(), (422, "invalid_field", Some("after")));
+    let bad = world.request(Method::GET, "/api/admin/live?after=nonsense");
+    let bad = bad.bearer_auth(&world.admin_key);
+    assert_eq!(
+        answer(bad).await.refusal(),
+        (422, "invalid_field", Some("after"))
+    );
 
     // A signed-in administrator needs no key.
     let ledger = world.ledger();
@@ -181,13 +192,21 @@ async fn only_administrators_may_watch() {
     let actor = crate::world::actor();
     let created = ledger.create_administrator("admin", password, &actor).await;
     created.expect("an administrator");
-    let session = ledger.sign_in("admin", password, "test").await.expect("a session");
+    let session = ledger
+        .sign_in("admin", password, "test")
+        .await
+        .expect("a session");
     let visitor = ledger.visitor(&session.token).await.expect("an answer");
     assert!(matches!(visitor, Some(Visitor::Administrator { .. })));
     let cookie =
         app::auth::session_cookie(world.server.context(), session.token, session.expires_at);
     let cookie = cookie.expect("a cookie");
-    let cookie = cookie.to_str().expect("text").split(';').next().expect("a cookie");
+    let cookie = cookie
+        .to_str()
+        .expect("text")
+        .split(';')
+        .next()
+        .expect("a cookie");
     let response = get().header("cookie", cookie).send().await;
     let mut reader = Reader::new(response.expect("a stream"));
     deliver(&world, 0..1).await;
@@ -201,5 +220,8 @@ async fn the_streams_end_when_the_server_stops() {
     let begun = std::time::Instant::now();
     world.server.stop().await.expect("a clean end");
     assert!(reader.next().await.is_none());
-    assert!(begun.elapsed() < Duration::from_secs(5), "nothing had to be waited for");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "nothing had to be waited for"
+    );
 }

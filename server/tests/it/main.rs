@@ -1,6 +1,8 @@
 //! Tollgate over HTTP and on the command line, as others meet it: a real server on a port of its
 //! own, on a real Postgres.
 
+#![cfg(test)] // Tells clippy that helpers are test code too.
+
 mod command_line;
 mod crash;
 mod edges;

@@ -35,7 +35,9 @@ async fn a_balance_is_told_in_points_and_exactly() {
 async fn an_estimate_names_its_basis() {
     let world = World::new().await;
     let estimate = async |query: &str| {
-        let answer = world.get(&format!("/api/user/points/estimate?{query}")).await;
+        let answer = world
+            .get(&format!("/api/user/points/estimate?{query}"))
+            .await;
         let data = answer.data();
         (
             data["basis"].as_str().expect("a basis").to_owned(),
@@ -101,7 +103,10 @@ async fn a_check_says_whether_the_call_is_affordable_and_what_would_be() {
     assert_eq!(check(0, 1666).await.data()["canProceed"], true);
 
     // A debt blocks even a call that costs nothing.
-    world.deliver(event("m", "u1", "gpt-4", 10_000, 0)).await.data();
+    world
+        .deliver(event("m", "u1", "gpt-4", 10_000, 0))
+        .await
+        .data();
     assert_eq!(check(0, 0).await.data()["canProceed"], false);
 }
 
@@ -114,10 +119,26 @@ async fn a_bad_parameter_is_named() {
         ("balance?user_id=u1", "invalid_field", "user_id"),
         ("balance?userId=u1&extra=1", "invalid_field", "extra"),
         ("estimate", "invalid_field", "modelName"),
-        ("estimate?modelName=unknown", "model_not_priced", "modelName"),
-        ("estimate?modelName=gpt-4&inputTokens=-1", "invalid_field", "inputTokens"),
-        ("estimate?modelName=gpt-4&outputTokens=1e3", "invalid_field", "outputTokens"),
-        ("estimate?modelName=gpt-4&input_tokens=1", "invalid_field", "input_tokens"),
+        (
+            "estimate?modelName=unknown",
+            "model_not_priced",
+            "modelName",
+        ),
+        (
+            "estimate?modelName=gpt-4&inputTokens=-1",
+            "invalid_field",
+            "inputTokens",
+        ),
+        (
+            "estimate?modelName=gpt-4&outputTokens=1e3",
+            "invalid_field",
+            "outputTokens",
+        ),
+        (
+            "estimate?modelName=gpt-4&input_tokens=1",
+            "invalid_field",
+            "input_tokens",
+        ),
         ("history?userId=u1&limit=0", "invalid_field", "limit"),
         ("history?userId=u1&limit=101", "invalid_field", "limit"),
         ("history?userId=u1&cursor=x", "invalid_field", "cursor"),
@@ -127,9 +148,7 @@ async fn a_bad_parameter_is_named() {
         let answer = world.get(&format!("/api/user/points/{path}")).await;
         assert_eq!(answer.refusal(), (422, code, Some(field)), "{path}");
     }
-    let check = |body: Value| async {
-        world.post("/api/user/points/check-balance", &body).await
-    };
+    let check = async |body: Value| world.post("/api/user/points/check-balance", &body).await;
     for (body, code, field) in [
         (json!({}), "invalid_field", "modelName"),
         (json!({ "modelName": 4 }), "invalid_field", "modelName"),
@@ -160,7 +179,10 @@ async fn a_bad_parameter_is_named() {
         let answer = check(body).await;
         assert_eq!(answer.refusal(), (422, code, Some(field)), "{text}");
     }
-    assert_eq!(check(json!([])).await.refusal(), (400, "invalid_json", None));
+    assert_eq!(
+        check(json!([])).await.refusal(),
+        (400, "invalid_json", None)
+    );
     let no_hold = json!({ "modelName": "gpt-4", "userId": "u1", "hold": false });
     assert_eq!(check(no_hold).await.status, 200);
 }
@@ -181,10 +203,15 @@ async fn history_is_told_in_pages_newest_first() {
         let (mut entries, mut pages) = (Vec::new(), 0);
         let mut cursor = String::new();
         loop {
-            let path = format!("/api/user/points/history?userId=u1&limit=10&{query}&cursor={cursor}");
+            let path =
+                format!("/api/user/points/history?userId=u1&limit=10&{query}&cursor={cursor}");
             let answer = world.get(&path).await;
             let items = answer.data()["items"].as_array().expect("items");
-            entries.extend(items.iter().map(|item| item["entry"].as_i64().expect("a number")));
+            entries.extend(
+                items
+                    .iter()
+                    .map(|item| item["entry"].as_i64().expect("a number")),
+            );
             pages += 1;
             match answer.data()["nextCursor"].as_str() {
                 Some(next) => next.clone_into(&mut cursor),
@@ -236,7 +263,12 @@ async fn history_can_be_cut_by_time() {
         let items = answer.data()["items"].as_array().expect("items").clone();
         items
             .iter()
-            .map(|item| item["consumption"]["messageId"].as_str().expect("an id").to_owned())
+            .map(|item| {
+                item["consumption"]["messageId"]
+                    .as_str()
+                    .expect("an id")
+                    .to_owned()
+            })
             .collect::<BTreeSet<String>>()
     };
     let set = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
@@ -285,10 +317,14 @@ async fn a_user_token_speaks_for_its_user_only() {
     assert_eq!(own.data()["canProceed"], false);
 
     // It mints no tokens and delivers nothing.
-    let mint = world.request(Method::POST, "/api/user/tokens").bearer_auth(&token);
+    let mint = world
+        .request(Method::POST, "/api/user/tokens")
+        .bearer_auth(&token);
     let refused = answer(mint.json(&json!({ "userId": "u1" }))).await;
     assert_eq!(refused.refusal(), (403, "wrong_scope", None));
-    let deliver = world.request(Method::POST, "/api/dify/webhook").bearer_auth(&token);
+    let deliver = world
+        .request(Method::POST, "/api/dify/webhook")
+        .bearer_auth(&token);
     let refused = answer(deliver.body(SAMPLE)).await;
     assert_eq!(refused.refusal(), (401, "invalid_key", None));
 }
@@ -304,14 +340,21 @@ async fn only_those_who_may_ask_are_answered() {
         (401, "invalid_key", None)
     );
     assert_eq!(
-        answer(get().bearer_auth(&world.webhook_key)).await.refusal(),
+        answer(get().bearer_auth(&world.webhook_key))
+            .await
+            .refusal(),
         (403, "wrong_scope", None)
     );
     assert_eq!(
-        answer(get().header("cookie", "tollgate_session=forged")).await.refusal(),
+        answer(get().header("cookie", "tollgate_session=forged"))
+            .await
+            .refusal(),
         (401, "sign_in_required", None)
     );
-    assert_eq!(answer(get().bearer_auth(&world.admin_key)).await.status, 200);
+    assert_eq!(
+        answer(get().bearer_auth(&world.admin_key)).await.status,
+        200
+    );
     for minutes in [json!(0), json!(1441), json!("x")] {
         let body = json!({ "userId": "u1", "minutes": minutes });
         let refused = world.post("/api/user/tokens", &body).await;

@@ -7,8 +7,13 @@ use crate::world::{World, answer};
 
 /// Opens a sign-in link and gives back the cookie it sets.
 async fn enter(world: &World, user: &str) -> String {
-    let minted = world.post("/api/user/tokens", &json!({ "userId": user })).await;
-    let url = minted.data()["signInUrl"].as_str().expect("a link").to_owned();
+    let minted = world
+        .post("/api/user/tokens", &json!({ "userId": user }))
+        .await;
+    let url = minted.data()["signInUrl"]
+        .as_str()
+        .expect("a link")
+        .to_owned();
     assert!(url.starts_with(&world.url("/enter?token=")), "{url}");
     let opened = answer(world.client.get(url)).await;
     assert_eq!(opened.status, 303);

@@ -30,7 +30,12 @@ async fn the_sample_event_charges_93_points_once() {
     assert_eq!(data["pointsDeductedNano"], "93000000000");
     assert_eq!(data["tokensUsed"], 2300);
     assert_eq!(data["balance"], 907);
-    assert!(data["consumptionId"].as_str().expect("an id").starts_with("cons_"));
+    assert!(
+        data["consumptionId"]
+            .as_str()
+            .expect("an id")
+            .starts_with("cons_")
+    );
 
     let mut second = world.deliver(SAMPLE).await;
     assert_eq!(second.status, 200);
@@ -165,7 +170,12 @@ async fn a_bad_body_is_refused_by_name_and_kept() {
             "invalid_field",
             Some("data.user_id"),
         ),
-        (without("user_id"), 422, "invalid_field", Some("data.user_id")),
+        (
+            without("user_id"),
+            422,
+            "invalid_field",
+            Some("data.user_id"),
+        ),
         (
             without("model_name"),
             422,
@@ -226,7 +236,11 @@ async fn a_bad_body_is_refused_by_name_and_kept() {
 #[tokio::test]
 async fn only_a_key_for_it_may_deliver() {
     let world = World::new().await;
-    let post = || world.request(Method::POST, "/api/dify/webhook").body(SAMPLE);
+    let post = || {
+        world
+            .request(Method::POST, "/api/dify/webhook")
+            .body(SAMPLE)
+    };
     let missing = answer(post()).await;
     assert_eq!(missing.refusal(), (401, "missing_key", None));
     assert_eq!(missing.headers["www-authenticate"], "Bearer");
@@ -301,13 +315,7 @@ impl Signer {
         format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
     }
 
-    async fn deliver(
-        &self,
-        world: &World,
-        body: &str,
-        timestamp: i64,
-        signature: &str,
-    ) -> Answer {
+    async fn deliver(&self, world: &World, body: &str, timestamp: i64, signature: &str) -> Answer {
         let request = world
             .request(Method::POST, "/api/dify/webhook")
             .bearer_auth(&self.key)

@@ -51,7 +51,10 @@ fn sweep(parent: &Path) {
         let elsewhere = fs::read_to_string(data_dir.join("postgres-location.txt")).ok();
         let cluster = elsewhere
             .as_deref()
-            .and_then(|text| text.lines().find_map(|line| line.strip_prefix("location: ")))
+            .and_then(|text| {
+                text.lines()
+                    .find_map(|line| line.strip_prefix("location: "))
+            })
             .map_or_else(|| data_dir.join("postgres"), PathBuf::from);
         let lock = File::open(cluster.join("cluster.lock"));
         if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
@@ -181,12 +184,18 @@ impl World {
 
     /// Gets an address with the points key.
     pub async fn get(&self, path: &str) -> Answer {
-        answer(self.request(Method::GET, path).bearer_auth(&self.points_key)).await
+        answer(
+            self.request(Method::GET, path)
+                .bearer_auth(&self.points_key),
+        )
+        .await
     }
 
     /// Posts JSON with the points key.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        let request = self.request(Method::POST, path).bearer_auth(&self.points_key);
+        let request = self
+            .request(Method::POST, path)
+            .bearer_auth(&self.points_key);
         answer(request.json(body)).await
     }
 

@@ -15,7 +15,7 @@ use crate::browser;
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
 use crate::components::moment::Moment;
-use crate::lean::{Item, Lean, flag, list, part, phrase, words};
+use crate::lean::{Item, Lean, flag, list, part, phrase, press, words};
 use crate::text::{Say, Text, Texts, fill, use_text};
 
 /// How long arrivals are gathered before they are shown together, so that a flood of them costs
@@ -100,7 +100,7 @@ pub fn Board(start: LiveStart) -> impl IntoView {
                 type="button"
                 class="button"
                 disabled=flag(move || connection.get() == Connection::Connecting)
-                on:click=toggle
+                on:click=press(toggle)
             >
                 {phrase(move || {
                     let words = &text.get().monitor;

@@ -94,7 +94,7 @@ pub fn Summary(rows: RwSignal<Vec<Row>>) -> impl IntoView {
 #[component]
 fn Bars(rows: RwSignal<Vec<Row>>) -> impl IntoView {
     let text = use_text();
-    let heights = Memo::new(move |_| {
+    let drawing = move || {
         let bars = rows.with(|rows| {
             points_over_time(
                 rows.iter()
@@ -103,26 +103,13 @@ fn Bars(rows: RwSignal<Vec<Row>>) -> impl IntoView {
             )
         });
         let tallest = bars.iter().copied().max().unwrap_or_default();
-        bars.into_iter()
-            .map(|bar| percent(bar, tallest))
-            .collect::<Vec<u8>>()
-    });
-    // The bars themselves stay; only their heights change.
-    let bars = (0..BARS)
-        .map(|bar| {
-            let height =
-                move || heights.with(|heights| heights.get(bar).copied().unwrap_or_default());
-            view! {
-                <rect
-                    x=(bar * 10).to_string()
-                    y=words(move || (100 - height()).to_string())
-                    width="8"
-                    height=words(move || height().to_string())
-                />
-            }
-            .lean()
-        })
-        .collect_view();
+        let mut path = String::new();
+        for (bar, points) in bars.into_iter().enumerate() {
+            let (left, height) = ((bar * 10).to_string(), percent(points, tallest).to_string());
+            path += &["M", &left, " 100v-", &height, "h8v", &height, "z"].concat();
+        }
+        path
+    };
     view! {
         <svg
             class="bars"
@@ -131,7 +118,7 @@ fn Bars(rows: RwSignal<Vec<Row>>) -> impl IntoView {
             role="img"
             aria-label=text.say(|t| t.monitor.drawing)
         >
-            {bars}
+            <path d=words(drawing) />
         </svg>
     }
     .lean()

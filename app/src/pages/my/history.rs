@@ -17,7 +17,7 @@ use crate::components::badge::{Badge, kind_label, kind_tone};
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
 use crate::components::receipt::{VersionRates, receipt};
-use crate::lean::{Item, Lean, flag, list, phrase, words};
+use crate::lean::{Item, Lean, flag, list, phrase, submit_with, words};
 use crate::text::use_text;
 use crate::wire::Json;
 
@@ -193,7 +193,7 @@ fn Filters(history: History) -> impl IntoView {
         })
         .collect_view();
     view! {
-        <form class="inline filters" aria-label=text.say(|t| t.history.filters) on:submit=submit on:reset=reset>
+        <form class="inline filters" aria-label=text.say(|t| t.history.filters) on:submit=submit_with(submit) on:reset=reset>
             <div class="field">
                 <label for="historyModel">{text.say(|t| t.common.model)}</label>
                 <input id="historyModel" type="text" autocomplete="off" spellcheck="false" node_ref=model />

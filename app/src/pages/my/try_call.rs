@@ -10,7 +10,7 @@ use crate::AppError;
 use crate::browser;
 use crate::components::BalanceProtection;
 use crate::components::field::{Field, fault_of};
-use crate::lean::{Lean, flag, part, words};
+use crate::lean::{Lean, flag, part, submit_with, words};
 use crate::text::{fill, use_text};
 
 /// What is asked for.
@@ -91,7 +91,7 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
         <section class="card" aria-labelledby="try-title">
             <h2 id="try-title">{text.say(|t| t.my.try_title)}</h2>
             <p class="quiet">{text.say(|t| t.my.try_hint)}</p>
-            <form class="inline" novalidate on:submit=submit>
+            <form class="inline" novalidate on:submit=submit_with(submit)>
                 <div class="field">
                     <label for="callModel">{text.say(|t| t.common.model)}</label>
                     <select id="callModel" disabled=!has_models node_ref=model>

@@ -16,7 +16,7 @@ use crate::browser;
 use crate::components::confirm::ConfirmButton;
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::notice::use_notices;
-use crate::lean::{Lean, flag, phrase, words};
+use crate::lean::{Lean, flag, phrase, submit_with, words};
 use crate::task::Task;
 use crate::text::{fill, use_text};
 
@@ -162,7 +162,7 @@ fn PriceForm(
     };
 
     view! {
-        <form class="card stack" novalidate on:submit=submit>
+        <form class="card stack" novalidate on:submit=submit_with(submit)>
             <Field
                 id="modelName"
                 label=|t| t.prices.model_name

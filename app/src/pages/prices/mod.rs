@@ -138,13 +138,13 @@ pub fn PricesPage() -> impl IntoView {
     let text = use_text();
     let query = use_query_map();
     // What the address asks for: a model's name, an empty name for a new one, or the list.
-    let asked = Memo::new(move |_| {
+    let asked = move || {
         let query = query.read();
         query
             .get("model")
             .or_else(|| query.get("new").map(|_| String::new()))
-    });
-    let answer = ask(move || match asked.get() {
+    };
+    let answer = ask(move || match asked() {
         None => Ask::Prices,
         Some(model) if model.is_empty() => Ask::Nothing,
         Some(model) => Ask::Versions(model),
@@ -152,7 +152,7 @@ pub fn PricesPage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.prices.title) />
         {awaited(move || {
-                let asked = asked.get();
+                let asked = asked();
                 Box::pin(async move {
                     match (asked, answer.await) {
                         (_, Ok(Answer::Prices(prices))) => view! { <List prices /> }.lean(),

@@ -11,7 +11,7 @@ use crate::components::amount::{points_text, signed_points_text};
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::moment::Moment;
 use crate::components::notice::use_notices;
-use crate::lean::{Lean, flag, part, phrase};
+use crate::lean::{Lean, flag, part, phrase, press, submit_with};
 use crate::pages::my::balance::Figures;
 use crate::pages::my::history::{History, HistorySection};
 use crate::task::Task;
@@ -100,7 +100,7 @@ fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoView {
         }
     };
     view! {
-        <form class="card stack" novalidate on:submit=submit>
+        <form class="card stack" novalidate on:submit=submit_with(submit)>
             <h2>{text.say(|t| t.users.change)}</h2>
             <fieldset class="choice">
                 <legend class="visually-hidden">{text.say(|t| t.users.direction)}</legend>
@@ -173,7 +173,7 @@ fn Link(user: String) -> impl IntoView {
                     type="button"
                     class="button"
                     disabled=flag(move || make.is_pending() || !hydrated.get())
-                    on:click=on_make
+                    on:click=press(on_make)
                 >
                     {text.say(|t| t.users.make_link)}
                 </button>
@@ -216,7 +216,7 @@ fn MadeLink(link: SignInLink) -> impl IntoView {
                     }
                 />
             </div>
-            <button type="button" class="button" on:click=copy>
+            <button type="button" class="button" on:click=press(copy)>
                 {text.say(|t| t.users.copy)}
             </button>
         </div>

@@ -10,7 +10,7 @@ use shared::api::{AccountSummary, Page};
 use crate::components::amount::points_text;
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
-use crate::lean::{Lean, phrase, words};
+use crate::lean::{Lean, phrase, submit_with, words};
 use crate::text::{fill, use_text};
 
 #[component]
@@ -89,7 +89,7 @@ fn Search(search: Option<String>, pages: Pages) -> impl IntoView {
         }
     };
     view! {
-        <form class="inline" role="search" action="/admin/users" method="get" on:submit=submit>
+        <form class="inline" role="search" action="/admin/users" method="get" on:submit=submit_with(submit)>
             <div class="field">
                 <label for="q">{text.say(|t| t.users.search)}</label>
                 <input id="q" name="q" type="search" value=search node_ref=input />
@@ -119,7 +119,7 @@ fn OpenUser() -> impl IntoView {
         }
     };
     view! {
-        <form class="inline" action="/admin/users" method="get" on:submit=submit>
+        <form class="inline" action="/admin/users" method="get" on:submit=submit_with(submit)>
             <div class="field">
                 <label for="user">{text.say(|t| t.users.open_label)}</label>
                 <input

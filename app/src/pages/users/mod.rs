@@ -125,22 +125,18 @@ pub fn parse_change(user_id: &str, points: &str, reason: &str) -> Result<Change,
 pub fn UsersPage() -> impl IntoView {
     let text = use_text();
     let query = use_query_map();
-    let user = Memo::new(move |_| query.read().get("user").filter(|user| !user.is_empty()));
-    let search = Memo::new(move |_| query.read().get("q").filter(|search| !search.is_empty()));
+    let user = move || query.read().get("user").filter(|user| !user.is_empty());
+    let search = move || query.read().get("q").filter(|search| !search.is_empty());
 
     let pages = Pages::default();
-    let found = ask(move || match user.get() {
+    let found = ask(move || match user() {
         None => Ask::Accounts {
-            search: search.get(),
+            search: search(),
             cursor: pages.cursor(),
         },
         Some(user) => Ask::Account(user),
     });
-    let history = use_history(move || {
-        user.get()
-            .and_then(|user| user.parse().ok())
-            .map(Whose::User)
-    });
+    let history = use_history(move || user().and_then(|user| user.parse().ok()).map(Whose::User));
     view! {
         <Title text=text.say(|t| t.users.title) />
         {awaited(move || Box::pin(async move {
@@ -149,7 +145,7 @@ pub fn UsersPage() -> impl IntoView {
                         view! { <Account account found history /> }.lean()
                     }
                     Ok(Answer::Accounts(page)) => {
-                        view! { <List page pages search=search.get_untracked() /> }.lean()
+                        view! { <List page pages search=untrack(search) /> }.lean()
                     }
                     other => otherwise(other),
                 }
