@@ -106,6 +106,8 @@ create table account (
     user_id text not null,
     balance_nano bigint not null default 0,
     held_nano bigint not null default 0 check (held_nano >= 0),
+    -- How far below zero new holds may go; charges of what was really used always land.
+    debt_limit_nano bigint not null default 0 check (debt_limit_nano >= 0),
     entry_count bigint not null default 0 check (entry_count >= 0),
     last_hash bytea not null check (octet_length(last_hash) = 32),
     created_at timestamptz not null default now(),
@@ -121,12 +123,13 @@ create table journal_entry (
     entry bigint not null check (entry > 0),
     recorded_at timestamptz not null,
     occurred_at timestamptz not null,
-    kind text not null check (kind in ('charge', 'grant', 'adjustment')),
+    kind text not null check (kind in ('charge', 'refund', 'rerate', 'grant', 'expiry', 'adjustment')),
     amount_nano bigint not null,
-    counter_account text not null check (counter_account in ('revenue', 'issuance', 'adjustment')),
+    counter_account text not null check (counter_account in ('revenue', 'issuance', 'expiry', 'adjustment')),
     balance_after_nano bigint not null,
     consumption_id uuid,
-    corrects_entry bigint check (corrects_entry < entry),
+    -- The entry that this one puts right, or whose points it takes back.
+    corrects_entry bigint check (corrects_entry > 0 and corrects_entry < entry),
     reason text,
     actor text,
     previous_hash bytea not null check (octet_length(previous_hash) = 32),
@@ -134,8 +137,12 @@ create table journal_entry (
     primary key (account_id, entry, recorded_at),
     check ((kind = 'charge') = (consumption_id is not null)),
     check (kind <> 'charge' or (amount_nano <= 0 and counter_account = 'revenue')),
+    check (kind <> 'refund' or (amount_nano > 0 and counter_account = 'revenue')),
+    check (kind <> 'rerate' or (amount_nano <> 0 and counter_account = 'revenue')),
     check (kind <> 'grant' or (amount_nano > 0 and counter_account = 'issuance')),
+    check (kind <> 'expiry' or (amount_nano < 0 and counter_account = 'expiry')),
     check (kind <> 'adjustment' or (amount_nano <> 0 and counter_account = 'adjustment')),
+    check ((kind in ('refund', 'rerate', 'expiry')) <= (corrects_entry is not null)),
     check (kind = 'charge' or (reason is not null and actor is not null))
 ) partition by range (recorded_at);
 create trigger append_only before update or delete on journal_entry
@@ -193,6 +200,69 @@ begin
 end
 $$;
 
+-- Points by where they came from and until when they are good. What is left of all of an account's
+-- credits is its balance, as long as that is not negative.
+create table credit (
+    account_id uuid not null,
+    -- The entry that brought the points.
+    entry bigint not null,
+    amount_nano bigint not null check (amount_nano > 0),
+    remaining_nano bigint not null check (remaining_nano between 0 and amount_nano),
+    is_bought boolean not null,
+    expires_at timestamptz,
+    primary key (account_id, entry)
+) with (fillfactor = 70);
+create index credit_expiry on credit (expires_at) where remaining_nano > 0 and expires_at is not null;
+
+-- Points promised to calls that are under way. held_nano of the account is the sum of the open ones.
+create table hold (
+    account_id uuid not null,
+    hold_id uuid not null,
+    amount_nano bigint not null check (amount_nano >= 0),
+    model_name text not null,
+    status text not null default 'open' check (status in ('open', 'settled', 'released', 'expired')),
+    created_at timestamptz not null,
+    expires_at timestamptz not null,
+    closed_at timestamptz,
+    -- The message that settled it.
+    namespace_id bigint,
+    message_id text,
+    primary key (account_id, hold_id),
+    check ((status = 'open') = (closed_at is null)),
+    check ((status = 'settled') = (message_id is not null))
+);
+create index hold_expiry on hold (expires_at) where status = 'open';
+
+-- Sums of the journal by hour of recording, kept in the transaction of the entries. A charge is
+-- split by the models of its lines; other kinds have no model and no source.
+create table rollup (
+    account_id uuid not null,
+    hour timestamptz not null,
+    kind text not null,
+    model_key text not null,
+    api_key_id uuid not null,
+    entries bigint not null,
+    input_tokens numeric not null,
+    output_tokens numeric not null,
+    amount_nano numeric not null,
+    primary key (account_id, hour, kind, model_key, api_key_id)
+) with (fillfactor = 70);
+create index rollup_hour on rollup (hour);
+
+-- Work that outlives a request: resumed by whichever process finds it.
+create table job (
+    job_id uuid primary key,
+    kind text not null,
+    parameters jsonb not null,
+    total bigint not null default 0,
+    done bigint not null default 0,
+    created_at timestamptz not null default now(),
+    created_by text not null,
+    finished_at timestamptz,
+    error text
+);
+create index job_open on job (created_at) where finished_at is null;
+
 -- A charged message's identity: the one place that makes sure it is charged once. It belongs to no
 -- account, because the same message under two users must collide too.
 create table message (
@@ -221,13 +291,18 @@ create table quarantine (
     api_key_id uuid not null references api_key,
     entrance text not null,
     received_at timestamptz not null,
-    reason text not null check (reason in ('unknown_model', 'inactive_price', 'contradictory_tokens', 'overflow')),
+    reason text not null check (reason in ('unknown_model', 'inactive_price', 'contradictory_tokens',
+        'zero_usage', 'too_many_tokens', 'overflow', 'unreadable')),
     model_keys text[] not null,
-    usage jsonb not null,
+    -- Null when the body could not be read.
+    usage jsonb,
     body bytea not null,
-    status text not null default 'waiting' check (status in ('waiting', 'charged')),
+    status text not null default 'waiting' check (status in ('waiting', 'charged', 'dismissed')),
     resolved_at timestamptz,
-    check ((status = 'waiting') = (resolved_at is null))
+    resolved_by text,
+    resolution text,
+    check ((status = 'waiting') = (resolved_at is null)),
+    check ((usage is null) = (reason = 'unreadable'))
 );
 create unique index quarantine_waiting on quarantine (namespace_id, message_id) where status = 'waiting';
 create index quarantine_waiting_age on quarantine (received_at, quarantine_id) where status = 'waiting';

@@ -1,28 +1,39 @@
 //! Accounts as their owners and administrators see them.
 
 use serde::Serialize;
-use shared::api::{AccountSummary, Balance, EntryKind, Page};
+use shared::api::{AccountSummary, Balance, EntryKind, ExpiringPoints, Page};
+use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
-use sqlx::Row;
+use sqlx::{Connection, Row};
 use time::OffsetDateTime;
 
 use crate::audit::{self, Actor};
 use crate::error::{Error, Result};
-use crate::journal::{self, Draft};
-use crate::{Ledger, chain, page};
+use crate::journal::{CreditTerms, Draft};
+use crate::{Ledger, chain, locked, page};
 
 /// Longest reason an administrator may give, in characters.
 const REASON_CHARS_MAX: u16 = 500;
 
+/// The sum of an account's columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Amounts {
+    pub balance_nano: i64,
+    pub held_nano: i64,
+    pub debt_limit_nano: i64,
+}
+
 /// # Errors
-/// A held amount larger than the ledger can subtract: stored data is broken.
-pub(crate) fn balance(user: &UserId, balance_nano: i64, held_nano: i64) -> Result<Balance> {
-    let (balance, held) = (
-        Points::from_nano(balance_nano),
-        Points::from_nano(held_nano),
-    );
+/// Amounts that the ledger cannot subtract: stored data is broken.
+pub(crate) fn balance(
+    user: &UserId,
+    amounts: Amounts,
+    expiring: Vec<ExpiringPoints>,
+) -> Result<Balance> {
+    let balance = Points::from_nano(amounts.balance_nano);
+    let held = Points::from_nano(amounts.held_nano);
     let available = balance.minus(held)?;
     Ok(Balance {
         user_id: user.clone(),
@@ -32,7 +43,20 @@ pub(crate) fn balance(user: &UserId, balance_nano: i64, held_nano: i64) -> Resul
         held_nano: held.into(),
         available,
         available_nano: available.into(),
+        debt_limit: Points::from_nano(amounts.debt_limit_nano),
+        expiring,
     })
+}
+
+/// Points to be given to a user.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub points: Points,
+    pub reason: String,
+    /// Bought points are used after granted ones.
+    pub is_bought: bool,
+    /// Good until then; `None` is for ever.
+    pub expires_at: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +65,8 @@ struct Change<'a> {
     balance: Points,
     #[serde(skip_serializing_if = "Option::is_none")]
     points: Option<Points>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -51,18 +77,38 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn balance(&self, user: &UserId) -> Result<Balance> {
-        let row = sqlx::query("select balance_nano, held_nano from account where account_id = $1")
-            .bind(chain::account_id(user))
-            .fetch_optional(self.pool())
-            .await?;
-        match row {
-            Some(row) => balance(
-                user,
-                row.try_get("balance_nano")?,
-                row.try_get("held_nano")?,
-            ),
-            None => balance(user, 0, 0),
+        let rows = sqlx::query(
+            "select a.balance_nano, a.held_nano, a.debt_limit_nano, c.remaining_nano, c.expires_at
+             from account a
+             left join credit c on c.account_id = a.account_id and c.remaining_nano > 0
+                 and c.expires_at is not null
+             where a.account_id = $1 order by c.expires_at",
+        )
+        .bind(chain::account_id(user))
+        .fetch_all(self.pool())
+        .await?;
+        let mut amounts = Amounts {
+            balance_nano: 0,
+            held_nano: 0,
+            debt_limit_nano: 0,
+        };
+        let mut expiring = Vec::new();
+        for row in &rows {
+            amounts = Amounts {
+                balance_nano: row.try_get("balance_nano")?,
+                held_nano: row.try_get("held_nano")?,
+                debt_limit_nano: row.try_get("debt_limit_nano")?,
+            };
+            if let Some(expires_at) = row.try_get::<Option<OffsetDateTime>, _>("expires_at")? {
+                let points = Points::from_nano(row.try_get("remaining_nano")?);
+                expiring.push(ExpiringPoints {
+                    points,
+                    points_nano: points.into(),
+                    expires_at: expires_at.into(),
+                });
+            }
         }
+        balance(user, amounts, expiring)
     }
 
     /// Accounts by user id; `search` is the beginning of one.
@@ -115,54 +161,56 @@ impl Ledger {
         reason: &str,
         actor: &Actor,
     ) -> Result<Balance> {
-        let reason = reason.trim();
+        let grant = Grant {
+            points,
+            reason: reason.to_owned(),
+            is_bought: false,
+            expires_at: None,
+        };
+        self.grant(user, &grant, actor).await
+    }
+
+    /// As [`Ledger::add_points`], with terms: bought or granted, for ever or until a time.
+    ///
+    /// # Errors
+    /// Also field problems for `expiresAt`: not in the past, and not for points that are taken.
+    pub async fn grant(&self, user: &UserId, grant: &Grant, actor: &Actor) -> Result<Balance> {
+        let reason = checked_reason(&grant.reason)?;
+        let points = grant.points;
         if points.is_zero() {
             return Err(Problem::field("points", FieldFault::NotPositive).into());
         }
-        if reason.is_empty() {
-            return Err(Problem::field("reason", FieldFault::Empty).into());
-        }
-        if reason.chars().count() > usize::from(REASON_CHARS_MAX) {
-            return Err(Problem::field(
-                "reason",
-                FieldFault::TooLong {
-                    max: REASON_CHARS_MAX,
-                },
-            )
-            .into());
-        }
-        if reason.chars().any(char::is_control) {
-            return Err(Problem::field("reason", FieldFault::ControlCharacter).into());
+        if points.is_negative() && grant.expires_at.is_some() {
+            return Err(Problem::field("points", FieldFault::NotPositive).into());
         }
         let mut connection = self.pool().acquire().await?;
-        journal::open_accounts(&mut connection, &[user]).await?;
-        let mut tx = sqlx::Acquire::begin(&mut *connection).await?;
-        let mut accounts = journal::lock_accounts(&mut tx, &[user])
-            .await?
-            .ok_or_else(|| Error::corrupt("an account that was just opened is missing"))?;
-        let account = accounts
-            .get_mut(&chain::account_id(user))
-            .ok_or_else(|| Error::corrupt("an account that was just locked is missing"))?;
-        let before = Points::from_nano(account.balance_nano);
-        let now: OffsetDateTime = sqlx::query_scalar("select clock_timestamp()")
-            .fetch_one(&mut *tx)
-            .await?;
-        let link = account.append(Draft {
-            recorded_at: now,
-            occurred_at: now,
+        locked::open(&mut connection, &[user]).await?;
+        let mut tx = connection.begin().await?;
+        let mut accounts = locked::lock_user(&mut tx, user).await?;
+        let expires_at = grant.expires_at.map(Timestamp::moment);
+        if expires_at.is_some_and(|at| at <= accounts.now()) {
+            return Err(Problem::field("expiresAt", FieldFault::InThePast).into());
+        }
+        let before = Points::from_nano(accounts.get(user)?.balance_nano);
+        let draft = Draft {
+            occurred_at: accounts.now(),
             kind: if points.is_negative() {
                 EntryKind::Adjustment
             } else {
                 EntryKind::Grant
             },
             amount: points,
+            corrects_entry: None,
             reason: Some(reason.to_owned()),
             actor: Some(actor.name.clone()),
             consumption: None,
-        })?;
-        let after = balance(user, account.balance_nano, account.held_nano)?;
-        journal::insert(&mut tx, &[&link]).await?;
-        journal::update_accounts(&mut tx, accounts.values(), now).await?;
+            terms: CreditTerms {
+                is_bought: grant.is_bought,
+                expires_at,
+            },
+        };
+        accounts.append(chain::account_id(user), draft)??;
+        accounts.write(&mut tx).await?;
         audit::record(
             &mut tx,
             actor,
@@ -171,16 +219,69 @@ impl Ledger {
             Some(&Change {
                 balance: before,
                 points: None,
+                expires_at: None,
                 reason: None,
             }),
             Some(&Change {
-                balance: after.balance,
+                balance: Points::from_nano(accounts.get(user)?.balance_nano),
                 points: Some(points),
+                expires_at: grant.expires_at,
                 reason: Some(reason),
             }),
         )
         .await?;
         tx.commit().await?;
-        Ok(after)
+        self.balance(user).await
     }
+
+    /// How far below zero new holds of a user may go.
+    ///
+    /// # Errors
+    /// A field problem for a negative `debtLimit`.
+    pub async fn set_debt_limit(
+        &self,
+        user: &UserId,
+        limit: Points,
+        actor: &Actor,
+    ) -> Result<Balance> {
+        if limit.is_negative() {
+            return Err(Problem::field("debtLimit", FieldFault::Negative).into());
+        }
+        let mut connection = self.pool().acquire().await?;
+        locked::open(&mut connection, &[user]).await?;
+        let mut tx = connection.begin().await?;
+        let mut accounts = locked::lock_user(&mut tx, user).await?;
+        let account = accounts.get_mut(chain::account_id(user))?;
+        let before = Points::from_nano(account.debt_limit_nano);
+        account.set_debt_limit(limit);
+        accounts.write(&mut tx).await?;
+        audit::record(
+            &mut tx,
+            actor,
+            "account.debt_limit",
+            user.as_str(),
+            Some(&before),
+            Some(&limit),
+        )
+        .await?;
+        tx.commit().await?;
+        self.balance(user).await
+    }
+}
+
+/// A reason is never empty: it is what an auditor reads.
+pub(crate) fn checked_reason(reason: &str) -> Result<&str> {
+    let reason = reason.trim();
+    let fault = if reason.is_empty() {
+        FieldFault::Empty
+    } else if reason.chars().count() > usize::from(REASON_CHARS_MAX) {
+        FieldFault::TooLong {
+            max: REASON_CHARS_MAX,
+        }
+    } else if reason.chars().any(char::is_control) {
+        FieldFault::ControlCharacter
+    } else {
+        return Ok(reason);
+    };
+    Err(Problem::field("reason", fault).into())
 }

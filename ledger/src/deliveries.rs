@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::live;
 use crate::{ApiKey, Entrance, Ledger};
+use crate::{live, quarantine};
 
 /// The row of one delivery.
 pub(crate) struct Trace<'a> {
@@ -121,8 +121,21 @@ impl Ledger {
             body: Some(body),
         };
         insert(&mut tx, &[trace]).await?;
+        if is_unreadable(problem) {
+            let received_at = received_at.moment();
+            quarantine::insert_unreadable(&mut tx, source, entrance, body, received_at).await?;
+        }
         tx.commit().await?;
         self.inner.live.changed();
         Ok(())
     }
+}
+
+/// Whether somebody may have used tokens that the body failed to tell. What was refused for its
+/// key, its signature or its size says nothing of that: whoever sent it can send it again.
+const fn is_unreadable(problem: &Problem) -> bool {
+    matches!(
+        problem,
+        Problem::InvalidJson { .. } | Problem::InvalidField { .. }
+    )
 }

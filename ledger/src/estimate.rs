@@ -13,9 +13,10 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::accounts::{self, Amounts};
 use crate::consumption::Line;
 use crate::error::Result;
-use crate::{Ledger, accounts, chain};
+use crate::{Ledger, chain};
 
 /// Messages averaged at most, and rows looked through to find them.
 const SAMPLE_MESSAGES: i64 = 20;
@@ -78,19 +79,36 @@ impl Ledger {
             .await?;
         let state = self.state_of(Some(user)).await?;
         let estimate = estimate(&state.book, &check.model_name, &basis, state.now)?;
-        let balance = accounts::balance(user, state.balance_nano, state.held_nano)?;
-        let shortfall = estimate
-            .estimated_points
-            .minus(balance.available)?
-            .max(Points::ZERO);
+        let balance = accounts::balance(user, state.amounts, Vec::new())?;
+        // A debt limit lets new calls go that far below zero.
+        let usable = balance.available.plus(balance.debt_limit)?;
+        let mut shortfall = estimate.estimated_points.minus(usable)?.max(Points::ZERO);
         let rates = state
             .book
             .in_force(&check.model_name, state.now)
             .map(|version| version.rates)
             .map_err(unpriced)?;
+        // A debt beyond the limit blocks even a free call: the shortfall of 0 points is the debt.
+        let mut can_proceed = shortfall.is_zero();
+        let hold = match (can_proceed, check.hold) {
+            (true, true) => {
+                let points = estimate.estimated_points;
+                let hold = self
+                    .hold(user, &check.model_name, points, check.hold_seconds)
+                    .await?;
+                if hold.is_none() {
+                    // Somebody else took the points between the look and the hold.
+                    can_proceed = false;
+                    shortfall = Points::from_nano(1).max(shortfall);
+                }
+                hold
+            }
+            _ => None,
+        };
         Ok(BalanceCheck {
-            // A debt blocks even a free call.
-            can_proceed: shortfall.is_zero() && !balance.available.is_negative(),
+            can_proceed,
+            expires_at: hold.as_ref().map(|hold| hold.expires_at),
+            hold_id: hold.map(|hold| hold.hold_id),
             balance: balance.balance,
             balance_nano: balance.balance_nano,
             held: balance.held,
@@ -99,8 +117,8 @@ impl Ledger {
             available_nano: balance.available_nano,
             shortfall,
             shortfall_nano: shortfall.into(),
-            affordable_calls: affordable_calls(balance.available, estimate.estimated_points),
-            affordable_output_tokens: affordable_output(&rates, &basis.tokens, balance.available)
+            affordable_calls: affordable_calls(usable, estimate.estimated_points),
+            affordable_output_tokens: affordable_output(&rates, &basis.tokens, usable)
                 .map_or(Some(0), |tokens| (tokens < u64::MAX).then_some(tokens)),
             estimate,
         })
@@ -206,7 +224,9 @@ impl Ledger {
         let row = sqlx::query(
             "select clock_timestamp() as now,
                     (select coalesce(max(price_version_id), 0) from price_version) as revision,
-                    coalesce(a.balance_nano, 0) as balance_nano, coalesce(a.held_nano, 0) as held_nano
+                    coalesce(a.balance_nano, 0) as balance_nano,
+                    coalesce(a.held_nano, 0) as held_nano,
+                    coalesce(a.debt_limit_nano, 0) as debt_limit_nano
              from (select 1) one left join account a on a.account_id = $1",
         )
         .bind(user.map_or(Uuid::nil(), chain::account_id))
@@ -215,8 +235,11 @@ impl Ledger {
         Ok(State {
             book: self.price_book_at(row.try_get("revision")?).await?,
             now: row.try_get::<OffsetDateTime, _>("now")?.into(),
-            balance_nano: row.try_get("balance_nano")?,
-            held_nano: row.try_get("held_nano")?,
+            amounts: Amounts {
+                balance_nano: row.try_get("balance_nano")?,
+                held_nano: row.try_get("held_nano")?,
+                debt_limit_nano: row.try_get("debt_limit_nano")?,
+            },
         })
     }
 }
@@ -224,8 +247,7 @@ impl Ledger {
 struct State {
     book: std::sync::Arc<PriceBook>,
     now: Timestamp,
-    balance_nano: i64,
-    held_nano: i64,
+    amounts: Amounts,
 }
 
 fn unpriced(error: Unpriced) -> crate::Error {

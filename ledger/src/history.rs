@@ -45,7 +45,7 @@ impl Ledger {
             .map(|model| serde_json::json!([{ "modelKey": model.key() }]));
         let rows = sqlx::query(
             "select j.entry, j.kind, j.amount_nano, j.balance_after_nano, j.occurred_at,
-                    j.recorded_at, j.reason, c.consumption_id, c.message_id, c.conversation_id,
+                    j.recorded_at, j.reason, j.corrects_entry, c.consumption_id, c.message_id, c.conversation_id,
                     c.total_tokens, c.lines
              from journal_entry j
              left join consumption c on c.account_id = j.account_id and c.entry = j.entry
@@ -113,6 +113,7 @@ fn history_item(row: &PgRow, prices: &HashMap<i64, PriceVersion>) -> Result<Hist
         occurred_at: row.try_get::<OffsetDateTime, _>("occurred_at")?.into(),
         recorded_at: row.try_get::<OffsetDateTime, _>("recorded_at")?.into(),
         reason: row.try_get("reason")?,
+        corrects_entry: row.try_get("corrects_entry")?,
         consumption,
     })
 }

@@ -9,15 +9,22 @@ mod audit;
 mod chain;
 pub mod cluster;
 mod consumption;
+mod corrections;
+mod credits;
 mod deliveries;
 mod error;
 mod estimate;
 mod history;
+mod holds;
+mod jobs;
 mod journal;
 mod live;
+mod locked;
 mod page;
 mod prices;
 mod quarantine;
+mod rerate;
+mod rollups;
 mod sealing;
 mod sessions;
 mod verify;
@@ -26,12 +33,15 @@ use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+pub use accounts::Grant;
 pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
 pub use consumption::{Delivery, Entrance};
 pub use error::{Error, Result};
+pub use jobs::JobSummary;
 pub use live::LivePage;
 pub use prices::NewPrice;
+pub use rerate::{Difference, Rerating};
 pub use sealing::SealingKey;
 pub use sessions::{NewSession, Visitor};
 pub use verify::{Finding, VerifyReport};
@@ -43,6 +53,8 @@ pub struct Settings {
     pub pool_connections_max: u32,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,
+    /// Tokens one message may report; one with more waits for an administrator.
+    pub message_tokens_max: u64,
 }
 
 impl Default for Settings {
@@ -50,6 +62,7 @@ impl Default for Settings {
         Self {
             pool_connections_max: 10,
             queue_messages_max: 10_000,
+            message_tokens_max: 20_000_000,
         }
     }
 }
@@ -87,12 +100,7 @@ impl Ledger {
         let prices = prices::Cache::default();
         let live = live::Signal::default();
         let keys = api_keys::Cache::default();
-        let group = consumption::Group::start(
-            pool.clone(),
-            prices.clone(),
-            live.clone(),
-            settings.queue_messages_max,
-        );
+        let group = consumption::Group::start(pool.clone(), prices.clone(), live.clone(), settings);
         live::listen(pool.clone(), &live, keys.clone());
         Ok(Self {
             inner: Arc::new(Inner {

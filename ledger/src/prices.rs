@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use crate::audit::{self, Actor};
 use crate::error::{Error, Result};
+use crate::jobs::{self, Task};
 use crate::{Ledger, PRICE_LOCK};
 
 /// A price to be published.
@@ -187,9 +188,17 @@ impl Ledger {
             Some(&Published::from(&published)),
         )
         .await?;
+        let release = if published.is_active {
+            let task = Task::Release {
+                model_name: published.model_name.clone(),
+            };
+            Some(jobs::enqueue(&mut tx, &task, actor).await?)
+        } else {
+            None
+        };
         tx.commit().await?;
-        if published.is_active {
-            self.release_waiting(&published.model_name).await?;
+        if let Some(job) = release {
+            self.run_job(job).await?;
         }
         Ok(published)
     }

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use shared::api::{Page, QuarantineItem, QuarantineReason};
+use sha2::{Digest, Sha256};
+use shared::api::{Page, QuarantineItem, QuarantineReason, WebhookAnswer};
 use shared::dify::MessageUsage;
 use shared::ids::ModelName;
+use shared::problem::{FieldFault, Problem};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::accounts::checked_reason;
+use crate::audit::{self, Actor};
 use crate::chain::Hash;
 use crate::error::{Error, Result};
 use crate::{ApiKey, Delivery, Entrance, Ledger, page};
@@ -58,12 +62,39 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Keeps a body that could not be read. The same body twice waits once.
+pub(crate) async fn insert_unreadable(
+    tx: &mut PgConnection,
+    source: &ApiKey,
+    entrance: Entrance,
+    body: &[u8],
+    received_at: OffsetDateTime,
+) -> Result<()> {
+    let fingerprint: Hash = Sha256::digest(body).into();
+    sqlx::query(
+        "insert into quarantine (quarantine_id, namespace_id, message_id, fingerprint, api_key_id,
+             entrance, received_at, reason, model_keys, usage, body)
+         values ($1, $2, 'unreadable ' || encode($3, 'hex'), $3, $4, $5, $6, 'unreadable', '{}', null, $7)
+         on conflict do nothing",
+    )
+    .bind(Uuid::now_v7())
+    .bind(source.namespace_id)
+    .bind(fingerprint.as_slice())
+    .bind(source.id)
+    .bind(entrance.as_str())
+    .bind(received_at)
+    .bind(body)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Marks rows whose message was charged in this transaction.
-pub(crate) async fn resolve(tx: &mut PgConnection, quarantine_ids: &[Uuid]) -> Result<()> {
+pub(crate) async fn mark_charged(tx: &mut PgConnection, quarantine_ids: &[Uuid]) -> Result<()> {
     if !quarantine_ids.is_empty() {
         sqlx::query(
             "update quarantine set status = 'charged', resolved_at = now()
-             where quarantine_id = any($1)",
+             where quarantine_id = any($1) and status = 'waiting'",
         )
         .bind(quarantine_ids)
         .execute(tx)
@@ -74,15 +105,21 @@ pub(crate) async fn resolve(tx: &mut PgConnection, quarantine_ids: &[Uuid]) -> R
 
 impl Ledger {
     /// Delivers again what waits for a price of this model, at the price in force when each
-    /// message happened. Returns how many were charged.
-    pub(crate) async fn release_waiting(&self, model: &ModelName) -> Result<u64> {
-        let mut released = 0;
+    /// message happened.
+    pub(crate) async fn release_waiting(&self, job: Uuid, model: &ModelName) -> Result<()> {
+        let total: i64 = sqlx::query_scalar(
+            "select count(*) from quarantine where status = 'waiting' and $1 = any(model_keys)
+                 and reason in ('unknown_model', 'inactive_price')",
+        )
+        .bind(model.key())
+        .fetch_one(self.pool())
+        .await?;
+        let total = u64::try_from(total).unwrap_or(0);
+        let mut done = 0;
         let mut after = Uuid::nil();
         loop {
             let rows = sqlx::query(
-                "select q.quarantine_id, q.namespace_id, q.api_key_id, k.name, q.received_at,
-                        q.usage, q.body
-                 from quarantine q join api_key k using (api_key_id)
+                "select q.*, k.name from quarantine q join api_key k using (api_key_id)
                  where q.status = 'waiting' and q.reason in ('unknown_model', 'inactive_price')
                      and $1 = any(q.model_keys) and q.quarantine_id > $2
                  order by q.quarantine_id limit $3",
@@ -93,10 +130,15 @@ impl Ledger {
             .fetch_all(self.pool())
             .await?;
             let Some(last) = rows.last() else {
-                return Ok(released);
+                return Ok(());
             };
             after = last.try_get("quarantine_id")?;
-            let deliveries = rows.iter().map(waiting).collect::<Result<Vec<_>>>()?;
+            let mut deliveries = Vec::with_capacity(rows.len());
+            for row in &rows {
+                if let Some(Json(usage)) = row.try_get::<Option<Json<MessageUsage>>, _>("usage")? {
+                    deliveries.push(waiting(row, usage)?);
+                }
+            }
             let answers = futures::future::join_all(
                 deliveries
                     .into_iter()
@@ -104,11 +146,83 @@ impl Ledger {
             )
             .await;
             for answer in answers {
-                if answer?.consumption_id.is_some() {
-                    released += 1;
-                }
+                answer?;
+                done += 1;
             }
+            self.job_progress(job, done, total.max(done)).await?;
         }
+    }
+
+    /// Gives up a waiting message: it is never charged from here. A redelivery is judged anew.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing waits under this id; a field problem for `reason`.
+    pub async fn dismiss_quarantined(&self, id: Uuid, reason: &str, actor: &Actor) -> Result<()> {
+        let reason = checked_reason(reason)?;
+        let mut tx = self.pool().begin().await?;
+        let message_id: String = sqlx::query_scalar(
+            "update quarantine set status = 'dismissed', resolved_at = now(), resolved_by = $2,
+                 resolution = $3
+             where quarantine_id = $1 and status = 'waiting' returning message_id",
+        )
+        .bind(id)
+        .bind(&actor.name)
+        .bind(reason)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Problem::NotFound)?;
+        audit::record(
+            &mut tx,
+            actor,
+            "quarantine.dismiss",
+            &message_id,
+            audit::NOTHING,
+            Some(&reason),
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Charges a waiting message with numbers that an administrator has put right; `None` charges
+    /// it as it was reported.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing waits under this id; a field problem for `usage` when the body could
+    /// not be read and none is given.
+    pub async fn charge_quarantined(
+        &self,
+        id: Uuid,
+        corrected: Option<MessageUsage>,
+        actor: &Actor,
+    ) -> Result<WebhookAnswer> {
+        let row = sqlx::query(
+            "select q.*, k.name from quarantine q join api_key k using (api_key_id)
+             where q.quarantine_id = $1 and q.status = 'waiting'",
+        )
+        .bind(id)
+        .fetch_optional(self.pool())
+        .await?
+        .ok_or(Problem::NotFound)?;
+        let reported = row
+            .try_get::<Option<Json<MessageUsage>>, _>("usage")?
+            .map(|Json(usage)| usage);
+        let usage = corrected
+            .clone()
+            .or(reported.clone())
+            .ok_or_else(|| Problem::field("usage", FieldFault::Missing))?;
+        let mut tx = self.pool().begin().await?;
+        audit::record(
+            &mut tx,
+            actor,
+            "quarantine.charge",
+            &usage.message_id,
+            reported.as_ref(),
+            Some(&usage),
+        )
+        .await?;
+        tx.commit().await?;
+        self.deliver(waiting(&row, usage)?).await
     }
 
     /// What waits, newest first.
@@ -122,7 +236,7 @@ impl Ledger {
     ) -> Result<Page<QuarantineItem>> {
         let before = page::cursor::<Uuid>(cursor)?.unwrap_or(Uuid::max());
         let rows = sqlx::query(
-            "select q.quarantine_id, q.received_at, q.reason, k.name, q.usage
+            "select q.quarantine_id, q.received_at, q.reason, k.name, q.usage, q.body
              from quarantine q join api_key k using (api_key_id)
              where q.status = 'waiting' and q.quarantine_id < $1
              order by q.quarantine_id desc limit $2",
@@ -133,37 +247,48 @@ impl Ledger {
         .await?;
         page::build(&rows, limit, |row| {
             let id: Uuid = row.try_get("quarantine_id")?;
-            let Json(usage): Json<MessageUsage> = row.try_get("usage")?;
+            let usage = row.try_get::<Option<Json<MessageUsage>>, _>("usage")?;
+            let usage = usage.map(|Json(usage)| usage);
             let item = QuarantineItem {
                 id: id.to_string(),
                 received_at: row.try_get::<OffsetDateTime, _>("received_at")?.into(),
                 reason: reason(row.try_get("reason")?)?,
                 source: row.try_get("name")?,
-                tokens: usage.total_tokens(),
-                message_id: usage.message_id,
-                user_id: usage.user_id,
+                tokens: usage.as_ref().map_or(0, MessageUsage::total_tokens),
+                message_id: usage.as_ref().map(|usage| usage.message_id.clone()),
+                user_id: usage.as_ref().map(|usage| usage.user_id.clone()),
                 model_names: usage
-                    .calls
                     .into_iter()
+                    .flat_map(|usage| usage.calls)
                     .map(|call| call.model_name)
                     .collect(),
+                body: String::from_utf8_lossy(row.try_get("body")?).into_owned(),
             };
             Ok((id.to_string(), item))
         })
     }
 }
 
-fn waiting(row: &PgRow) -> Result<Delivery> {
-    let Json(message): Json<MessageUsage> = row.try_get("usage")?;
+/// A waiting row as the delivery it was.
+fn waiting(row: &PgRow, message: MessageUsage) -> Result<Delivery> {
+    let source = ApiKey::recorded(
+        row.try_get("api_key_id")?,
+        row.try_get("namespace_id")?,
+        row.try_get("name")?,
+    );
+    let entrance: &str = row.try_get("entrance")?;
+    let entrance = Entrance::ALL
+        .into_iter()
+        .find(|known| known.as_str() == entrance)
+        .ok_or_else(|| Error::corrupt(format!("entrance {entrance}")))?;
     Ok(Delivery {
-        source: Arc::new(ApiKey::recorded(
-            row.try_get("api_key_id")?,
-            row.try_get("namespace_id")?,
-            row.try_get("name")?,
-        )),
-        entrance: Entrance::Webhook,
-        message,
-        body: row.try_get("body")?,
-        received_at: row.try_get::<OffsetDateTime, _>("received_at")?.into(),
+        resolves: Some(row.try_get("quarantine_id")?),
+        ..Delivery::new(
+            Arc::new(source),
+            entrance,
+            message,
+            row.try_get("body")?,
+            row.try_get::<OffsetDateTime, _>("received_at")?.into(),
+        )
     })
 }

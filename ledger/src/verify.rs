@@ -94,6 +94,7 @@ impl Ledger {
         let only = account.map(chain::account_id);
         walk_entries(&mut tx, only, &book, &mut report).await?;
         find_strays(&mut tx, only, &mut report).await?;
+        find_wrong_rollups(&mut tx, only, &mut report).await?;
         tx.rollback().await?;
         report.ok = report.broken == 0;
         Ok(report)
@@ -115,7 +116,13 @@ async fn walk_entries(
     let mut rows = sqlx::query(
         "select coalesce(a.account_id, j.account_id) as id, a.user_id,
                 a.balance_nano as account_balance_nano, a.entry_count as account_entry_count,
-                a.last_hash as account_last_hash,
+                a.last_hash as account_last_hash, a.held_nano as account_held_nano,
+                case when j.entry is null or j.entry = a.entry_count then (
+                    select coalesce(sum(remaining_nano), 0)::bigint from credit
+                    where credit.account_id = a.account_id) end as credits_nano,
+                case when j.entry is null or j.entry = a.entry_count then (
+                    select coalesce(sum(amount_nano), 0)::bigint from hold
+                    where hold.account_id = a.account_id and status = 'open') end as holds_nano,
                 j.entry, j.recorded_at, j.occurred_at, j.kind, j.amount_nano, j.counter_account,
                 j.balance_after_nano, j.consumption_id as entry_consumption_id, j.corrects_entry,
                 j.reason, j.actor, j.previous_hash, j.hash,
@@ -296,6 +303,17 @@ fn close(walk: Option<(Walk, PgRow)>, report: &mut VerifyReport) -> Result<()> {
         {
             Some("the account's last hash is not its last entry's".to_owned())
         }
+        Some(_)
+            if row.try_get::<Option<i64>, _>("credits_nano")? != Some(walk.balance_nano.max(0)) =>
+        {
+            Some("what is left of its credits is not its balance".to_owned())
+        }
+        Some(_)
+            if row.try_get::<Option<i64>, _>("holds_nano")?
+                != row.try_get("account_held_nano")? =>
+        {
+            Some("what it holds is not the sum of its open holds".to_owned())
+        }
         Some(_) => None,
     };
     if let Some(what) = what {
@@ -335,6 +353,57 @@ async fn find_strays(
             user_id: None,
             entry: row.try_get("entry")?,
             what: format!("message {message_id} is recorded without its journal entry"),
+        });
+    }
+    Ok(())
+}
+
+/// Rollups that are not the sum of their entries, and entries without a rollup.
+async fn find_wrong_rollups(
+    tx: &mut PgConnection,
+    only: Option<Uuid>,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    let rows = sqlx::query(
+        "with summed as (
+             select j.account_id, date_trunc('hour', j.recorded_at, 'UTC') as hour, j.kind,
+                    coalesce(l.line ->> 'modelKey', '') as model_key,
+                    coalesce(c.api_key_id, '00000000-0000-0000-0000-000000000000') as api_key_id,
+                    count(*) as entries,
+                    sum(coalesce(-(l.line ->> 'chargeNano')::numeric, j.amount_nano)) as amount_nano,
+                    sum(coalesce((l.line #>> '{tokens,input}')::numeric, 0)
+                        + coalesce((l.line #>> '{tokens,cachedInput}')::numeric, 0)
+                        + coalesce((l.line #>> '{tokens,cacheWrite}')::numeric, 0)) as input_tokens,
+                    sum(coalesce((l.line #>> '{tokens,output}')::numeric, 0)
+                        + coalesce((l.line #>> '{tokens,reasoning}')::numeric, 0)) as output_tokens
+             from journal_entry j
+             left join consumption c on c.account_id = j.account_id and c.entry = j.entry
+                 and c.recorded_at = j.recorded_at
+             left join lateral jsonb_array_elements(c.lines) as l (line) on true
+             where $1::uuid is null or j.account_id = $1
+             group by 1, 2, 3, 4, 5
+         )
+         select coalesce(s.account_id, r.account_id) as account_id,
+                coalesce(s.hour, r.hour)::text as hour, coalesce(s.kind, r.kind) as kind
+         from summed s
+         full join (select * from rollup where $1::uuid is null or account_id = $1) r
+             using (account_id, hour, kind, model_key, api_key_id)
+         where (s.entries, s.amount_nano, s.input_tokens, s.output_tokens)
+             is distinct from (r.entries, r.amount_nano, r.input_tokens, r.output_tokens)
+         order by 1, 2 limit 1000",
+    )
+    .bind(only)
+    .fetch_all(tx)
+    .await?;
+    for row in &rows {
+        let (hour, kind): (String, String) = (row.try_get("hour")?, row.try_get("kind")?);
+        report.find(Finding {
+            account_id: row.try_get("account_id")?,
+            user_id: None,
+            entry: None,
+            what: format!(
+                "the rollup of {kind} in the hour of {hour} is not the sum of its entries"
+            ),
         });
     }
     Ok(())

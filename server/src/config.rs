@@ -64,12 +64,7 @@ pub struct Config {
     pub recharge_url: Option<String>,
 
     /// The folder of the built site; without it, looked for beside the program.
-    #[arg(
-        long,
-        env = "TOLLGATE_SITE_ROOT",
-        global = true,
-        value_name = "FOLDER"
-    )]
+    #[arg(long, env = "TOLLGATE_SITE_ROOT", global = true, value_name = "FOLDER")]
     pub site_root: Option<PathBuf>,
 
     /// Signs cookies and seals webhook signing secrets: 64 hexadecimal digits. Without it, one is
@@ -173,7 +168,12 @@ mod tests {
             parse_url("https://tollgate.example/"),
             Ok("https://tollgate.example".to_owned())
         );
-        for text in ["tollgate.example", "ftp://x", "https://", "javascript:alert(1)"] {
+        for text in [
+            "tollgate.example",
+            "ftp://x",
+            "https://",
+            "javascript:alert(1)",
+        ] {
             assert!(parse_url(text).is_err(), "{text}");
         }
     }

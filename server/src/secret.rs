@@ -150,7 +150,13 @@ mod tests {
         let hex = "00ff".repeat(16);
         let key: SecretKey = hex.parse().expect("a key");
         assert_eq!(key.to_hex(), hex);
-        for text in ["", "00ff", &"zz".repeat(32), &"+1".repeat(32), &"é".repeat(32)] {
+        for text in [
+            "",
+            "00ff",
+            &"zz".repeat(32),
+            &"+1".repeat(32),
+            &"é".repeat(32),
+        ] {
             assert!(text.parse::<SecretKey>().is_err(), "{text}");
         }
     }

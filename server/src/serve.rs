@@ -23,7 +23,6 @@ use crate::http::{Http, Shared, router};
 
 /// How long requests that are under way may take to end once the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-const MAINTENANCE_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// Serves until a signal ends it.
 ///
@@ -46,7 +45,8 @@ pub struct Server {
     context: AppContext,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    maintenance: JoinHandle<()>,
+    /// The ledger's recurring work.
+    jobs: JoinHandle<()>,
 }
 
 impl Server {
@@ -79,7 +79,10 @@ impl Server {
         }));
         Ok(Self {
             serving: tokio::spawn(serve(listener, routes, shutdown.clone())),
-            maintenance: tokio::spawn(maintain(books.ledger.clone())),
+            jobs: tokio::spawn({
+                let ledger = books.ledger.clone();
+                async move { ledger.run_jobs().await }
+            }),
             config,
             books,
             context,
@@ -111,7 +114,7 @@ impl Server {
     pub async fn stop(self) -> Result<()> {
         self.shutdown.cancel();
         let served = tokio::time::timeout(DRAIN_MAX, self.serving).await;
-        self.maintenance.abort();
+        self.jobs.abort();
         drop(self.context);
         self.books.close().await;
         match served {
@@ -185,16 +188,6 @@ async fn welcome(ledger: &Ledger, config: &Config) -> Result<()> {
         say("There is no administrator yet. Create one with: tollgate admin create");
     }
     Ok(())
-}
-
-/// Keeps the ledger's house in order for as long as the server runs.
-async fn maintain(ledger: Ledger) {
-    loop {
-        tokio::time::sleep(MAINTENANCE_EVERY).await;
-        if let Err(error) = ledger.maintain().await {
-            tracing::error!(%error, "maintenance failed and is tried again later: {error}");
-        }
-    }
 }
 
 /// The signals that end the server.

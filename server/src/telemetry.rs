@@ -11,8 +11,9 @@ use tracing_subscriber::EnvFilter;
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .with_context(|| format!("“{filter}” is not a log filter; try info or warn,ledger=debug"))?;
+    let filter = EnvFilter::try_new(filter).with_context(|| {
+        format!("“{filter}” is not a log filter; try info or warn,ledger=debug")
+    })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -103,16 +103,25 @@ pub enum QuarantineReason {
     InactivePrice,
     /// The reported total is not the sum of the reported parts.
     ContradictoryTokens,
+    /// No tokens at all beside an answer that is not empty.
+    ZeroUsage,
+    /// More tokens than the operator allows one message.
+    TooManyTokens,
     /// The charge does not fit the ledger.
     Overflow,
+    /// The body could not be read.
+    Unreadable,
 }
 
 impl QuarantineReason {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::UnknownModel,
         Self::InactivePrice,
         Self::ContradictoryTokens,
+        Self::ZeroUsage,
+        Self::TooManyTokens,
         Self::Overflow,
+        Self::Unreadable,
     ];
 
     #[must_use]
@@ -121,7 +130,10 @@ impl QuarantineReason {
             Self::UnknownModel => "unknown_model",
             Self::InactivePrice => "inactive_price",
             Self::ContradictoryTokens => "contradictory_tokens",
+            Self::ZeroUsage => "zero_usage",
+            Self::TooManyTokens => "too_many_tokens",
             Self::Overflow => "overflow",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -157,6 +169,21 @@ pub struct Balance {
     /// `balance − held`: what the next call can use.
     pub available: Points,
     pub available_nano: Nano,
+    /// How far below zero the next call may go.
+    #[serde(default)]
+    pub debt_limit: Points,
+    /// Points that are only good until a certain time, soonest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiring: Vec<ExpiringPoints>,
+}
+
+/// Points that expire unless they are used before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpiringPoints {
+    pub points: Points,
+    pub points_nano: Nano,
+    pub expires_at: Timestamp,
 }
 
 /// Where an estimate's token counts come from.
@@ -204,6 +231,76 @@ pub struct CheckBalance {
     /// Whom a service key asks for.
     #[serde(default)]
     pub user_id: Option<UserId>,
+    /// Promise the estimated points to this call, if they are there.
+    #[serde(default)]
+    pub hold: bool,
+    /// How long the promise lasts; 10 minutes unless told, a day at most.
+    #[serde(default)]
+    pub hold_seconds: Option<u32>,
+}
+
+/// Life of a hold, in seconds.
+pub const HOLD_SECONDS_DEFAULT: u32 = 600;
+pub const HOLD_SECONDS_MAX: u32 = 86_400;
+
+/// What became of a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldStatus {
+    Open,
+    Settled,
+    Released,
+    Expired,
+}
+
+impl HoldStatus {
+    pub const ALL: [Self; 4] = [Self::Open, Self::Settled, Self::Released, Self::Expired];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Settled => "settled",
+            Self::Released => "released",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// Points promised to one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    pub hold_id: String,
+    pub status: HoldStatus,
+    pub model_name: ModelName,
+    pub points: Points,
+    pub points_nano: Nano,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// Body of `POST /api/user/points/holds/{id}/settle`: what the call really used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettleHold {
+    /// The held model unless told otherwise.
+    #[serde(default)]
+    pub model_name: Option<ModelName>,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    #[serde(default)]
+    pub cached_input_tokens: u64,
+    #[serde(default)]
+    pub cache_write_tokens: u64,
+    #[serde(default)]
+    pub reasoning_tokens: u64,
+    /// Dify's message id, so that other entrances recognise the message; the hold's own otherwise.
+    #[serde(default)]
+    pub message_id: Option<String>,
+    /// Whom a service key asks for.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
 }
 
 /// `data` of check-balance's answer.
@@ -225,6 +322,11 @@ pub struct BalanceCheck {
     pub affordable_calls: Option<u64>,
     /// How many output tokens they pay for beside the estimated input; absent when output is free.
     pub affordable_output_tokens: Option<u64>,
+    /// The promise, when one was asked for and the call can proceed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What kind of journal entry.
@@ -233,20 +335,36 @@ pub struct BalanceCheck {
 pub enum EntryKind {
     /// A message took points.
     Charge,
+    /// Points of a charge were given back.
+    Refund,
+    /// A charge was priced again; the difference, either way.
+    Rerate,
     /// Points were added.
     Grant,
-    /// An administrator took points, or put a mistake right.
+    /// Points that were only good until a certain time are gone.
+    Expiry,
+    /// An administrator put a balance right, either way.
     Adjustment,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 3] = [Self::Charge, Self::Grant, Self::Adjustment];
+    pub const ALL: [Self; 6] = [
+        Self::Charge,
+        Self::Refund,
+        Self::Rerate,
+        Self::Grant,
+        Self::Expiry,
+        Self::Adjustment,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Charge => "charge",
+            Self::Refund => "refund",
+            Self::Rerate => "rerate",
             Self::Grant => "grant",
+            Self::Expiry => "expiry",
             Self::Adjustment => "adjustment",
         }
     }
@@ -291,6 +409,9 @@ pub struct HistoryItem {
     pub occurred_at: Timestamp,
     pub recorded_at: Timestamp,
     pub reason: Option<String>,
+    /// The entry that this one puts right, or whose points it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects_entry: Option<i64>,
     pub consumption: Option<ConsumptionDetail>,
 }
 
@@ -374,8 +495,11 @@ pub struct QuarantineItem {
     pub received_at: Timestamp,
     pub reason: QuarantineReason,
     pub source: String,
-    pub message_id: String,
-    pub user_id: UserId,
+    /// Absent when the body could not be read.
+    pub message_id: Option<String>,
+    pub user_id: Option<UserId>,
     pub model_names: Vec<ModelName>,
     pub tokens: u64,
+    /// The body as received, as far as it is text.
+    pub body: String,
 }

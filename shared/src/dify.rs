@@ -31,6 +31,9 @@ pub struct MessageUsage {
     pub calls: Vec<ModelCall>,
     /// The sender's own total, which may contradict `calls`.
     pub reported_total: Option<u64>,
+    /// Whether the report carries an answer that is not empty, which cannot have cost nothing.
+    #[serde(default)]
+    pub has_answer: bool,
 }
 
 impl MessageUsage {
@@ -46,6 +49,12 @@ impl MessageUsage {
     pub fn is_contradictory(&self) -> bool {
         self.reported_total
             .is_some_and(|total| total != self.total_tokens())
+    }
+
+    /// Whether an answer was given for no tokens at all, which some model providers report.
+    #[must_use]
+    pub fn is_missing_usage(&self) -> bool {
+        self.has_answer && self.total_tokens() == 0
     }
 }
 
@@ -113,6 +122,7 @@ fn parse_own_form(top: Fields<'_>, data: Fields<'_>) -> Result<MessageUsage, Pro
             },
         }],
         reported_total: data.optional_count("total_tokens")?,
+        has_answer: data.has_text("answer"),
     })
 }
 
@@ -145,6 +155,7 @@ fn parse_message_end(
             ),
         }],
         reported_total: usage.optional_count("total_tokens")?,
+        has_answer: top.has_text("answer") || data.is_some_and(|data| data.has_text("answer")),
     })
 }
 
@@ -163,6 +174,12 @@ impl<'a> Fields<'a> {
 
     fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+
+    fn has_text(&self, name: &str) -> bool {
+        self.get(name)
+            .and_then(Value::as_str)
+            .is_some_and(|text| !text.trim().is_empty())
     }
 
     fn problem(&self, name: &str, fault: impl Into<FieldFault>) -> Problem {

@@ -48,8 +48,6 @@ pub enum FieldFault {
     Taken,
     /// No such parameter or field here.
     Unknown,
-    /// A part of the API that this version does not have.
-    NotSupported,
 }
 
 impl From<IdError> for FieldFault {
@@ -321,7 +319,6 @@ impl FieldFault {
             Self::TooShort { min } => format!("must have at least {min} characters"),
             Self::Taken => "is already taken".into(),
             Self::Unknown => "is not known here; check its spelling".into(),
-            Self::NotSupported => "is not supported yet".into(),
         }
     }
 
@@ -348,7 +345,6 @@ impl FieldFault {
             Self::TooShort { min } => format!("至少需要 {min} 个字符"),
             Self::Taken => "已被使用".into(),
             Self::Unknown => "不是已知的参数，请检查拼写".into(),
-            Self::NotSupported => "暂不支持".into(),
         }
     }
 }

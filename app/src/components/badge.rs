@@ -57,8 +57,8 @@ pub fn outcome_label(outcome: Outcome) -> Say {
 pub const fn kind_tone(kind: EntryKind) -> Tone {
     match kind {
         EntryKind::Charge => Tone::Quiet,
-        EntryKind::Grant => Tone::Good,
-        EntryKind::Adjustment => Tone::Waiting,
+        EntryKind::Grant | EntryKind::Refund => Tone::Good,
+        EntryKind::Rerate | EntryKind::Expiry | EntryKind::Adjustment => Tone::Waiting,
     }
 }
 
@@ -67,6 +67,9 @@ pub fn kind_label(kind: EntryKind) -> Say {
     match kind {
         EntryKind::Charge => |t: &'static Texts| t.kind.charge,
         EntryKind::Grant => |t: &'static Texts| t.kind.grant,
+        EntryKind::Refund => |t: &'static Texts| t.kind.refund,
+        EntryKind::Rerate => |t: &'static Texts| t.kind.rerate,
+        EntryKind::Expiry => |t: &'static Texts| t.kind.expiry,
         EntryKind::Adjustment => |t: &'static Texts| t.kind.adjustment,
     }
 }

@@ -52,6 +52,8 @@ pub async fn check(model_name: String, input: u64, output: u64) -> Result<Protec
         estimated_input_tokens: Some(input),
         estimated_output_tokens: Some(output),
         user_id: None,
+        hold: false,
+        hold_seconds: None,
     })
     .await
 }

@@ -179,7 +179,8 @@ pub fn ThemeSwitch() -> impl IntoView {
     .lean()
 }
 
-#[cfg(all(test, feature = "ssr"))]
+#[cfg(test)]
+#[cfg(feature = "ssr")]
 mod tests {
     use super::*;
     use axum::http::HeaderMap;

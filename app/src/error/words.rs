@@ -48,7 +48,6 @@ table! { fault_words, fault_from, FieldFault,
     "too_short" => TooShort { min },
     "taken" => Taken,
     "unknown" => Unknown,
-    "not_supported" => NotSupported,
     ;
 }
 

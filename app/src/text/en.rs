@@ -90,6 +90,8 @@ pub static TEXTS: Texts = Texts {
         inactive_price: "The model's price is switched off.",
         contradictory_tokens: "The total is not the sum of its parts.",
         overflow: "The charge is too large for the ledger.",
+        zero_usage: "There is an answer, but no tokens were reported.",
+        too_many_tokens: "More tokens than one message may have.",
         message_conflict: "Delivered before with other numbers; the first delivery stands.",
         invalid_json: "The body is not valid JSON.",
         invalid_field: "A field is missing or wrong.",
@@ -242,6 +244,9 @@ pub static TEXTS: Texts = Texts {
         charge: "Charge",
         grant: "Points added",
         adjustment: "Adjustment",
+        refund: "Refund",
+        rerate: "Price correction",
+        expiry: "Expired",
     },
     history: History {
         title: "History",

@@ -121,6 +121,8 @@ pub struct Reason {
     pub inactive_price: &'static str,
     pub contradictory_tokens: &'static str,
     pub overflow: &'static str,
+    pub zero_usage: &'static str,
+    pub too_many_tokens: &'static str,
     pub message_conflict: &'static str,
     pub invalid_json: &'static str,
     pub invalid_field: &'static str,
@@ -289,6 +291,9 @@ pub struct Kind {
     pub charge: &'static str,
     pub grant: &'static str,
     pub adjustment: &'static str,
+    pub refund: &'static str,
+    pub rerate: &'static str,
+    pub expiry: &'static str,
 }
 
 /// An account's entries.

@@ -90,6 +90,8 @@ pub static TEXTS: Texts = Texts {
         inactive_price: "该模型的价格已停用。",
         contradictory_tokens: "Token 总数与各部分之和不符。",
         overflow: "扣费数额超出账本范围。",
+        zero_usage: "有回答内容，但上报的 Token 数为零。",
+        too_many_tokens: "Token 数超出单条消息的上限。",
         message_conflict: "此前已上报过不同的数值，以首次为准。",
         invalid_json: "请求体不是有效的 JSON。",
         invalid_field: "有字段缺失或有误。",
@@ -242,6 +244,9 @@ pub static TEXTS: Texts = Texts {
         charge: "扣费",
         grant: "充值",
         adjustment: "调整",
+        refund: "退款",
+        rerate: "价格更正",
+        expiry: "已过期",
     },
     history: History {
         title: "积分明细",

@@ -2,22 +2,23 @@
 
 use std::collections::HashMap;
 
-use shared::api::{EntryKind, Outcome, QuarantineReason, WebhookAnswer};
+use shared::api::{EntryKind, HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
+use shared::dify::MessageUsage;
 use shared::money::Points;
-use shared::price::Unpriced;
+use shared::price::{PriceBook, Unpriced};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Connection, PgConnection, PgPool, Row};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Consumption, Delivery, NotPriced, price, public_id};
 use crate::chain::{self, Hash};
 use crate::deliveries::{self, Trace};
-use crate::error::{Error, Result};
-use crate::journal::{self, Account, Draft, Link};
-use crate::quarantine;
-use crate::{PRICE_LOCK, prices};
+use crate::error::Result;
+use crate::holds::{self, HeldPoints};
+use crate::journal::{CreditTerms, Draft, Link, hash_from};
+use crate::locked::{self, Accounts};
+use crate::{PRICE_LOCK, Settings, prices, quarantine};
 
 /// What became of one message of a group.
 pub(super) enum Verdict {
@@ -29,34 +30,43 @@ pub(super) enum Verdict {
 pub(super) async fn commit(
     pool: &PgPool,
     prices: &prices::Cache,
+    settings: &Settings,
     deliveries: &[Delivery],
 ) -> Result<Vec<Verdict>> {
     let mut connection = pool.acquire().await?;
-    let users: Vec<_> = deliveries
-        .iter()
-        .map(|delivery| &delivery.message.user_id)
-        .collect();
     loop {
         // While the shared lock is held no price can be published, so the book read below stays the
         // right one until the commit.
-        let mut tx = connection.begin_with(format_lock()).await?;
-        let Some(accounts) = journal::lock_accounts(&mut tx, &users).await? else {
-            // Accounts are opened outside the transaction: inserting while holding row locks could
-            // deadlock with another process.
+        let mut tx = connection.begin_with(BEGIN).await?;
+        let ids = deliveries
+            .iter()
+            .map(|delivery| chain::account_id(&delivery.message.user_id));
+        let Some(accounts) = locked::lock(&mut tx, ids).await? else {
             tx.rollback().await?;
-            journal::open_accounts(&mut connection, &users).await?;
+            let users: Vec<_> = deliveries
+                .iter()
+                .map(|delivery| &delivery.message.user_id)
+                .collect();
+            locked::open(&mut connection, &users).await?;
             continue;
         };
-        let known = lookup(&mut tx, deliveries).await?;
+        let holds = find_holds(&mut tx, deliveries).await?;
+        let identities: Vec<_> = deliveries
+            .iter()
+            .map(|delivery| identity(&holds, delivery))
+            .collect();
+        let known = lookup(&mut tx, &identities).await?;
         let book = prices.at_revision(&mut tx, known.price_revision).await?;
         let mut batch = Batch {
+            tokens_max: settings.message_tokens_max,
             accounts,
             messages: known.messages,
-            now: known.now,
-            links: Vec::new(),
+            holds,
+            claims: Vec::new(),
             traces: Vec::with_capacity(deliveries.len()),
             quarantined: Vec::new(),
             released: Vec::new(),
+            settled: Vec::new(),
         };
         let mut verdicts = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
@@ -68,10 +78,25 @@ pub(super) async fn commit(
     }
 }
 
-fn format_lock() -> sqlx::AssertSqlSafe<String> {
-    sqlx::AssertSqlSafe(format!(
-        "begin; select pg_advisory_xact_lock_shared({PRICE_LOCK})"
-    ))
+/// The transaction begins by joining the price lock, in the same round trip.
+const BEGIN: &str = "begin; select pg_advisory_xact_lock_shared(128021909209090)";
+const _: () = assert!(PRICE_LOCK == 128_021_909_209_090);
+
+/// The holds that the group settles; their accounts are locked.
+async fn find_holds(
+    tx: &mut PgConnection,
+    deliveries: &[Delivery],
+) -> Result<HashMap<Uuid, HeldPoints>> {
+    let mut found = HashMap::new();
+    for delivery in deliveries {
+        if let Some(hold_id) = delivery.hold_id {
+            let account_id = chain::account_id(&delivery.message.user_id);
+            if let Some(held) = holds::find(tx, account_id, hold_id).await? {
+                found.insert(hold_id, held);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// What is on record about a message.
@@ -84,11 +109,8 @@ struct Recorded {
 #[derive(Clone, Copy)]
 enum State {
     Charged(Charge),
-    Waiting {
-        /// Absent while the row is still being written by this group.
-        quarantine_id: Option<Uuid>,
-        reason: QuarantineReason,
-    },
+    /// In quarantine; the row's id is absent while this very group writes it.
+    Waiting(Option<Uuid>),
 }
 
 #[derive(Clone, Copy)]
@@ -104,25 +126,32 @@ type MessageKey = (i64, String);
 struct Known {
     messages: HashMap<MessageKey, Recorded>,
     price_revision: i64,
-    now: OffsetDateTime,
 }
 
-/// Reads what is known about the group's messages, the price revision and the time, in one round trip.
-async fn lookup(tx: &mut PgConnection, deliveries: &[Delivery]) -> Result<Known> {
-    let namespaces: Vec<i64> = deliveries
-        .iter()
-        .map(|delivery| delivery.source.namespace_id)
-        .collect();
-    let message_ids: Vec<&str> = deliveries
-        .iter()
-        .map(|delivery| delivery.message.message_id.as_str())
-        .collect();
+/// A message's identity. A hold that is settled is settled by that message for good, whatever a
+/// second settlement calls it.
+fn identity(holds: &HashMap<Uuid, HeldPoints>, delivery: &Delivery) -> MessageKey {
+    let settled = delivery
+        .hold_id
+        .and_then(|hold_id| holds.get(&hold_id))
+        .and_then(|held| Some((held.namespace_id?, held.message_id.clone()?)));
+    settled.unwrap_or_else(|| {
+        (
+            delivery.source.namespace_id,
+            delivery.message.message_id.clone(),
+        )
+    })
+}
+
+/// Reads what is known about the group's messages, and the price revision, in one round trip.
+async fn lookup(tx: &mut PgConnection, identities: &[MessageKey]) -> Result<Known> {
+    let namespaces: Vec<i64> = identities.iter().map(|(namespace, _)| *namespace).collect();
+    let message_ids: Vec<&str> = identities.iter().map(|(_, id)| id.as_str()).collect();
     let rows = sqlx::query(
-        "select clock_timestamp() as now,
-                (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
+        "select (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
                 k.namespace_id, k.message_id,
                 m.fingerprint, m.consumption_id, m.total_tokens, m.charge_nano, m.balance_after_nano,
-                q.quarantine_id, q.fingerprint as waiting_fingerprint, q.reason
+                q.quarantine_id, q.fingerprint as waiting_fingerprint
          from unnest($1::bigint[], $2::text[]) as k (namespace_id, message_id)
          left join message m on m.namespace_id = k.namespace_id and m.message_id = k.message_id
          left join quarantine q on q.namespace_id = k.namespace_id and q.message_id = k.message_id
@@ -135,11 +164,9 @@ async fn lookup(tx: &mut PgConnection, deliveries: &[Delivery]) -> Result<Known>
     let mut known = Known {
         messages: HashMap::with_capacity(rows.len()),
         price_revision: 0,
-        now: OffsetDateTime::UNIX_EPOCH,
     };
     for row in &rows {
         known.price_revision = row.try_get("price_revision")?;
-        known.now = row.try_get("now")?;
         if let Some(recorded) = recorded(row)? {
             let key = (row.try_get("namespace_id")?, row.try_get("message_id")?);
             known.messages.insert(key, recorded);
@@ -151,7 +178,7 @@ async fn lookup(tx: &mut PgConnection, deliveries: &[Delivery]) -> Result<Known>
 fn recorded(row: &PgRow) -> Result<Option<Recorded>> {
     if let Some(fingerprint) = row.try_get::<Option<Vec<u8>>, _>("fingerprint")? {
         return Ok(Some(Recorded {
-            fingerprint: journal::hash_from(fingerprint)?,
+            fingerprint: hash_from(fingerprint)?,
             state: State::Charged(Charge {
                 consumption_id: row.try_get("consumption_id")?,
                 total_tokens: row.try_get("total_tokens")?,
@@ -164,63 +191,57 @@ fn recorded(row: &PgRow) -> Result<Option<Recorded>> {
         return Ok(None);
     };
     Ok(Some(Recorded {
-        fingerprint: journal::hash_from(fingerprint)?,
-        state: State::Waiting {
-            quarantine_id: row.try_get("quarantine_id")?,
-            reason: quarantine::reason(row.try_get("reason")?)?,
-        },
+        fingerprint: hash_from(fingerprint)?,
+        state: State::Waiting(row.try_get("quarantine_id")?),
     }))
 }
 
 /// A group while it is judged: the rows it will write.
 struct Batch<'a> {
-    accounts: HashMap<Uuid, Account>,
+    tokens_max: u64,
+    accounts: Accounts,
     messages: HashMap<MessageKey, Recorded>,
-    now: OffsetDateTime,
-    links: Vec<(Link, Hash)>,
+    holds: HashMap<Uuid, HeldPoints>,
+    /// The fingerprints of the messages charged, in the order of their entries.
+    claims: Vec<Hash>,
     traces: Vec<Trace<'a>>,
     quarantined: Vec<(&'a Delivery, Hash, QuarantineReason)>,
     released: Vec<Uuid>,
+    settled: Vec<(&'a Delivery, Uuid)>,
 }
 
 impl<'a> Batch<'a> {
-    fn judge(
-        &mut self,
-        delivery: &'a Delivery,
-        book: &shared::price::PriceBook,
-    ) -> Result<Verdict> {
+    fn judge(&mut self, delivery: &'a Delivery, book: &PriceBook) -> Result<Verdict> {
         let fingerprint = delivery.fingerprint();
-        let key = (
-            delivery.source.namespace_id,
-            delivery.message.message_id.clone(),
-        );
-        let waiting = match self.messages.get(&key) {
-            Some(recorded) if recorded.fingerprint != fingerprint => {
-                return Ok(self.conflict(delivery));
-            }
+        let key = identity(&self.holds, delivery);
+        let waiting = match self.messages.get(&key).copied() {
             Some(Recorded {
                 state: State::Charged(charge),
-                ..
+                fingerprint: charged,
             }) => {
-                let charge = *charge;
+                if charged != fingerprint {
+                    return Ok(self.conflict(delivery));
+                }
+                self.released.extend(delivery.resolves);
                 return Ok(self.duplicate(delivery, charge));
             }
             Some(Recorded {
-                state:
-                    State::Waiting {
-                        quarantine_id,
-                        reason,
-                    },
-                ..
-            }) => Some((*quarantine_id, *reason)),
+                state: State::Waiting(waiting),
+                fingerprint: reported,
+            }) => {
+                // Whoever resolves it may put the numbers right.
+                if reported != fingerprint && delivery.resolves.is_none() {
+                    return Ok(self.conflict(delivery));
+                }
+                Some(waiting)
+            }
             None => None,
         };
-        match self.charge(delivery, book) {
-            Ok(link) => {
-                let charge = charge_of(&link)?;
-                if let Some((Some(quarantine_id), _)) = waiting {
-                    self.released.push(quarantine_id);
-                }
+        match self.charge(delivery, &key, book)? {
+            Ok(charge) => {
+                self.released.extend(delivery.resolves);
+                self.released.extend(waiting.flatten());
+                self.claims.push(fingerprint);
                 self.messages.insert(
                     key,
                     Recorded {
@@ -228,76 +249,102 @@ impl<'a> Batch<'a> {
                         state: State::Charged(charge),
                     },
                 );
-                self.links.push((link, fingerprint));
                 self.trace(delivery, Outcome::Charged, None, Some(charge));
                 Ok(Verdict::Answer(charge.answer(Outcome::Charged)))
             }
             Err(reason) => {
-                if waiting.is_none() {
+                if waiting.is_none() && delivery.resolves.is_none() {
                     self.quarantined.push((delivery, fingerprint, reason));
                     self.messages.insert(
                         key,
                         Recorded {
                             fingerprint,
-                            state: State::Waiting {
-                                quarantine_id: None,
-                                reason,
-                            },
+                            state: State::Waiting(None),
                         },
                     );
                 }
                 // What is told is why it waits now; the row keeps why it came there.
-                Ok(self.quarantine(delivery, reason))
+                self.quarantine(delivery, reason)
             }
         }
     }
 
-    /// Appends the charge to the account's chain, or says why there is none.
+    /// Appends the charge to the account's chain and settles the hold, or says why there is none.
     fn charge(
         &mut self,
-        delivery: &Delivery,
-        book: &shared::price::PriceBook,
-    ) -> std::result::Result<Link, QuarantineReason> {
-        if delivery.message.is_contradictory() {
-            return Err(QuarantineReason::ContradictoryTokens);
-        }
-        let occurred_at = delivery.occurred_at(self.now.into());
-        let (lines, charge) =
-            price(book, &delivery.message, occurred_at).map_err(|error| match error {
-                NotPriced::Unpriced(Unpriced::UnknownModel) => QuarantineReason::UnknownModel,
-                NotPriced::Unpriced(Unpriced::InactivePrice) => QuarantineReason::InactivePrice,
-                NotPriced::Overflow => QuarantineReason::Overflow,
-            })?;
-        let account = self
-            .accounts
-            .get_mut(&chain::account_id(&delivery.message.user_id))
-            .ok_or(QuarantineReason::Overflow)?;
+        delivery: &'a Delivery,
+        (namespace_id, message_id): &MessageKey,
+        book: &PriceBook,
+    ) -> Result<std::result::Result<Charge, QuarantineReason>> {
         let message = &delivery.message;
+        if delivery.resolves.is_none()
+            && let Some(reason) = doubt(message, self.tokens_max)
+        {
+            return Ok(Err(reason));
+        }
+        let occurred_at = delivery.occurred_at(self.accounts.now().into());
+        let (lines, points) = match price(book, message, occurred_at) {
+            Ok(priced) => priced,
+            Err(NotPriced::Unpriced(Unpriced::UnknownModel)) => {
+                return Ok(Err(QuarantineReason::UnknownModel));
+            }
+            Err(NotPriced::Unpriced(Unpriced::InactivePrice)) => {
+                return Ok(Err(QuarantineReason::InactivePrice));
+            }
+            Err(NotPriced::Overflow) => return Ok(Err(QuarantineReason::Overflow)),
+        };
+        let (Ok(amount), Ok(total_tokens)) =
+            (points.negated(), i64::try_from(message.total_tokens()))
+        else {
+            return Ok(Err(QuarantineReason::Overflow));
+        };
+        let consumption_id = Uuid::now_v7();
         let draft = Draft {
-            recorded_at: self.now,
             occurred_at: occurred_at.moment(),
             kind: EntryKind::Charge,
-            amount: charge.negated().map_err(|_| QuarantineReason::Overflow)?,
+            amount,
+            corrects_entry: None,
             reason: None,
             actor: None,
             consumption: Some(Consumption {
-                consumption_id: Uuid::now_v7(),
-                namespace_id: delivery.source.namespace_id,
-                message_id: message.message_id.clone(),
+                consumption_id,
+                namespace_id: *namespace_id,
+                message_id: message_id.clone(),
                 conversation_id: message.conversation_id.clone(),
                 request_id: message.request_id.clone(),
                 api_key_id: delivery.source.id,
                 entrance: delivery.entrance.as_str().to_owned(),
                 occurred_at: occurred_at.moment(),
-                total_tokens: i64::try_from(message.total_tokens())
-                    .map_err(|_| QuarantineReason::Overflow)?,
-                charge_nano: charge.nano(),
+                total_tokens,
+                charge_nano: points.nano(),
                 lines,
             }),
+            terms: CreditTerms::default(),
         };
-        account
-            .append(draft)
-            .map_err(|_| QuarantineReason::Overflow)
+        let account_id = chain::account_id(&message.user_id);
+        let balance_after_nano = match self.accounts.append(account_id, draft)? {
+            Ok(link) => link.entry.balance_after_nano,
+            Err(_) => return Ok(Err(QuarantineReason::Overflow)),
+        };
+        if let Some(hold_id) = delivery.hold_id
+            && let Some(held) = self.holds.get_mut(&hold_id)
+        {
+            if held.status == HoldStatus::Open {
+                self.accounts
+                    .get_mut(account_id)?
+                    .unhold(held.amount_nano)?;
+            }
+            held.status = HoldStatus::Settled;
+            held.namespace_id = Some(*namespace_id);
+            held.message_id = Some(message_id.clone());
+            self.settled.push((delivery, hold_id));
+        }
+        Ok(Ok(Charge {
+            consumption_id,
+            total_tokens,
+            charge_nano: points.nano(),
+            balance_after_nano,
+        }))
     }
 
     fn conflict(&mut self, delivery: &'a Delivery) -> Verdict {
@@ -312,15 +359,11 @@ impl<'a> Batch<'a> {
         Verdict::Answer(charge.answer(Outcome::Duplicate))
     }
 
-    fn quarantine(&mut self, delivery: &'a Delivery, reason: QuarantineReason) -> Verdict {
+    fn quarantine(&mut self, delivery: &'a Delivery, reason: QuarantineReason) -> Result<Verdict> {
         self.trace(delivery, Outcome::Quarantined, Some(reason.as_str()), None);
-        let balance = self
-            .accounts
-            .get(&chain::account_id(&delivery.message.user_id))
-            .map_or(Points::ZERO, |account| {
-                Points::from_nano(account.balance_nano)
-            });
-        Verdict::Answer(WebhookAnswer {
+        let account = self.accounts.get(&delivery.message.user_id)?;
+        let balance = Points::from_nano(account.balance_nano);
+        Ok(Verdict::Answer(WebhookAnswer {
             status: Outcome::Quarantined,
             consumption_id: None,
             points_deducted: Points::ZERO,
@@ -329,7 +372,7 @@ impl<'a> Batch<'a> {
             balance,
             balance_nano: balance.into(),
             reason: Some(reason),
-        })
+        }))
     }
 
     fn trace(
@@ -354,17 +397,35 @@ impl<'a> Batch<'a> {
     }
 
     async fn write(self, tx: &mut PgConnection) -> Result<()> {
-        if !self.links.is_empty() {
-            insert_consumptions(tx, &self.links).await?;
-            let links: Vec<_> = self.links.iter().map(|(link, _)| link).collect();
-            journal::insert(tx, &links).await?;
-            journal::update_accounts(tx, self.accounts.values(), self.now).await?;
+        insert_consumptions(tx, self.accounts.links(), &self.claims).await?;
+        self.accounts.write(tx).await?;
+        for (delivery, hold_id) in &self.settled {
+            let account_id = chain::account_id(&delivery.message.user_id);
+            if let Some(held) = self.holds.get(hold_id)
+                && let (Some(namespace_id), Some(message_id)) =
+                    (held.namespace_id, held.message_id.as_deref())
+            {
+                holds::settle(tx, account_id, *hold_id, namespace_id, message_id).await?;
+            }
         }
         for (delivery, fingerprint, reason) in &self.quarantined {
             quarantine::insert(tx, delivery, fingerprint, *reason).await?;
         }
-        quarantine::resolve(tx, &self.released).await?;
+        quarantine::mark_charged(tx, &self.released).await?;
         deliveries::insert(tx, &self.traces).await
+    }
+}
+
+/// Why a report cannot be believed as it stands.
+fn doubt(message: &MessageUsage, tokens_max: u64) -> Option<QuarantineReason> {
+    if message.is_contradictory() {
+        Some(QuarantineReason::ContradictoryTokens)
+    } else if message.is_missing_usage() {
+        Some(QuarantineReason::ZeroUsage)
+    } else if message.total_tokens() > tokens_max {
+        Some(QuarantineReason::TooManyTokens)
+    } else {
+        None
     }
 }
 
@@ -385,30 +446,23 @@ impl Charge {
     }
 }
 
-fn charge_of(link: &Link) -> Result<Charge> {
-    let consumption = consumption_of(link)?;
-    Ok(Charge {
-        consumption_id: consumption.consumption_id,
-        total_tokens: consumption.total_tokens,
-        charge_nano: consumption.charge_nano,
-        balance_after_nano: link.entry.balance_after_nano,
-    })
-}
-
-fn consumption_of(link: &Link) -> Result<&Consumption> {
-    link.entry
-        .consumption
-        .as_ref()
-        .ok_or_else(|| Error::corrupt("a charge without a consumption"))
-}
-
 /// Writes the consumptions and claims the messages' identities; a claim that another process won
 /// fails on `message_pkey` and the group is tried again.
-async fn insert_consumptions(tx: &mut PgConnection, links: &[(Link, Hash)]) -> Result<()> {
-    let rows = links
+async fn insert_consumptions(
+    tx: &mut PgConnection,
+    links: &[Link],
+    fingerprints: &[Hash],
+) -> Result<()> {
+    // Expiries of credits stand between the charges; only charges have a consumption.
+    let rows: Vec<_> = links
         .iter()
-        .map(|(link, fingerprint)| Ok((link, consumption_of(link)?, fingerprint.as_slice())))
-        .collect::<Result<Vec<_>>>()?;
+        .filter_map(|link| Some((link, link.entry.consumption.as_ref()?)))
+        .zip(fingerprints)
+        .map(|((link, used), fingerprint)| (link, used, fingerprint.as_slice()))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     macro_rules! column {
         ($field:expr) => {
             rows.iter().map($field).collect::<Vec<_>>()

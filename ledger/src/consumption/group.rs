@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::Delivery;
 use super::commit::{Verdict, commit};
 use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
-use crate::{live, prices};
+use crate::{Settings, live, prices};
 
 /// Messages in one transaction at most: more would only make each of them wait longer.
 const GROUP_MESSAGES_MAX: usize = 512;
@@ -39,10 +39,18 @@ impl Group {
         pool: PgPool,
         prices: prices::Cache,
         live: live::Signal,
-        messages_max: usize,
+        settings: Settings,
     ) -> Self {
-        let (queue, waiting) = mpsc::channel(messages_max.max(1));
-        tokio::spawn(Writer { pool, prices, live }.run(waiting));
+        let (queue, waiting) = mpsc::channel(settings.queue_messages_max.max(1));
+        tokio::spawn(
+            Writer {
+                pool,
+                prices,
+                live,
+                settings,
+            }
+            .run(waiting),
+        );
         Self {
             queue,
             memory: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
@@ -73,6 +81,7 @@ struct Writer {
     pool: PgPool,
     prices: prices::Cache,
     live: live::Signal,
+    settings: Settings,
 }
 
 impl Writer {
@@ -119,7 +128,7 @@ impl Writer {
         let mut tries = 0;
         loop {
             tries += 1;
-            match commit(&self.pool, &self.prices, deliveries).await {
+            match commit(&self.pool, &self.prices, &self.settings, deliveries).await {
                 Err(Error::Database(error)) if is_lost_race(&error) && tries < TRIES_MAX => {}
                 Err(error) => {
                     error!(messages = deliveries.len(), %error, "a group was not committed");

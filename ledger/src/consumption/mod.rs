@@ -27,13 +27,18 @@ pub(crate) use group::Group;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrance {
     Webhook,
+    /// The settlement of a hold over REST.
+    Settlement,
 }
 
 impl Entrance {
+    pub const ALL: [Self; 2] = [Self::Webhook, Self::Settlement];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::Settlement => "settlement",
         }
     }
 }
@@ -47,9 +52,33 @@ pub struct Delivery {
     /// As received; kept when the message cannot be charged.
     pub body: Vec<u8>,
     pub received_at: Timestamp,
+    /// The hold that this message settles.
+    pub hold_id: Option<Uuid>,
+    /// The waiting row whose message this is, put right by an administrator or by a price: it is
+    /// charged whatever kept it waiting, as long as it has a price.
+    pub resolves: Option<Uuid>,
 }
 
 impl Delivery {
+    #[must_use]
+    pub const fn new(
+        source: Arc<ApiKey>,
+        entrance: Entrance,
+        message: MessageUsage,
+        body: Vec<u8>,
+        received_at: Timestamp,
+    ) -> Self {
+        Self {
+            source,
+            entrance,
+            message,
+            body,
+            received_at,
+            hold_id: None,
+            resolves: None,
+        }
+    }
+
     /// When the message happened: what the sender says, but never after its arrival nor after
     /// `now`, the database's time under the price lock, so that no clock that runs fast, neither
     /// the sender's nor this server's, chooses a price that is published later.

@@ -125,7 +125,7 @@ async fn an_unknown_model_waits_and_its_first_price_charges_it() {
     }
     let waiting = books.ledger.quarantine(None, 10).await.unwrap().items;
     assert_eq!(waiting.len(), 1, "a redelivery does not wait twice");
-    assert_eq!(waiting[0].message_id, "msg_456");
+    assert_eq!(waiting[0].message_id.as_deref(), Some("msg_456"));
 
     let mut other = sample();
     other.calls[0].tokens.input = 1;
@@ -255,6 +255,8 @@ async fn real_cost_makes_a_debt_that_is_never_forgiven() {
         estimated_input_tokens: Some(0),
         estimated_output_tokens: Some(0),
         user_id: None,
+        hold: false,
+        hold_seconds: None,
     };
     let checked = books
         .ledger
@@ -405,6 +407,7 @@ async fn a_full_queue_says_busy_and_records_nothing() {
         ledger::Settings {
             pool_connections_max: 2,
             queue_messages_max: 1,
+            ..ledger::Settings::default()
         },
     )
     .await

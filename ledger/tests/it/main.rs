@@ -1,12 +1,17 @@
 //! The ledger against a real Postgres: one throw-away cluster for this binary, one database for
 //! each test.
 
+#![cfg(test)]
+
 mod books;
 mod charging;
+mod corrections;
 mod feed;
+mod holds;
 mod keys;
 mod people;
 mod pricing;
+mod quarantine;
 mod tampering;
 
 use std::path::Path;
@@ -97,13 +102,13 @@ impl Books {
     }
 
     fn delivery(&self, message: MessageUsage) -> Delivery {
-        Delivery {
-            source: Arc::clone(&self.key),
-            entrance: Entrance::Webhook,
+        Delivery::new(
+            Arc::clone(&self.key),
+            Entrance::Webhook,
             message,
-            body: b"{}".to_vec(),
-            received_at: now(),
-        }
+            b"{}".to_vec(),
+            now(),
+        )
     }
 
     async fn assert_verified(&self) {
@@ -164,6 +169,7 @@ fn message(id: &str, name: &str, model: &str, tokens: Tokens) -> MessageUsage {
             tokens,
         }],
         reported_total: None,
+        has_answer: false,
     }
 }
 

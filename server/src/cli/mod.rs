@@ -205,7 +205,9 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        let error = anyhow!("refused").context("database: refused").context("no answer");
+        let error = anyhow!("refused")
+            .context("database: refused")
+            .context("no answer");
         assert_eq!(on_one_line(&error), "no answer: database: refused");
     }
 

@@ -152,7 +152,9 @@ fn summary(
     outcomes: &BTreeMap<String, u64>,
     latencies: &Histogram<u64>,
 ) -> Report {
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let millis = u64::try_from(elapsed.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
     let mut text = format!(
         "{total} simulated messages in {}.{:03} s: {} per second\n",
         millis / 1000,

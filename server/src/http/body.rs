@@ -58,5 +58,9 @@ async fn collect(body: Body, kept: &mut Vec<u8>) -> Result<(), Problem> {
             break;
         }
     }
-    if discarded == 0 { Ok(()) } else { Err(TOO_LARGE) }
+    if discarded == 0 {
+        Ok(())
+    } else {
+        Err(TOO_LARGE)
+    }
 }

@@ -1,8 +1,10 @@
 //! Who is asking on `/api/user/*`: a service key, an administrator, or a user for themselves.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
-use ledger::{Actor, Scope, Visitor};
+use ledger::{Actor, ApiKey, Scope, Visitor};
 use shared::ids::UserId;
 use shared::problem::{FieldFault, Problem};
 
@@ -13,7 +15,11 @@ use super::{Http, key};
 #[derive(Debug)]
 pub enum Caller {
     /// An operator's back end, with a key, or an administrator: asks for anybody.
-    Operator { name: String },
+    Operator {
+        name: String,
+        /// Absent for an administrator in a browser.
+        key: Option<Arc<ApiKey>>,
+    },
     /// A signed-in user or the bearer of a user token: asks for themselves.
     User(UserId),
 }
@@ -29,10 +35,11 @@ impl Caller {
             key::check_scope(&key, Scope::Points)?;
             return Ok(Self::Operator {
                 name: key.name.clone(),
+                key: Some(key),
             });
         }
         match app::auth::visitor_from(&http.0.context, headers).await? {
-            Some(Visitor::Administrator { name }) => Ok(Self::Operator { name }),
+            Some(Visitor::Administrator { name }) => Ok(Self::Operator { name, key: None }),
             Some(Visitor::User(user)) => Ok(Self::User(user)),
             None if presented.is_some() => Err(Problem::InvalidKey.into()),
             None if headers.contains_key(COOKIE) => Err(Problem::SignInRequired.into()),
@@ -63,13 +70,26 @@ impl Caller {
         }
     }
 
+    /// The service key, for what only an operator's back end may say.
+    ///
+    /// # Errors
+    /// `WrongScope` for everybody else.
+    pub fn key(&self) -> Result<&Arc<ApiKey>, Problem> {
+        match self {
+            Self::Operator { key: Some(key), .. } => Ok(key),
+            _ => Err(Problem::WrongScope {
+                needed: Scope::Points.as_str().to_owned(),
+            }),
+        }
+    }
+
     /// The operator, as the audit names them.
     ///
     /// # Errors
     /// `WrongScope` for a user.
     pub fn operator(self, origin: String) -> Result<Actor, Problem> {
         match self {
-            Self::Operator { name } => Ok(Actor { name, origin }),
+            Self::Operator { name, .. } => Ok(Actor { name, origin }),
             Self::User(_) => Err(Problem::WrongScope {
                 needed: Scope::Points.as_str().to_owned(),
             }),

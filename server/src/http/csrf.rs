@@ -13,12 +13,12 @@ use super::answer::Refusal;
 /// Lets a request that may change something pass only if it does not carry the session cookie, or
 /// the browser says that it comes from this site.
 pub async fn guard(State(http): State<Http>, request: Request, next: Next) -> Response {
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     let headers = request.headers();
-    if is_safe
-        || !carries_session(headers)
-        || is_same_site(headers, http.0.public_url.as_deref())
-    {
+    if is_safe || !carries_session(headers) || is_same_site(headers, http.0.public_url.as_deref()) {
         next.run(request).await
     } else {
         Refusal::from(Problem::CrossSite).into_response()
@@ -95,7 +95,10 @@ mod tests {
                 true,
             ),
             (
-                vec![("origin", "http://evil.example"), ("host", "127.0.0.1:3000")],
+                vec![
+                    ("origin", "http://evil.example"),
+                    ("host", "127.0.0.1:3000"),
+                ],
                 false,
             ),
             // Behind a proxy the host may be another than the one people see.
@@ -110,7 +113,11 @@ mod tests {
             (vec![("host", "127.0.0.1:3000")], false),
             (vec![], false),
         ] {
-            assert_eq!(is_same_site(&headers(&pairs), public), expected, "{pairs:?}");
+            assert_eq!(
+                is_same_site(&headers(&pairs), public),
+                expected,
+                "{pairs:?}"
+            );
         }
     }
 

@@ -59,20 +59,21 @@ pub async fn deliver(
         }
     };
     let answer = ledger
-        .deliver(Delivery {
-            source: key,
-            entrance: Entrance::Webhook,
+        .deliver(Delivery::new(
+            key,
+            Entrance::Webhook,
             message,
             body,
             received_at,
-        })
+        ))
         .await?;
-    Ok(tell(answer, locale))
+    Ok(tell(answer, locale, PROCESSED))
 }
 
-fn tell(answer: WebhookAnswer, locale: Locale) -> Response {
+/// 200 for what is charged, 202 for what waits.
+pub(super) fn tell(answer: WebhookAnswer, locale: Locale, processed: &'static str) -> Response {
     if answer.status != Outcome::Quarantined {
-        return success(PROCESSED, answer);
+        return success(processed, answer);
     }
     let message = match locale {
         Locale::En => "Kept, but not charged yet: it waits for an administrator",

@@ -1,5 +1,6 @@
 //! `GET /enter?token=…`: a sign-in link. It turns a user token into the session cookie.
 
+use app::pages::sign_in::refused_address;
 use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
@@ -12,9 +13,6 @@ use time::{Duration, OffsetDateTime};
 
 use super::Http;
 use super::answer::Refusal;
-
-/// Where a link leads that is no longer valid; the page says so.
-const EXPIRED: &str = "/sign-in?problem=link_expired";
 
 #[derive(Deserialize)]
 pub struct Link {
@@ -35,15 +33,12 @@ pub async fn enter(
     let context = &http.0.context;
     // An administrator's token is no link: it would be one that anybody can be made to follow.
     let Some(Visitor::User(_)) = context.ledger.visitor(&link.token).await? else {
-        return Ok(Redirect::to(EXPIRED).into_response());
+        let expired = refused_address(&Problem::LinkExpired, "", "/");
+        return Ok(Redirect::to(&expired).into_response());
     };
     // The session itself ends when its token does; the cookie only has to last as long.
     let expires_at = Timestamp::new(OffsetDateTime::now_utc() + Duration::days(1));
-    let cookie = app::auth::session_cookie(context, link.token, expires_at)
-        .ok_or(Problem::Internal)?;
-    Ok((
-        AppendHeaders([(SET_COOKIE, cookie)]),
-        Redirect::to("/my"),
-    )
-        .into_response())
+    let cookie =
+        app::auth::session_cookie(context, link.token, expires_at).ok_or(Problem::Internal)?;
+    Ok((AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to("/my")).into_response())
 }

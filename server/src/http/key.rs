@@ -67,8 +67,14 @@ mod tests {
     #[test]
     fn a_key_comes_in_either_header() {
         let key = |pairs: &[_]| presented(&headers(pairs)).map(str::to_owned);
-        assert_eq!(key(&[("authorization", "Bearer abc")]).as_deref(), Some("abc"));
-        assert_eq!(key(&[("authorization", "bearer  abc ")]).as_deref(), Some("abc"));
+        assert_eq!(
+            key(&[("authorization", "Bearer abc")]).as_deref(),
+            Some("abc")
+        );
+        assert_eq!(
+            key(&[("authorization", "bearer  abc ")]).as_deref(),
+            Some("abc")
+        );
         assert_eq!(key(&[("x-api-key", "abc")]).as_deref(), Some("abc"));
         assert_eq!(
             key(&[("x-api-key", "abc"), ("authorization", "Basic eA==")]).as_deref(),

@@ -125,35 +125,38 @@ impl Feed {
         self,
         still_allowed: impl Fn() -> F + Send,
     ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-        stream::unfold((self, still_allowed), |(mut feed, still_allowed)| async move {
-            loop {
-                if let Some(event) = feed.waiting.pop_front() {
-                    return Some((Ok(written(&event)), (feed, still_allowed)));
-                }
-                if Instant::now() >= feed.check_at {
-                    if !still_allowed().await {
+        stream::unfold(
+            (self, still_allowed),
+            |(mut feed, still_allowed)| async move {
+                loop {
+                    if let Some(event) = feed.waiting.pop_front() {
+                        return Some((Ok(written(&event)), (feed, still_allowed)));
+                    }
+                    if Instant::now() >= feed.check_at {
+                        if !still_allowed().await {
+                            return None;
+                        }
+                        feed.check_at = Instant::now() + CHECK_EVERY;
+                    } else if !feed.has_more && !feed.wait().await {
                         return None;
                     }
-                    feed.check_at = Instant::now() + CHECK_EVERY;
-                } else if !feed.has_more && !feed.wait().await {
-                    return None;
-                }
-                // Marked as seen before looking: what comes during the look is looked at again.
-                feed.signal.mark_unchanged();
-                match feed.ledger.live_after(&feed.cursor, PAGE_EVENTS).await {
-                    Ok(page) => {
-                        feed.waiting = page.events.into();
-                        feed.cursor = page.cursor;
-                        feed.has_more = page.has_more;
-                        feed.is_held_back = page.is_held_back;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "the live feed failed: {error}");
-                        return None;
+                    // Marked as seen before looking: what comes during the look is looked at again.
+                    feed.signal.mark_unchanged();
+                    match feed.ledger.live_after(&feed.cursor, PAGE_EVENTS).await {
+                        Ok(page) => {
+                            feed.waiting = page.events.into();
+                            feed.cursor = page.cursor;
+                            feed.has_more = page.has_more;
+                            feed.is_held_back = page.is_held_back;
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "the live feed failed: {error}");
+                            return None;
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     /// Waits until there may be something new; `false` when there never will be.

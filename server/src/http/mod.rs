@@ -8,6 +8,7 @@ mod dify_webhook;
 mod enter;
 mod headers;
 mod health;
+mod holds;
 mod key;
 mod live;
 mod params;
@@ -86,11 +87,18 @@ pub fn router(http: Http) -> Router {
     let compressed = Router::new()
         .route("/api/user/points/balance", get(points::balance))
         .route("/api/user/points/estimate", get(points::estimate))
-        .route("/api/user/points/check-balance", post(points::check_balance))
+        .route(
+            "/api/user/points/check-balance",
+            post(points::check_balance),
+        )
         .route("/api/user/points/history", get(points::history))
+        .route("/api/user/points/holds/{id}", get(holds::show))
+        .route("/api/user/points/holds/{id}/settle", post(holds::settle))
+        .route("/api/user/points/holds/{id}/release", post(holds::release))
         .route("/api/user/tokens", post(points::mint_token))
         .route("/enter", get(enter::enter))
         .route("/api", any(answer::not_found))
+        .route("/api/", any(answer::not_found))
         .route("/api/{*path}", any(answer::not_found))
         .method_not_allowed_fallback(answer::method_not_allowed);
     site::routes(compressed, &http)

@@ -31,6 +31,18 @@ impl Params {
         }
     }
 
+    /// As [`Params::from_body`], where an empty body is an empty object.
+    ///
+    /// # Errors
+    /// `TooLarge`, `InvalidJson`.
+    pub async fn from_optional_body(body: Body) -> Result<Self, Refusal> {
+        let bytes = body::read(body).await.map_err(|refused| refused.problem)?;
+        if bytes.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        Self::from_body(Body::from(bytes)).await
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
@@ -105,6 +117,11 @@ impl Params {
             Ok(_) => Err(Problem::field(name, FieldFault::TooLarge)),
             Err(fault) => Err(Problem::field(name, fault)),
         }
+    }
+
+    pub fn required_count(&mut self, name: &str) -> Result<u64, Problem> {
+        self.count(name)?
+            .ok_or_else(|| Problem::field(name, FieldFault::Missing))
     }
 
     /// A whole number within bounds, or the default.

@@ -6,10 +6,12 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use shared::api::{CheckBalance, EntryKind, HistoryFilter, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use shared::api::{
+    CheckBalance, EntryKind, HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, HistoryFilter,
+    PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX,
+};
 use shared::clock::Timestamp;
 use shared::locale::Locale;
-use shared::problem::{FieldFault, Problem};
 
 use super::Http;
 use super::answer::{Language, Refusal, success};
@@ -76,11 +78,14 @@ pub async fn check_balance(
         estimated_input_tokens: params.count("estimatedInputTokens")?,
         estimated_output_tokens: params.count("estimatedOutputTokens")?,
         user_id: params.id("userId")?,
+        hold: params.flag("hold")?,
+        hold_seconds: Some(params.within(
+            "holdSeconds",
+            HOLD_SECONDS_DEFAULT,
+            1,
+            HOLD_SECONDS_MAX,
+        )?),
     };
-    // Letting it pass would promise points that nobody holds.
-    if params.flag("hold")? {
-        return Err(Problem::field("hold", FieldFault::NotSupported).into());
-    }
     params.finish()?;
     let user = caller.subject(check.user_id.take())?;
     let answer = http.ledger().check_balance(&user, &check).await?;

@@ -48,8 +48,7 @@ pub fn verify(
     if now.abs_diff(seconds) > TOLERANCE_SECONDS {
         return Err(Problem::StaleTimestamp);
     }
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Problem::InvalidSignature)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Problem::InvalidSignature)?;
     for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
         mac.update(part);
     }

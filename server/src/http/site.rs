@@ -43,7 +43,10 @@ fn provider(
 ) -> impl Fn() + Clone + Send + Sync + 'static {
     // While developing, the page listens for new builds.
     let watch = match std::env::var_os("LEPTOS_WATCH") {
-        Some(_) => format!(" ws://127.0.0.1:{0} ws://localhost:{0}", options.reload_port),
+        Some(_) => format!(
+            " ws://127.0.0.1:{0} ws://localhost:{0}",
+            options.reload_port
+        ),
         None => String::new(),
     };
     move || {
@@ -61,10 +64,7 @@ fn provider(
             response.insert_header(CONTENT_SECURITY_POLICY, policy);
         }
         // A page shows one person's points.
-        response.insert_header(
-            CACHE_CONTROL,
-            HeaderValue::from_static("private, no-cache"),
-        );
+        response.insert_header(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `tollgate <command>`, as a program of its own.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -192,9 +193,7 @@ async fn simulated_traffic_is_charged_and_labelled() {
     assert!(text.contains("50 simulated messages"), "{text}");
     assert!(text.contains("50  charged"), "{text}");
     assert!(text.contains("p99"), "{text}");
-    let page = world.ledger().live_latest(100).await.expect("deliveries");
-    assert_eq!(page.events.len(), 50);
-    for event in &page.events {
+    for event in &world.deliveries(50).await {
         assert_eq!(event.source, "simulated traffic");
         assert!(
             event
@@ -230,16 +229,17 @@ async fn what_goes_wrong_is_said_in_one_line() {
         "{text}"
     );
 
+    let no_data = folder("no-postgres");
     let mut no_postgres = tollgate(&["verify"]);
     no_postgres
-        .env("TOLLGATE_DATA_DIR", folder("no-postgres"))
+        .env("TOLLGATE_DATA_DIR", &no_data)
         .env("TOLLGATE_POSTGRES_BIN", "/nowhere");
     let text = error(&output(no_postgres).await);
     assert!(text.contains("TOLLGATE_POSTGRES_BIN"), "{text}");
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut serve = tollgate(&["serve"]);
-    serve.env("TOLLGATE_DATA_DIR", folder("taken")).env(
+    serve.env("TOLLGATE_DATA_DIR", &no_data).env(
         "TOLLGATE_ADDR",
         taken.local_addr().expect("an address").to_string(),
     );
@@ -248,6 +248,8 @@ async fn what_goes_wrong_is_said_in_one_line() {
         text.contains("in use") && text.contains("TOLLGATE_ADDR"),
         "{text}"
     );
+
+    fs::remove_dir_all(no_data).expect("removed");
 
     let unknown = output(tollgate(&["blance"])).await;
     assert_eq!(unknown.status.code(), Some(2));

@@ -1,8 +1,10 @@
 //! What holds for every address.
 
+use std::fs;
+
 use reqwest::Method;
 
-use crate::world::{SAMPLE, World, answer};
+use crate::world::{SAMPLE, World, answer, folder};
 
 #[tokio::test]
 async fn the_server_says_whether_it_lives_and_is_ready() {
@@ -102,4 +104,50 @@ async fn a_page_runs_only_the_scripts_it_was_sent_with() {
             "{tag}"
         );
     }
+}
+
+#[tokio::test]
+async fn files_of_the_site_are_sent_compressed_and_asked_for_again() {
+    let site = folder("site");
+    fs::create_dir(site.join("pkg")).expect("a folder");
+    fs::write(site.join("pkg/tollgate.js"), "plain").expect("a file");
+    fs::write(site.join("pkg/tollgate.js.br"), "brotli").expect("a file");
+    fs::write(site.join("pkg/tollgate.js.gz"), "gzip").expect("a file");
+    let world = World::with(|config| config.site_root = Some(site.clone())).await;
+    for (accepted, expected, encoding) in [
+        ("", "plain", None),
+        ("gzip", "gzip", Some("gzip")),
+        ("gzip, deflate, br", "brotli", Some("br")),
+    ] {
+        let request = world.request(Method::GET, "/pkg/tollgate.js");
+        let file = answer(request.header("accept-encoding", accepted)).await;
+        assert_eq!(file.status, 200);
+        assert_eq!(file.body, expected, "{accepted}");
+        let header = |name: &str| file.headers.get(name).map(|it| it.to_str().expect("text"));
+        assert_eq!(header("content-encoding"), encoding, "{accepted}");
+        assert_eq!(header("cache-control"), Some("no-cache"));
+        assert_eq!(header("content-type"), Some("text/javascript"));
+    }
+    let file = answer(world.request(Method::GET, "/pkg/tollgate.js")).await;
+    let again = world
+        .request(Method::GET, "/pkg/tollgate.js")
+        .header("if-modified-since", &file.headers["last-modified"]);
+    assert_eq!(answer(again).await.status, 304);
+    let outside = answer(world.request(Method::GET, "/pkg/%2e%2e/%2e%2e/secret.key")).await;
+    assert_eq!(outside.status, 404);
+    fs::remove_dir_all(site).expect("removed");
+}
+
+#[tokio::test]
+async fn behind_tls_cookies_and_links_are_for_tls() {
+    let public = "https://tollgate.example";
+    let world = World::with(|config| config.public_url = Some(public.to_owned())).await;
+    let minted = world
+        .post("/api/user/tokens", &serde_json::json!({ "userId": "u1" }))
+        .await;
+    let link = minted.data()["signInUrl"].as_str().expect("a link");
+    let path = link.strip_prefix(public).expect("the public address");
+    let opened = answer(world.request(Method::GET, path)).await;
+    let cookie = opened.headers["set-cookie"].to_str().expect("a cookie");
+    assert!(cookie.contains("Secure"), "{cookie}");
 }

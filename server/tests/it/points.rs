@@ -21,6 +21,7 @@ async fn a_balance_is_told_in_points_and_exactly() {
             "availableNano": "7000000001",
             "balance": 7.000_000_001,
             "balanceNano": "7000000001",
+            "debtLimit": 0,
             "held": 0,
             "heldNano": "0",
             "userId": "user_789",
@@ -168,11 +169,15 @@ async fn a_bad_parameter_is_named() {
             "invalid_field",
             "estimatedInput",
         ),
-        // Nothing may believe in points that nobody holds.
         (
-            json!({ "modelName": "gpt-4", "userId": "u1", "hold": true }),
+            json!({ "modelName": "gpt-4", "userId": "u1", "hold": "yes" }),
             "invalid_field",
             "hold",
+        ),
+        (
+            json!({ "modelName": "gpt-4", "userId": "u1", "hold": true, "holdSeconds": 0 }),
+            "invalid_field",
+            "holdSeconds",
         ),
     ] {
         let text = body.to_string();
@@ -360,4 +365,71 @@ async fn only_those_who_may_ask_are_answered() {
         let refused = world.post("/api/user/tokens", &body).await;
         assert_eq!(refused.refusal(), (422, "invalid_field", Some("minutes")));
     }
+}
+
+#[tokio::test]
+async fn a_hold_is_made_settled_and_released_over_rest() {
+    let world = World::new().await;
+    world.grant("u1", "100").await;
+    let check = json!({ "modelName": "gpt-4", "userId": "u1", "hold": true,
+        "estimatedInputTokens": 1000, "estimatedOutputTokens": 500 });
+    let hold = async || {
+        let answer = world.post("/api/user/points/check-balance", &check).await;
+        answer.data().clone()
+    };
+    let first = hold().await;
+    assert_eq!(first["canProceed"], true);
+    let first = format!(
+        "/api/user/points/holds/{}",
+        first["holdId"].as_str().unwrap()
+    );
+    let refused = hold().await;
+    assert_eq!(
+        (&refused["canProceed"], &refused["shortfall"]),
+        (&json!(false), &json!(20))
+    );
+    assert_eq!(refused["holdId"], Value::Null);
+
+    let used = json!({ "userId": "u1", "inputTokens": 1500, "outputTokens": 800 });
+    let settled = world.post(&format!("{first}/settle"), &used).await;
+    assert_eq!(
+        (&settled.data()["status"], &settled.data()["balance"]),
+        (&json!("charged"), &json!(7))
+    );
+    let again = world.post(&format!("{first}/settle"), &used).await;
+    assert_eq!(
+        (&again.data()["status"], &again.data()["balance"]),
+        (&json!("duplicate"), &json!(7))
+    );
+    let shown = world.get(&format!("{first}?userId=u1")).await;
+    assert_eq!(
+        (&shown.data()["status"], &shown.data()["points"]),
+        (&json!("settled"), &json!(60))
+    );
+    let late = world
+        .post(&format!("{first}/release"), &json!({ "userId": "u1" }))
+        .await;
+    assert_eq!(late.refusal(), (409, "outdated", None));
+    let unknown = world
+        .post(
+            "/api/user/points/holds/hold_x/release",
+            &json!({ "userId": "u1" }),
+        )
+        .await;
+    assert_eq!(unknown.refusal(), (404, "not_found", None));
+
+    let minted = world
+        .post("/api/user/tokens", &json!({ "userId": "u1" }))
+        .await;
+    let token = minted.data()["token"].as_str().unwrap().to_owned();
+    let by_user = world
+        .request(Method::POST, &format!("{first}/settle"))
+        .bearer_auth(token)
+        .json(&json!({ "inputTokens": 0, "outputTokens": 0 }));
+    assert_eq!(
+        answer(by_user).await.refusal().0,
+        403,
+        "a user would report nothing"
+    );
+    world.verify().await;
 }

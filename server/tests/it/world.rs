@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use ledger::cluster::{Cluster, Durability};
 use ledger::{Actor, Ledger, NewPrice, Scope};
@@ -10,6 +11,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use server::config::Config;
 use server::serve::Server;
+use shared::api::LiveEvent;
 use shared::price::Rates;
 use tokio::sync::OnceCell;
 
@@ -107,10 +109,15 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With a configuration that differs from the usual one.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let database_url = database_url().await;
-        let server = Server::start(&config(database_url.clone()))
-            .await
-            .expect("a server");
+        let mut config = config(database_url.clone());
+        change(&mut config);
+        let server = Server::start(&config).await.expect("a server");
         let key = async |name: &str, scope| {
             let created = server
                 .ledger()
@@ -197,6 +204,20 @@ impl World {
             .request(Method::POST, path)
             .bearer_auth(&self.points_key);
         answer(request.json(body)).await
+    }
+
+    /// The deliveries so far, oldest first, of which there are `count`. The feed shows one only when
+    /// no older transaction of the cluster is running, which may be that of another test.
+    pub async fn deliveries(&self, count: usize) -> Vec<LiveEvent> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let page = self.ledger().live_latest(1000).await.expect("deliveries");
+            if page.events.len() >= count || Instant::now() > deadline {
+                assert_eq!(page.events.len(), count, "{:?}", page.events);
+                return page.events;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// No account may differ from its journal by a digit, whatever a test did.

@@ -302,6 +302,8 @@ fn reason_label(reason: &str) -> Option<Say> {
         "unknown_model" => |t: &'static Texts| t.reason.unknown_model,
         "inactive_price" => |t: &'static Texts| t.reason.inactive_price,
         "contradictory_tokens" => |t: &'static Texts| t.reason.contradictory_tokens,
+        "zero_usage" => |t: &'static Texts| t.reason.zero_usage,
+        "too_many_tokens" => |t: &'static Texts| t.reason.too_many_tokens,
         "overflow" => |t: &'static Texts| t.reason.overflow,
         "message_conflict" => |t: &'static Texts| t.reason.message_conflict,
         "invalid_json" => |t: &'static Texts| t.reason.invalid_json,

@@ -1,0 +1,77 @@
+//! Credits: an account's points by where they came from and until when they are good. Pure; the
+//! locked account writes the rows.
+//!
+//! Invariant: what is left of all credits together is the balance, or zero when that is negative.
+
+use time::OffsetDateTime;
+
+/// Points from one entry, and what is left of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credit {
+    /// The entry that brought them.
+    pub entry: i64,
+    pub amount_nano: i64,
+    pub remaining_nano: i64,
+    pub is_bought: bool,
+    pub expires_at: Option<OffsetDateTime>,
+    /// Not yet written in this state.
+    pub is_changed: bool,
+}
+
+impl Credit {
+    pub(crate) fn has_expired(&self, now: OffsetDateTime) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Soonest expiry first, what never expires last; then granted before bought; then oldest.
+    fn burn_order(&self) -> (bool, Option<OffsetDateTime>, bool, i64) {
+        (
+            self.expires_at.is_none(),
+            self.expires_at,
+            self.is_bought,
+            self.entry,
+        )
+    }
+}
+
+/// The credits of one account that have something left, and those that a transaction used up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Credits(Vec<Credit>);
+
+impl Credits {
+    pub(crate) fn insert(&mut self, credit: Credit) {
+        self.0.push(credit);
+        self.0.sort_by_key(Credit::burn_order);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Credit> {
+        self.0.iter()
+    }
+
+    /// Takes up to `nano` in burn order; what credits cannot cover is debt.
+    pub(crate) fn burn(&mut self, mut nano: i64) {
+        for credit in &mut self.0 {
+            let taken = nano.min(credit.remaining_nano);
+            if taken > 0 {
+                credit.remaining_nano -= taken;
+                credit.is_changed = true;
+                nano -= taken;
+            }
+        }
+    }
+
+    /// Takes up to `nano` from one credit.
+    pub(crate) fn burn_entry(&mut self, entry: i64, nano: i64) {
+        for credit in self.0.iter_mut().filter(|credit| credit.entry == entry) {
+            credit.remaining_nano -= nano.min(credit.remaining_nano);
+            credit.is_changed = true;
+        }
+    }
+
+    /// The first credit that is past its time and still has something left.
+    pub(crate) fn next_expired(&self, now: OffsetDateTime) -> Option<&Credit> {
+        self.0
+            .iter()
+            .find(|credit| credit.remaining_nano > 0 && credit.has_expired(now))
+    }
+}

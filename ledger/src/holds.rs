@@ -1,0 +1,294 @@
+//! Holds: points promised to a call before it runs. A hold ends by being settled with what the call
+//! really used, by being released, or by running out.
+
+use shared::api::{HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, HoldStatus, WebhookAnswer};
+use shared::ids::{ModelName, UserId};
+use shared::money::Points;
+use shared::problem::{FieldFault, Problem};
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection, Row};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::{Delivery, Ledger, chain, locked};
+
+/// Accounts whose holds are expired in one transaction at most.
+const EXPIRE_ACCOUNTS_MAX: i64 = 500;
+
+/// A hold as its transaction sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldPoints {
+    pub status: HoldStatus,
+    pub amount_nano: i64,
+    pub namespace_id: Option<i64>,
+    pub message_id: Option<String>,
+}
+
+fn status(text: &str) -> Result<HoldStatus> {
+    HoldStatus::ALL
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| Error::corrupt(format!("hold status {text}")))
+}
+
+/// The public form of a hold's id.
+pub(crate) fn public_id(hold_id: Uuid) -> String {
+    format!("hold_{}", hold_id.simple())
+}
+
+/// Reads the public form; what is none names no hold.
+pub(crate) fn parse_id(text: &str) -> Result<Uuid> {
+    text.strip_prefix("hold_")
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(|| Problem::NotFound.into())
+}
+
+/// Reads a hold of an account that is locked.
+pub(crate) async fn find(
+    tx: &mut PgConnection,
+    account_id: Uuid,
+    hold_id: Uuid,
+) -> Result<Option<HeldPoints>> {
+    sqlx::query(
+        "select status, amount_nano, namespace_id, message_id from hold
+         where account_id = $1 and hold_id = $2",
+    )
+    .bind(account_id)
+    .bind(hold_id)
+    .fetch_optional(tx)
+    .await?
+    .map(|row| {
+        Ok(HeldPoints {
+            status: status(row.try_get("status")?)?,
+            amount_nano: row.try_get("amount_nano")?,
+            namespace_id: row.try_get("namespace_id")?,
+            message_id: row.try_get("message_id")?,
+        })
+    })
+    .transpose()
+}
+
+/// Marks a hold as settled by a message; the caller frees its points.
+pub(crate) async fn settle(
+    tx: &mut PgConnection,
+    account_id: Uuid,
+    hold_id: Uuid,
+    namespace_id: i64,
+    message_id: &str,
+) -> Result<()> {
+    sqlx::query(
+        "update hold set status = 'settled', closed_at = coalesce(closed_at, clock_timestamp()),
+             namespace_id = $3, message_id = $4
+         where account_id = $1 and hold_id = $2",
+    )
+    .bind(account_id)
+    .bind(hold_id)
+    .bind(namespace_id)
+    .bind(message_id)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn hold(row: &PgRow) -> Result<Hold> {
+    let points = Points::from_nano(row.try_get("amount_nano")?);
+    Ok(Hold {
+        hold_id: public_id(row.try_get("hold_id")?),
+        status: status(row.try_get("status")?)?,
+        model_name: row
+            .try_get::<&str, _>("model_name")?
+            .parse()
+            .map_err(|_| Error::corrupt("a hold's model name"))?,
+        points,
+        points_nano: points.into(),
+        created_at: row.try_get::<OffsetDateTime, _>("created_at")?.into(),
+        expires_at: row.try_get::<OffsetDateTime, _>("expires_at")?.into(),
+    })
+}
+
+impl Ledger {
+    /// Promises points to a call, if the account has them; `None` when it has not.
+    ///
+    /// # Errors
+    /// A field problem for `holdSeconds`.
+    pub(crate) async fn hold(
+        &self,
+        user: &UserId,
+        model: &ModelName,
+        points: Points,
+        seconds: Option<u32>,
+    ) -> Result<Option<Hold>> {
+        let seconds = seconds.unwrap_or(HOLD_SECONDS_DEFAULT);
+        if !(1..=HOLD_SECONDS_MAX).contains(&seconds) {
+            return Err(Problem::field(
+                "holdSeconds",
+                FieldFault::OutOfRange {
+                    min: 1,
+                    max: HOLD_SECONDS_MAX,
+                },
+            )
+            .into());
+        }
+        let mut connection = self.pool().acquire().await?;
+        locked::open(&mut connection, &[user]).await?;
+        let mut tx = connection.begin().await?;
+        let mut accounts = locked::lock_user(&mut tx, user).await?;
+        let now = accounts.now();
+        let account = accounts.get_mut(chain::account_id(user))?;
+        if !account.hold(points) {
+            // Credits that ran out meanwhile are entered all the same.
+            accounts.write(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+        let row = sqlx::query(
+            "insert into hold (account_id, hold_id, amount_nano, model_name, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $5 + make_interval(secs => $6)) returning *",
+        )
+        .bind(chain::account_id(user))
+        .bind(Uuid::now_v7())
+        .bind(points.nano())
+        .bind(model.as_str())
+        .bind(now)
+        .bind(f64::from(seconds))
+        .fetch_one(&mut *tx)
+        .await?;
+        accounts.write(&mut tx).await?;
+        tx.commit().await?;
+        hold(&row).map(Some)
+    }
+
+    /// One hold of a user.
+    ///
+    /// # Errors
+    /// `NotFound` when the user has no such hold.
+    pub async fn find_hold(&self, user: &UserId, hold_id: &str) -> Result<Hold> {
+        let row = sqlx::query("select * from hold where account_id = $1 and hold_id = $2")
+            .bind(chain::account_id(user))
+            .bind(parse_id(hold_id)?)
+            .fetch_optional(self.pool())
+            .await?
+            .ok_or(Problem::NotFound)?;
+        hold(&row)
+    }
+
+    /// Frees a hold's points. Releasing twice, or after the hold ran out, changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` when the user has no such hold; `Outdated` when it was settled.
+    pub async fn release_hold(&self, user: &UserId, hold_id: &str) -> Result<Hold> {
+        let id = parse_id(hold_id)?;
+        let account_id = chain::account_id(user);
+        let mut tx = self.pool().begin().await?;
+        let mut accounts = locked::lock(&mut tx, [account_id])
+            .await?
+            .ok_or(Problem::NotFound)?;
+        let held = find(&mut tx, account_id, id)
+            .await?
+            .ok_or(Problem::NotFound)?;
+        match held.status {
+            HoldStatus::Settled => return Err(Problem::Outdated.into()),
+            HoldStatus::Released | HoldStatus::Expired => {}
+            HoldStatus::Open => {
+                accounts.get_mut(account_id)?.unhold(held.amount_nano)?;
+                sqlx::query(
+                    "update hold set status = 'released', closed_at = $3
+                     where account_id = $1 and hold_id = $2",
+                )
+                .bind(account_id)
+                .bind(id)
+                .bind(accounts.now())
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+        accounts.write(&mut tx).await?;
+        tx.commit().await?;
+        self.find_hold(user, hold_id).await
+    }
+
+    /// Charges what a held call really used and frees the hold, in one transaction. Settling twice
+    /// gives the first answer again; a settlement after the hold ran out still charges.
+    ///
+    /// # Errors
+    /// `NotFound` when the user has no such hold; otherwise as [`Ledger::deliver`].
+    pub async fn settle_hold(
+        &self,
+        hold_id: &str,
+        mut delivery: Delivery,
+    ) -> Result<WebhookAnswer> {
+        let hold = self.find_hold(&delivery.message.user_id, hold_id).await?;
+        delivery.hold_id = Some(parse_id(&hold.hold_id)?);
+        self.deliver(delivery).await
+    }
+
+    /// Frees the points of holds that ran out. Returns how many did.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn expire_holds(&self) -> Result<u64> {
+        let mut expired = 0;
+        loop {
+            let due: Vec<Uuid> = sqlx::query_scalar(
+                "select distinct account_id from hold
+                 where status = 'open' and expires_at <= now() limit $1",
+            )
+            .bind(EXPIRE_ACCOUNTS_MAX)
+            .fetch_all(self.pool())
+            .await?;
+            if due.is_empty() {
+                return Ok(expired);
+            }
+            let mut tx = self.pool().begin().await?;
+            let mut accounts = locked::lock(&mut tx, due.iter().copied())
+                .await?
+                .ok_or_else(|| Error::corrupt("a hold without an account"))?;
+            let rows = sqlx::query(
+                "update hold set status = 'expired', closed_at = $2
+                 where account_id = any($1) and status = 'open' and expires_at <= $2
+                 returning account_id, amount_nano",
+            )
+            .bind(&due)
+            .bind(accounts.now())
+            .fetch_all(&mut *tx)
+            .await?;
+            for row in &rows {
+                accounts
+                    .get_mut(row.try_get("account_id")?)?
+                    .unhold(row.try_get("amount_nano")?)?;
+                expired += 1;
+            }
+            accounts.write(&mut tx).await?;
+            tx.commit().await?;
+        }
+    }
+
+    /// Enters the expiry of credits that are past their time. Returns how many accounts had some.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn expire_credits(&self) -> Result<u64> {
+        let mut accounts_done = 0;
+        loop {
+            let due: Vec<Uuid> = sqlx::query_scalar(
+                "select distinct account_id from credit
+                 where remaining_nano > 0 and expires_at <= now() limit $1",
+            )
+            .bind(EXPIRE_ACCOUNTS_MAX)
+            .fetch_all(self.pool())
+            .await?;
+            if due.is_empty() {
+                return Ok(accounts_done);
+            }
+            let mut tx = self.pool().begin().await?;
+            // Locking an account expires its credits.
+            let accounts = locked::lock(&mut tx, due.iter().copied())
+                .await?
+                .ok_or_else(|| Error::corrupt("a credit without an account"))?;
+            accounts.write(&mut tx).await?;
+            tx.commit().await?;
+            accounts_done += u64::try_from(due.len()).unwrap_or(u64::MAX);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Accounts while a transaction holds their locks: the only way to append to a chain, so that
+//! balance, credits, holds, hashes and rollups move together.
+
+use std::collections::{BTreeSet, HashMap};
+
+use shared::api::EntryKind;
+use shared::ids::UserId;
+use shared::money::{Overflow, Points};
+use sqlx::{PgConnection, Row};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::chain::{self, Entry, Hash};
+use crate::credits::{Credit, Credits};
+use crate::error::{Error, Result};
+use crate::journal::{self, Draft, Link, counter_account, hash_from};
+use crate::rollups;
+
+/// The locked accounts of one transaction, and the entries it appends to them.
+pub(crate) struct Accounts {
+    accounts: HashMap<Uuid, Account>,
+    links: Vec<Link>,
+    now: OffsetDateTime,
+}
+
+/// One locked account.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub account_id: Uuid,
+    pub balance_nano: i64,
+    pub held_nano: i64,
+    pub debt_limit_nano: i64,
+    entry_count: i64,
+    last_hash: Hash,
+    credits: Credits,
+    is_changed: bool,
+}
+
+/// Opens the accounts that are not open yet. Must not be called while row locks are held: inserting
+/// under locks could deadlock with another process.
+pub(crate) async fn open(connection: &mut PgConnection, users: &[&UserId]) -> Result<()> {
+    let mut accounts: Vec<_> = users
+        .iter()
+        .map(|user| (chain::account_id(user), user.as_str()))
+        .collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    sqlx::query(
+        "insert into account (account_id, user_id, last_hash)
+         select * from unnest($1::uuid[], $2::text[], $3::bytea[])
+         on conflict do nothing",
+    )
+    .bind(accounts.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|(_, user)| *user).collect::<Vec<_>>())
+    .bind(
+        accounts
+            .iter()
+            .map(|(id, _)| chain::genesis(*id).to_vec())
+            .collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Locks accounts in the order of their ids; `None` when some are not open yet.
+pub(crate) async fn lock(
+    tx: &mut PgConnection,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<Option<Accounts>> {
+    let ids: Vec<Uuid> = ids
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let rows = sqlx::query(
+        "select account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash
+         from account where account_id = any($1) order by account_id for update",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *tx)
+    .await?;
+    if rows.len() < ids.len() {
+        return Ok(None);
+    }
+    let mut accounts = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let account_id = row.try_get("account_id")?;
+        accounts.insert(
+            account_id,
+            Account {
+                account_id,
+                balance_nano: row.try_get("balance_nano")?,
+                held_nano: row.try_get("held_nano")?,
+                debt_limit_nano: row.try_get("debt_limit_nano")?,
+                entry_count: row.try_get("entry_count")?,
+                last_hash: hash_from(row.try_get("last_hash")?)?,
+                credits: Credits::default(),
+                is_changed: false,
+            },
+        );
+    }
+    // The locks are held: the time read now is later than that of every entry on these accounts.
+    let rows = sqlx::query(
+        "select clock_timestamp() as now, c.* from (select 1) one left join credit c
+             on c.account_id = any($1) and c.remaining_nano > 0",
+    )
+    .bind(&ids)
+    .fetch_all(tx)
+    .await?;
+    let mut now = OffsetDateTime::UNIX_EPOCH;
+    for row in rows {
+        now = row.try_get("now")?;
+        let Some(account_id) = row.try_get::<Option<Uuid>, _>("account_id")? else {
+            continue;
+        };
+        if let Some(account) = accounts.get_mut(&account_id) {
+            account.credits.insert(Credit {
+                entry: row.try_get("entry")?,
+                amount_nano: row.try_get("amount_nano")?,
+                remaining_nano: row.try_get("remaining_nano")?,
+                is_bought: row.try_get("is_bought")?,
+                expires_at: row.try_get("expires_at")?,
+                is_changed: false,
+            });
+        }
+    }
+    let mut locked = Accounts {
+        accounts,
+        links: Vec::new(),
+        now,
+    };
+    locked.expire_credits()?;
+    Ok(Some(locked))
+}
+
+/// Opens and locks one user's account.
+pub(crate) async fn lock_user(connection: &mut PgConnection, user: &UserId) -> Result<Accounts> {
+    let id = chain::account_id(user);
+    lock(connection, [id])
+        .await?
+        .ok_or_else(|| Error::corrupt("an account that was just opened is missing"))
+}
+
+impl Accounts {
+    /// When the locks were granted: the time of everything this transaction records.
+    pub(crate) const fn now(&self) -> OffsetDateTime {
+        self.now
+    }
+
+    pub(crate) fn get(&self, user: &UserId) -> Result<&Account> {
+        self.accounts
+            .get(&chain::account_id(user))
+            .ok_or_else(|| Error::corrupt("an account that is not locked"))
+    }
+
+    pub(crate) fn get_mut(&mut self, account_id: Uuid) -> Result<&mut Account> {
+        self.accounts
+            .get_mut(&account_id)
+            .ok_or_else(|| Error::corrupt("an account that is not locked"))
+    }
+
+    /// Appends an entry. On overflow nothing has changed.
+    pub(crate) fn append(
+        &mut self,
+        account_id: Uuid,
+        draft: Draft,
+    ) -> Result<std::result::Result<&Link, Overflow>> {
+        let now = self.now;
+        let account = self.get_mut(account_id)?;
+        match account.append(draft, now) {
+            Ok(link) => {
+                self.links.push(link);
+                self.links
+                    .last()
+                    .map(Ok)
+                    .ok_or_else(|| Error::corrupt("no entry"))
+            }
+            Err(overflow) => Ok(Err(overflow)),
+        }
+    }
+
+    /// Entries appended so far, in order.
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Takes away what is past its time, before anything else happens on the account.
+    fn expire_credits(&mut self) -> Result<()> {
+        let now = self.now;
+        for account in self.accounts.values_mut() {
+            while let Some(credit) = account.credits.next_expired(now) {
+                let (entry, remaining) = (credit.entry, credit.remaining_nano);
+                let draft = Draft {
+                    occurred_at: credit.expires_at.unwrap_or(now),
+                    kind: EntryKind::Expiry,
+                    amount: Points::from_nano(remaining).negated()?,
+                    corrects_entry: Some(entry),
+                    reason: Some("expired".into()),
+                    actor: Some("tollgate".into()),
+                    consumption: None,
+                    terms: journal::CreditTerms::default(),
+                };
+                self.links.push(account.append(draft, now)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes everything: entries, credits, rollups, accounts.
+    pub(crate) async fn write(&self, tx: &mut PgConnection) -> Result<()> {
+        if !self.links.is_empty() {
+            let links: Vec<_> = self.links.iter().collect();
+            journal::insert(tx, &links).await?;
+            rollups::add(tx, &links).await?;
+        }
+        self.write_credits(tx).await?;
+        self.write_accounts(tx).await
+    }
+
+    async fn write_credits(&self, tx: &mut PgConnection) -> Result<()> {
+        let changed: Vec<_> = self
+            .accounts
+            .values()
+            .flat_map(|account| {
+                account
+                    .credits
+                    .iter()
+                    .filter(|credit| credit.is_changed)
+                    .map(move |credit| (account.account_id, credit))
+            })
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        macro_rules! column {
+            ($field:expr) => {
+                changed.iter().map($field).collect::<Vec<_>>()
+            };
+        }
+        sqlx::query(
+            "insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought, expires_at)
+             select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[],
+                 $6::timestamptz[])
+             on conflict (account_id, entry) do update set remaining_nano = excluded.remaining_nano",
+        )
+        .bind(column!(|(account_id, _)| *account_id))
+        .bind(column!(|(_, credit)| credit.entry))
+        .bind(column!(|(_, credit)| credit.amount_nano))
+        .bind(column!(|(_, credit)| credit.remaining_nano))
+        .bind(column!(|(_, credit)| credit.is_bought))
+        .bind(column!(|(_, credit)| credit.expires_at))
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn write_accounts(&self, tx: &mut PgConnection) -> Result<()> {
+        let changed: Vec<_> = self
+            .accounts
+            .values()
+            .filter(|account| account.is_changed)
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        macro_rules! column {
+            ($field:expr) => {
+                changed.iter().map($field).collect::<Vec<_>>()
+            };
+        }
+        let updated = sqlx::query(
+            "update account a set balance_nano = t.balance_nano, held_nano = t.held_nano,
+                 debt_limit_nano = t.debt_limit_nano, entry_count = t.entry_count,
+                 last_hash = t.last_hash, updated_at = $7
+             from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
+                 as t (account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash)
+             where a.account_id = t.account_id",
+        )
+        .bind(column!(|account| account.account_id))
+        .bind(column!(|account| account.balance_nano))
+        .bind(column!(|account| account.held_nano))
+        .bind(column!(|account| account.debt_limit_nano))
+        .bind(column!(|account| account.entry_count))
+        .bind(column!(|account| account.last_hash.as_slice()))
+        .bind(self.now)
+        .execute(tx)
+        .await?
+        .rows_affected();
+        if usize::try_from(updated) == Ok(changed.len()) {
+            Ok(())
+        } else {
+            Err(Error::corrupt("an account vanished while it was locked"))
+        }
+    }
+}
+
+impl Account {
+    /// What new holds can use: the balance less what is held, and what may be owed.
+    pub(crate) fn usable_nano(&self) -> i64 {
+        self.balance_nano
+            .saturating_sub(self.held_nano)
+            .saturating_add(self.debt_limit_nano)
+    }
+
+    pub(crate) fn set_debt_limit(&mut self, limit: Points) {
+        self.debt_limit_nano = limit.nano();
+        self.is_changed = true;
+    }
+
+    /// Promises points, if they are there.
+    pub(crate) fn hold(&mut self, amount: Points) -> bool {
+        let fits = amount.nano() <= self.usable_nano();
+        if fits && let Some(held) = self.held_nano.checked_add(amount.nano()) {
+            self.held_nano = held;
+            self.is_changed = true;
+            return true;
+        }
+        false
+    }
+
+    /// Frees points that were promised.
+    pub(crate) fn unhold(&mut self, amount_nano: i64) -> Result<()> {
+        self.held_nano = self
+            .held_nano
+            .checked_sub(amount_nano)
+            .filter(|held| *held >= 0)
+            .ok_or_else(|| Error::corrupt("more points are freed than are held"))?;
+        self.is_changed = true;
+        Ok(())
+    }
+
+    fn append(&mut self, draft: Draft, now: OffsetDateTime) -> std::result::Result<Link, Overflow> {
+        let before = Points::from_nano(self.balance_nano);
+        let after = before.plus(draft.amount)?;
+        let number = self.entry_count.checked_add(1).ok_or(Overflow)?;
+        let entry = Entry {
+            account_id: self.account_id,
+            entry: number,
+            recorded_at: now,
+            occurred_at: draft.occurred_at,
+            kind: draft.kind,
+            amount_nano: draft.amount.nano(),
+            counter_account: counter_account(draft.kind),
+            balance_after_nano: after.nano(),
+            corrects_entry: draft.corrects_entry,
+            reason: draft.reason,
+            actor: draft.actor,
+            consumption: draft.consumption,
+        };
+        if draft.amount.is_negative() {
+            let taken = draft.amount.negated()?.nano();
+            match (draft.kind, draft.corrects_entry) {
+                (EntryKind::Expiry, Some(credit)) => self.credits.burn_entry(credit, taken),
+                _ => self.credits.burn(taken),
+            }
+        } else if !draft.amount.is_zero() {
+            // Points that come in pay a debt first; what is left of them is the credit.
+            let debt = before.nano().min(0).saturating_neg();
+            self.credits.insert(Credit {
+                entry: number,
+                amount_nano: draft.amount.nano(),
+                remaining_nano: (draft.amount.nano() - debt).max(0),
+                is_bought: draft.terms.is_bought,
+                expires_at: draft.terms.expires_at,
+                is_changed: true,
+            });
+        }
+        let previous_hash = self.last_hash;
+        let hash = entry.hash(&previous_hash);
+        self.balance_nano = entry.balance_after_nano;
+        self.entry_count = number;
+        self.last_hash = hash;
+        self.is_changed = true;
+        Ok(Link {
+            entry,
+            previous_hash,
+            hash,
+        })
+    }
+}

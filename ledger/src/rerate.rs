@@ -1,0 +1,229 @@
+//! Re-rating: what would a time range have cost under other price versions, and the entries that
+//! make it so. A correction names its charge, so that doing it again finds no difference.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use shared::api::EntryKind;
+use shared::clock::Timestamp;
+use shared::ids::UserId;
+use shared::money::Points;
+use shared::price::PriceVersion;
+use shared::problem::{FieldFault, Problem};
+use shared::quote::quote;
+use sqlx::types::Json;
+use sqlx::{Connection, Row};
+use uuid::Uuid;
+
+use crate::accounts::checked_reason;
+use crate::audit::{self, Actor};
+use crate::consumption::Line;
+use crate::corrections::standing;
+use crate::error::{Error, Result};
+use crate::jobs::{self, Task};
+use crate::journal::{CreditTerms, Draft};
+use crate::{Ledger, locked, prices};
+
+/// What to price again, and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rerating {
+    /// When the messages happened: inclusive.
+    pub from: Timestamp,
+    /// Exclusive.
+    pub to: Timestamp,
+    /// Each version prices the lines of its model; other models stay as they are.
+    pub price_version_ids: Vec<i64>,
+    pub reason: String,
+}
+
+/// What a re-rating means to one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    pub user_id: UserId,
+    pub messages: u64,
+    /// What the balance gains; negative when the messages become dearer.
+    pub points: Points,
+}
+
+/// One charge and what it should have cost.
+struct Repriced {
+    account_id: Uuid,
+    entry: i64,
+    user_id: String,
+    new_cost_nano: i64,
+    gain_nano: i64,
+}
+
+impl Ledger {
+    /// The versions a re-rating names, by model.
+    async fn rerating_prices(&self, rerating: &Rerating) -> Result<HashMap<String, PriceVersion>> {
+        let versions = sqlx::query("select * from price_version where price_version_id = any($1)")
+            .bind(&rerating.price_version_ids)
+            .fetch_all(self.pool())
+            .await?
+            .iter()
+            .map(prices::version)
+            .collect::<Result<Vec<_>>>()?;
+        let by_model: HashMap<_, _> = versions
+            .into_iter()
+            .map(|version| (version.model_name.key(), version))
+            .collect();
+        if by_model.is_empty() || by_model.len() != rerating.price_version_ids.len() {
+            return Err(Problem::field("priceVersionIds", FieldFault::NotPriced).into());
+        }
+        if rerating.from >= rerating.to {
+            return Err(Problem::field("to", FieldFault::InThePast).into());
+        }
+        Ok(by_model)
+    }
+
+    /// Every charge in the range whose cost would change, against what stands of it now.
+    async fn repriced(
+        &self,
+        rerating: &Rerating,
+        versions: &HashMap<String, PriceVersion>,
+    ) -> Result<Vec<Repriced>> {
+        let mut rows = sqlx::query(
+            "select c.account_id, c.entry, a.user_id, c.lines, c.charge_nano,
+                    coalesce((select sum(-r.amount_nano) from journal_entry r
+                        where r.account_id = c.account_id and r.corrects_entry = c.entry
+                            and r.kind = 'rerate'), 0)::bigint as rerated_nano
+             from consumption c join account a using (account_id)
+             where c.occurred_at >= $1 and c.occurred_at < $2
+             order by c.account_id, c.entry",
+        )
+        .bind(rerating.from.moment())
+        .bind(rerating.to.moment())
+        .fetch(self.pool());
+        let mut repriced = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let Json(lines): Json<Vec<Line>> = row.try_get("lines")?;
+            let new_cost_nano = new_cost(&lines, versions)?;
+            let old_cost_nano =
+                row.try_get::<i64, _>("charge_nano")? + row.try_get::<i64, _>("rerated_nano")?;
+            let touches = lines
+                .iter()
+                .any(|line| versions.contains_key(&line.model_key));
+            if touches && new_cost_nano != old_cost_nano {
+                repriced.push(Repriced {
+                    account_id: row.try_get("account_id")?,
+                    entry: row.try_get("entry")?,
+                    user_id: row.try_get("user_id")?,
+                    new_cost_nano,
+                    gain_nano: old_cost_nano - new_cost_nano,
+                });
+            }
+        }
+        Ok(repriced)
+    }
+
+    /// What applying a re-rating would do, per user; nothing is written.
+    ///
+    /// # Errors
+    /// Field problems for `priceVersionIds` (unknown, or two of one model) and `to`.
+    pub async fn preview_rerating(&self, rerating: &Rerating) -> Result<Vec<Difference>> {
+        let versions = self.rerating_prices(rerating).await?;
+        let mut users: BTreeMap<String, (u64, i128)> = BTreeMap::new();
+        for charge in self.repriced(rerating, &versions).await? {
+            let (messages, gain) = users.entry(charge.user_id).or_default();
+            *messages += 1;
+            *gain += i128::from(charge.gain_nano);
+        }
+        users
+            .into_iter()
+            .map(|(user_id, (messages, gain))| {
+                Ok(Difference {
+                    user_id: user_id.parse().map_err(|_| Error::corrupt("a user id"))?,
+                    messages,
+                    points: Points::try_from(gain)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Enters the differences as a job, and waits for it. Returns the job.
+    ///
+    /// # Errors
+    /// As [`Ledger::preview_rerating`], and a field problem for `reason`.
+    pub async fn rerate(&self, rerating: Rerating, actor: &Actor) -> Result<Uuid> {
+        checked_reason(&rerating.reason)?;
+        self.rerating_prices(&rerating).await?;
+        let mut tx = self.pool().begin().await?;
+        audit::record(
+            &mut tx,
+            actor,
+            "charge.rerate",
+            &rerating.reason,
+            audit::NOTHING,
+            Some(&rerating),
+        )
+        .await?;
+        let job = jobs::enqueue(&mut tx, &Task::Rerate(rerating), actor).await?;
+        tx.commit().await?;
+        self.run_job(job).await?;
+        Ok(job)
+    }
+
+    pub(crate) async fn apply_rerating(&self, job: Uuid, rerating: &Rerating) -> Result<()> {
+        let versions = self.rerating_prices(rerating).await?;
+        let repriced = self.repriced(rerating, &versions).await?;
+        let total = u64::try_from(repriced.len()).unwrap_or(u64::MAX);
+        let mut done = 0;
+        for charge in repriced {
+            self.correct(&charge, rerating).await?;
+            done += 1;
+            if done % 100 == 0 || done == total {
+                self.job_progress(job, done, total).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters one difference, worked out again under the account's lock: a run that was interrupted
+    /// or runs beside another enters nothing twice.
+    async fn correct(&self, charge: &Repriced, rerating: &Rerating) -> Result<()> {
+        let mut connection = self.pool().acquire().await?;
+        let mut tx = connection.begin().await?;
+        let mut accounts = locked::lock(&mut tx, [charge.account_id])
+            .await?
+            .ok_or_else(|| Error::corrupt("a charge without an account"))?;
+        let standing = standing(&mut tx, charge.account_id, charge.entry)
+            .await?
+            .ok_or_else(|| Error::corrupt("a charge that is not in the journal"))?;
+        // What was given back already is not given back again by a lower price.
+        let gain =
+            Points::from_nano(standing.cost_nano).minus(Points::from_nano(charge.new_cost_nano))?;
+        if gain.is_zero() {
+            return Ok(());
+        }
+        let draft = Draft {
+            occurred_at: accounts.now(),
+            kind: EntryKind::Rerate,
+            amount: gain,
+            corrects_entry: Some(charge.entry),
+            reason: Some(rerating.reason.trim().to_owned()),
+            actor: Some("re-rating".into()),
+            consumption: None,
+            terms: CreditTerms::default(),
+        };
+        accounts.append(charge.account_id, draft)??;
+        accounts.write(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn new_cost(lines: &[Line], versions: &HashMap<String, PriceVersion>) -> Result<i64> {
+    let mut cost = Points::ZERO;
+    for line in lines {
+        let points = match versions.get(&line.model_key) {
+            Some(version) => quote(&version.rates, &line.tokens)?.points,
+            None => Points::from_nano(line.charge_nano),
+        };
+        cost = cost.plus(points)?;
+    }
+    Ok(cost.nano())
+}

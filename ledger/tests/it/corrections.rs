@@ -1,0 +1,223 @@
+//! Credits that run out, refunds, re-ratings: every change is an entry that names its origin.
+
+use ledger::{Grant, Rerating};
+use shared::api::{EntryKind, HistoryFilter};
+use shared::clock::Timestamp;
+use shared::problem::{FieldFault, Problem};
+use shared::tokens::Tokens;
+
+use crate::{Books, actor, message, now, points, problem, user};
+
+fn in_days(days: i64) -> Option<Timestamp> {
+    Some(Timestamp::new(now().moment() + time::Duration::days(days)))
+}
+
+async fn give(books: &Books, amount: &str, is_bought: bool, expires_at: Option<Timestamp>) {
+    let grant = Grant {
+        points: points(amount),
+        reason: "test".into(),
+        is_bought,
+        expires_at,
+    };
+    books
+        .ledger
+        .grant(&user("u"), &grant, &actor())
+        .await
+        .unwrap();
+}
+
+async fn spend(books: &Books, id: &str, thousands: u64) {
+    let used = message(id, "u", "m", Tokens::new(thousands * 1000, 0));
+    books.ledger.deliver(books.delivery(used)).await.unwrap();
+}
+
+/// What is left of each credit, in the order they came.
+async fn left(books: &Books) -> Vec<i64> {
+    let nano: Vec<i64> = sqlx::query_scalar("select remaining_nano from credit order by entry")
+        .fetch_all(&books.pool)
+        .await
+        .unwrap();
+    nano.into_iter().map(|nano| nano / 1_000_000_000).collect()
+}
+
+/// Moves the end of all expiring credits to now, as time would.
+async fn let_time_pass(books: &Books) {
+    sqlx::query("update credit set expires_at = now() where expires_at is not null")
+        .execute(&books.pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn points_burn_soonest_expiry_first_then_granted_before_bought() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    give(&books, "10", true, None).await;
+    give(&books, "10", false, None).await;
+    give(&books, "10", false, in_days(30)).await;
+    give(&books, "10", true, in_days(7)).await;
+    for (id, spent, expected) in [
+        ("a", 5, [10, 10, 10, 5]),
+        ("b", 10, [10, 10, 5, 0]),
+        ("c", 10, [10, 5, 0, 0]),
+        ("d", 10, [5, 0, 0, 0]),
+        ("e", 10, [0, 0, 0, 0]),
+    ] {
+        spend(&books, id, spent).await;
+        assert_eq!(left(&books).await, expected, "after {id}");
+    }
+    assert_eq!(books.balance("u").await, points("-5"));
+    give(&books, "8", false, None).await;
+    assert_eq!(left(&books).await, [0, 0, 0, 0, 3], "a debt is paid first");
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    give(&books, "10", false, in_days(7)).await;
+    give(&books, "5", true, None).await;
+    spend(&books, "a", 4).await;
+    let expiring = books.ledger.balance(&user("u")).await.unwrap().expiring;
+    assert_eq!((expiring.len(), expiring[0].points), (1, points("6")));
+
+    let_time_pass(&books).await;
+    assert_eq!(books.ledger.expire_credits().await.unwrap(), 1);
+    assert_eq!(books.ledger.expire_credits().await.unwrap(), 0);
+    let newest = &books
+        .ledger
+        .history(&user("u"), &HistoryFilter::default(), None, 1)
+        .await
+        .unwrap()
+        .items[0];
+    assert_eq!(
+        (newest.kind, newest.points, newest.corrects_entry),
+        (EntryKind::Expiry, points("-6"), Some(1))
+    );
+    assert_eq!(books.balance("u").await, points("5"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_charge_never_uses_points_that_ran_out_before_it() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    give(&books, "10", false, in_days(7)).await;
+    let_time_pass(&books).await;
+    spend(&books, "a", 4).await;
+    assert_eq!(books.balance("u").await, points("-4"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn refunds_give_back_what_was_charged_and_never_more() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    give(&books, "10", false, None).await;
+    spend(&books, "a", 8).await;
+    let refund = async |part: Option<&str>| {
+        books
+            .ledger
+            .refund(&user("u"), 2, part.map(points), "goodwill", &actor())
+            .await
+    };
+    assert_eq!(refund(Some("3")).await.unwrap().balance, points("5"));
+    assert_eq!(
+        problem(refund(Some("5.000000001")).await),
+        Problem::field("points", FieldFault::TooLarge)
+    );
+    assert_eq!(refund(None).await.unwrap().balance, points("10"));
+    assert_eq!(
+        problem(refund(None).await),
+        Problem::field("points", FieldFault::NotPositive)
+    );
+    let grant = books
+        .ledger
+        .refund(&user("u"), 1, None, "not a charge", &actor())
+        .await;
+    assert_eq!(problem(grant), Problem::NotFound);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn concurrent_refunds_give_back_once() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    spend(&books, "a", 8).await;
+    let replica = books.replica().await;
+    let (owner, actor) = (user("u"), actor());
+    let answers = futures::future::join_all((0..10).map(|attempt| {
+        let ledger = if attempt % 2 == 0 {
+            &books.ledger
+        } else {
+            &replica
+        };
+        ledger.refund(&owner, 1, None, "twice?", &actor)
+    }))
+    .await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert_eq!(books.balance("u").await, points("0"));
+}
+
+#[tokio::test]
+async fn re_rating_shows_the_difference_enters_it_once_and_leaves_other_models_alone() {
+    let books = Books::open().await;
+    books.set_price("m", "2", "0").await;
+    books.set_price("other", "1", "0").await;
+    for number in 0..5 {
+        spend(&books, &format!("a{number}"), 1).await;
+    }
+    let other = message("o", "v", "other", Tokens::new(1000, 0));
+    books.ledger.deliver(books.delivery(other)).await.unwrap();
+    let cheaper = books.set_price("m", "0.5", "0").await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![cheaper.id],
+        reason: "the price was wrong".into(),
+    };
+    let preview = books.ledger.preview_rerating(&rerating).await.unwrap();
+    assert_eq!(preview.len(), 1);
+    assert_eq!((preview[0].messages, preview[0].points), (5, points("7.5")));
+    assert_eq!(
+        books.balance("u").await,
+        points("-10"),
+        "a preview writes nothing"
+    );
+
+    for _ in 0..2 {
+        let job = books
+            .ledger
+            .rerate(rerating.clone(), &actor())
+            .await
+            .unwrap();
+        let job = books.ledger.job(job).await.unwrap();
+        assert!(job.finished_at.is_some() && job.error.is_none());
+        assert_eq!(books.balance("u").await, points("-2.5"));
+    }
+    assert!(
+        books
+            .ledger
+            .preview_rerating(&rerating)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(books.balance("v").await, points("-1"));
+    let too_much = books
+        .ledger
+        .refund(
+            &user("u"),
+            1,
+            Some(points("0.6")),
+            "more than it costs now",
+            &actor(),
+        )
+        .await;
+    assert_eq!(
+        problem(too_much),
+        Problem::field("points", FieldFault::TooLarge)
+    );
+    books.assert_verified().await;
+}

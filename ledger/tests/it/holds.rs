@@ -1,0 +1,235 @@
+//! Invariants 7 and 8: no oversell, real cost.
+
+use shared::api::{CheckBalance, HoldStatus, Outcome};
+use shared::problem::Problem;
+use shared::tokens::Tokens;
+
+use crate::{Books, actor, message, points, problem, user};
+
+/// A check for one call of `tokens` input tokens of model `m`, which cost a point per thousand.
+fn check(tokens: u64, hold: bool) -> CheckBalance {
+    CheckBalance {
+        model_name: "m".parse().unwrap(),
+        estimated_input_tokens: Some(tokens),
+        estimated_output_tokens: Some(0),
+        user_id: None,
+        hold,
+        hold_seconds: None,
+    }
+}
+
+async fn books_with(balance: &str) -> Books {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    books.grant("u", balance).await;
+    books
+}
+
+async fn hold(books: &Books, tokens: u64) -> String {
+    let checked = books
+        .ledger
+        .check_balance(&user("u"), &check(tokens, true))
+        .await
+        .unwrap();
+    checked.hold_id.unwrap()
+}
+
+async fn settle(
+    books: &Books,
+    hold_id: &str,
+    id: &str,
+    tokens: u64,
+) -> ledger::Result<shared::api::WebhookAnswer> {
+    let used = message(id, "u", "m", Tokens::new(tokens, 0));
+    books
+        .ledger
+        .settle_hold(hold_id, books.delivery(used))
+        .await
+}
+
+async fn run_out(books: &Books) {
+    sqlx::query("update hold set expires_at = now() where status = 'open'")
+        .execute(&books.pool)
+        .await
+        .unwrap();
+    books.ledger.expire_holds().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_thousand_holds_of_one_point_against_fifty_points_grant_exactly_fifty() {
+    let books = books_with("50").await;
+    let replica = books.replica().await;
+    let one_point = check(1000, true);
+    let owner = user("u");
+    let answers = futures::future::join_all((0..1000).map(|attempt| {
+        let ledger = if attempt % 2 == 0 {
+            &books.ledger
+        } else {
+            &replica
+        };
+        ledger.check_balance(&owner, &one_point)
+    }))
+    .await;
+    let granted = answers
+        .into_iter()
+        .filter(|answer| answer.as_ref().unwrap().hold_id.is_some())
+        .count();
+    assert_eq!(granted, 50);
+    let balance = books.ledger.balance(&owner).await.unwrap();
+    assert_eq!(
+        (balance.balance, balance.held, balance.available),
+        (points("50"), points("50"), points("0"))
+    );
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn settling_charges_the_real_cost_and_frees_the_hold() {
+    for (used, left) in [(3000, "7"), (7000, "3"), (12_000, "-2")] {
+        let books = books_with("10").await;
+        let id = hold(&books, 5000).await;
+        let answer = settle(&books, &id, "msg", used).await.unwrap();
+        assert_eq!(
+            (answer.status, answer.balance),
+            (Outcome::Charged, points(left))
+        );
+        let balance = books.ledger.balance(&user("u")).await.unwrap();
+        assert_eq!((balance.balance, balance.held), (points(left), points("0")));
+        assert_eq!(
+            books
+                .ledger
+                .find_hold(&user("u"), &id)
+                .await
+                .unwrap()
+                .status,
+            HoldStatus::Settled
+        );
+        books.assert_verified().await;
+    }
+}
+
+#[tokio::test]
+async fn settling_twice_gives_the_first_answer_again() {
+    let books = books_with("10").await;
+    let id = hold(&books, 5000).await;
+    let first = settle(&books, &id, "msg", 3000).await.unwrap();
+    for name in ["msg", "another name for it"] {
+        let again = settle(&books, &id, name, 3000).await.unwrap();
+        assert_eq!(again.status, Outcome::Duplicate);
+        assert_eq!(again.consumption_id, first.consumption_id);
+    }
+    let other = settle(&books, &id, "msg", 4000).await;
+    assert!(matches!(problem(other), Problem::MessageConflict { .. }));
+    assert_eq!(books.balance("u").await, points("7"));
+}
+
+#[tokio::test]
+async fn two_settlements_at_once_charge_once() {
+    let books = books_with("10").await;
+    let replica = books.replica().await;
+    for _ in 0..5 {
+        let id = hold(&books, 1000).await;
+        let ours = books.delivery(message(&format!("a{id}"), "u", "m", Tokens::new(1000, 0)));
+        let theirs = books.delivery(message(&format!("b{id}"), "u", "m", Tokens::new(1000, 0)));
+        let (ours, theirs) = tokio::join!(
+            books.ledger.settle_hold(&id, ours),
+            replica.settle_hold(&id, theirs),
+        );
+        assert_eq!(ours.unwrap().consumption_id, theirs.unwrap().consumption_id);
+    }
+    assert_eq!(books.balance("u").await, points("5"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_released_or_expired_hold_frees_its_points_once_and_a_late_settlement_still_charges() {
+    let books = books_with("10").await;
+    let released = hold(&books, 4000).await;
+    let expired = hold(&books, 4000).await;
+    assert!(
+        !books
+            .ledger
+            .check_balance(&user("u"), &check(4000, false))
+            .await
+            .unwrap()
+            .can_proceed
+    );
+    for _ in 0..2 {
+        books
+            .ledger
+            .release_hold(&user("u"), &released)
+            .await
+            .unwrap();
+    }
+    run_out(&books).await;
+    assert_eq!(
+        books.ledger.balance(&user("u")).await.unwrap().held,
+        points("0")
+    );
+    assert_eq!(
+        books
+            .ledger
+            .find_hold(&user("u"), &expired)
+            .await
+            .unwrap()
+            .status,
+        HoldStatus::Expired
+    );
+
+    for (number, id) in [&released, &expired].into_iter().enumerate() {
+        let late = settle(&books, id, &format!("late{number}"), 1000)
+            .await
+            .unwrap();
+        assert_eq!(late.status, Outcome::Charged);
+    }
+    assert_eq!(books.balance("u").await, points("8"));
+    let settled = books.ledger.release_hold(&user("u"), &released).await;
+    assert_eq!(problem(settled), Problem::Outdated);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_hold_belongs_to_its_user() {
+    let books = books_with("10").await;
+    let id = hold(&books, 1000).await;
+    for stranger in ["hold_x", "x"] {
+        assert_eq!(
+            problem(books.ledger.find_hold(&user("u"), stranger).await),
+            Problem::NotFound
+        );
+    }
+    assert_eq!(
+        problem(books.ledger.release_hold(&user("v"), &id).await),
+        Problem::NotFound
+    );
+    let theft = books.delivery(message("m", "v", "m", Tokens::new(1, 0)));
+    assert_eq!(
+        problem(books.ledger.settle_hold(&id, theft).await),
+        Problem::NotFound
+    );
+}
+
+#[tokio::test]
+async fn a_debt_limit_lets_new_holds_go_below_zero_so_far() {
+    let books = books_with("1").await;
+    books
+        .ledger
+        .set_debt_limit(&user("u"), points("2"), &actor())
+        .await
+        .unwrap();
+    assert!(
+        books
+            .ledger
+            .check_balance(&user("u"), &check(3000, true))
+            .await
+            .unwrap()
+            .can_proceed
+    );
+    let refused = books
+        .ledger
+        .check_balance(&user("u"), &check(1, true))
+        .await
+        .unwrap();
+    assert_eq!((refused.can_proceed, refused.hold_id), (false, None));
+    assert_eq!(refused.shortfall, points("0.001"));
+}

@@ -1,0 +1,117 @@
+//! `/api/user/points/holds/{id}`: what becomes of points that `check-balance` promised to a call.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use ledger::{Delivery, Entrance};
+use shared::dify::{MessageUsage, ModelCall};
+use shared::ids::checked_id;
+use shared::locale::Locale;
+use shared::problem::Problem;
+use shared::tokens::Tokens;
+use time::OffsetDateTime;
+
+use super::Http;
+use super::answer::{Language, Refusal, success};
+use super::caller::Caller;
+use super::params::Params;
+
+const fn words(locale: Locale, english: &'static str, chinese: &'static str) -> &'static str {
+    match locale {
+        Locale::En => english,
+        Locale::Zh => chinese,
+    }
+}
+
+/// `GET /api/user/points/holds/{id}`
+pub async fn show(
+    State(http): State<Http>,
+    Language(locale): Language,
+    Path(hold_id): Path<String>,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, Refusal> {
+    let caller = Caller::of(&http, &headers).await?;
+    let named = params.id("userId")?;
+    params.finish()?;
+    let user = caller.subject(named)?;
+    let hold = http.ledger().find_hold(&user, &hold_id).await?;
+    Ok(success(words(locale, "Hold", "预留积分"), hold))
+}
+
+/// `POST /api/user/points/holds/{id}/release`
+pub async fn release(
+    State(http): State<Http>,
+    Language(locale): Language,
+    Path(hold_id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let caller = Caller::of(&http, &parts.headers).await?;
+    let mut params = Params::from_optional_body(body).await?;
+    let named = params.id("userId")?;
+    params.finish()?;
+    let user = caller.subject(named)?;
+    let hold = http.ledger().release_hold(&user, &hold_id).await?;
+    Ok(success(words(locale, "Hold released", "预留已释放"), hold))
+}
+
+/// `POST /api/user/points/holds/{id}/settle`: what the call really used. Only a service key may say
+/// that; a user who could would report nothing.
+pub async fn settle(
+    State(http): State<Http>,
+    Language(locale): Language,
+    Path(hold_id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let caller = Caller::of(&http, &parts.headers).await?;
+    let source = caller.key()?;
+    let mut params = Params::from_body(body).await?;
+    let user = caller.subject(params.id("userId")?)?;
+    let hold = http.ledger().find_hold(&user, &hold_id).await?;
+    let tokens = Tokens {
+        input: params.required_count("inputTokens")?,
+        output: params.required_count("outputTokens")?,
+        cached_input: params.count("cachedInputTokens")?.unwrap_or(0),
+        cache_write: params.count("cacheWriteTokens")?.unwrap_or(0),
+        reasoning: params.count("reasoningTokens")?.unwrap_or(0),
+    };
+    let message_id = match params.text("messageId")? {
+        Some(id) => checked_id(&id)
+            .map_err(|fault| Problem::field("messageId", fault))?
+            .to_owned(),
+        None => hold.hold_id.clone(),
+    };
+    let message = MessageUsage {
+        message_id,
+        user_id: user,
+        conversation_id: None,
+        request_id: None,
+        occurred_at: None,
+        calls: vec![ModelCall {
+            model_name: params.id("modelName")?.unwrap_or(hold.model_name),
+            tokens,
+        }],
+        reported_total: None,
+        has_answer: false,
+    };
+    params.finish()?;
+    let received_at = OffsetDateTime::now_utc().into();
+    let body = serde_json::to_vec(&message).unwrap_or_default();
+    let delivery = Delivery::new(
+        Arc::clone(source),
+        Entrance::Settlement,
+        message,
+        body,
+        received_at,
+    );
+    let answer = http.ledger().settle_hold(&hold.hold_id, delivery).await?;
+    Ok(super::dify_webhook::tell(
+        answer,
+        locale,
+        words(locale, "Hold settled", "预留已结算"),
+    ))
+}
