@@ -145,7 +145,7 @@ test("a changed price is a new version, and switching it off is another", async 
 
   await page.getByRole("button", { name: "Deactivate" }).click();
   await page.getByRole("button", { name: "Yes, deactivate" }).click();
-  await expect(versions.getByRole("row").nth(1)).toContainText(/3.*In force.*deactivated/);
+  await expect(versions.getByRole("row").nth(1)).toContainText(/3.*In force.*Deactivated/);
   await expect(page.getByRole("button", { name: "Activate" })).toBeVisible();
 });
 

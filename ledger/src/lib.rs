@@ -31,7 +31,8 @@ mod verify;
 
 use std::sync::Arc;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 pub use accounts::Grant;
 pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
@@ -93,6 +94,8 @@ impl Ledger {
         sealing: SealingKey,
         settings: Settings,
     ) -> Result<Self> {
+        // One plain attempt first: the pool would try again until it gives up, and hide the cause.
+        PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
             .connect_with(options.application_name("tollgate"))

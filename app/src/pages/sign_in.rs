@@ -119,7 +119,7 @@ fn refusal_from(code: &str, wait_seconds: Option<&str>) -> Problem {
             .and_then(|seconds| seconds.parse().ok())
             .unwrap_or(60),
     };
-    [wrong, limited, Problem::CrossSite]
+    [wrong, limited, Problem::LinkExpired, Problem::CrossSite]
         .into_iter()
         .find(|problem| problem.code() == code)
         .unwrap_or(Problem::Internal)
