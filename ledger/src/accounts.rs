@@ -265,6 +265,8 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
+        // Nobody holds one connection while waiting for another.
+        drop(connection);
         self.balance(user).await
     }
 }

@@ -50,7 +50,7 @@ pub use verify::{Finding, VerifyReport};
 /// Bounds of one process's ledger.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Connections to Postgres.
+    /// Connections to Postgres, beside the one that writes messages and the one that listens.
     pub pool_connections_max: u32,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,
@@ -98,12 +98,12 @@ impl Ledger {
         PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
-            .connect_with(options.application_name("tollgate"))
+            .connect_with(options.clone().application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();
         let live = live::Signal::default();
         let keys = api_keys::Cache::default();
-        let group = consumption::Group::start(pool.clone(), prices.clone(), live.clone(), settings);
+        let group = consumption::Group::start(options, prices.clone(), live.clone(), settings);
         live::listen(pool.clone(), &live, keys.clone());
         Ok(Self {
             inner: Arc::new(Inner {

@@ -76,10 +76,8 @@ pub(super) async fn commit(
     }
 }
 
-/// The transaction begins by joining the price lock, in the same round trip. Its statements take
-/// arrays of any length, for which Postgres would plan anew each time: a general plan is as good.
-const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan; \
-    select pg_advisory_xact_lock_shared(128021909209090)";
+/// The transaction begins by joining the price lock, in the same round trip.
+const BEGIN: &str = "begin; select pg_advisory_xact_lock_shared(128021909209090)";
 const _: () = assert!(PRICE_LOCK == 128_021_909_209_090);
 
 /// The holds that the group settles; their accounts are locked.
@@ -155,15 +153,20 @@ async fn lookup(
     let rows = sqlx::query(
         "select clock_timestamp() as now,
                 (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
-                c.account_id, c.entry, c.amount_nano, c.remaining_nano, c.is_bought, c.expires_at,
                 k.namespace_id, k.message_id,
                 m.fingerprint, m.consumption_id, m.total_tokens, m.charge_nano, m.balance_after_nano,
-                q.quarantine_id, q.fingerprint as waiting_fingerprint
+                q.quarantine_id, q.fingerprint as waiting_fingerprint,
+                null::uuid as account_id, null::bigint as entry, null::bigint as amount_nano,
+                null::bigint as remaining_nano, null::boolean as is_bought,
+                null::timestamptz as expires_at
          from unnest($2::bigint[], $3::text[]) as k (namespace_id, message_id)
-         full join (select * from credit where account_id = any($1) and remaining_nano > 0) c on false
          left join message m on m.namespace_id = k.namespace_id and m.message_id = k.message_id
          left join quarantine q on q.namespace_id = k.namespace_id and q.message_id = k.message_id
-             and q.status = 'waiting'",
+             and q.status = 'waiting'
+         union all
+         select clock_timestamp(), 0, null, null, null, null, null, null, null, null, null,
+                account_id, entry, amount_nano, remaining_nano, is_bought, expires_at
+         from credit where account_id = any($1) and remaining_nano > 0",
     )
     .bind(accounts.ids())
     .bind(namespaces)
@@ -176,7 +179,7 @@ async fn lookup(
         price_revision: 0,
     };
     for row in &rows {
-        known.price_revision = row.try_get("price_revision")?;
+        known.price_revision = known.price_revision.max(row.try_get("price_revision")?);
         if let Some(recorded) = recorded(row)? {
             let key = (row.try_get("namespace_id")?, row.try_get("message_id")?);
             known.messages.insert(key, recorded);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shared::api::WebhookAnswer;
 use shared::problem::Problem;
-use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{error, warn};
 
@@ -33,10 +33,26 @@ pub(crate) struct Group {
     memory: Arc<Semaphore>,
 }
 
+/// The writer's own connection. All its statements look rows up by arrays of keys, so one plan
+/// that goes through the indexes is right for any array and however the tables grow; left to
+/// itself, Postgres plans anew each time, or keeps a plan from when the tables were small.
+fn connection(options: PgConnectOptions) -> PgPool {
+    let options = options.application_name("tollgate writer").options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(options)
+}
+
 impl Group {
     /// Starts the writer; it ends when the `Group` is dropped.
     pub(crate) fn start(
-        pool: PgPool,
+        options: PgConnectOptions,
         prices: prices::Cache,
         live: live::Signal,
         settings: Settings,
@@ -44,7 +60,7 @@ impl Group {
         let (queue, waiting) = mpsc::channel(settings.queue_messages_max.max(1));
         tokio::spawn(
             Writer {
-                pool,
+                pool: connection(options),
                 prices,
                 live,
                 settings,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ledger::{Ledger, SealingKey, Settings};
 use proptest::prelude::*;
 use shared::api::{EntryKind, HistoryFilter, Outcome};
 use shared::problem::{FieldFault, Problem};
@@ -413,4 +414,37 @@ proptest! {
     fn the_ledger_agrees_with_the_obvious_one(steps in proptest::collection::vec(step(), 1..40)) {
         tokio::runtime::Runtime::new().unwrap().block_on(agree(steps));
     }
+}
+
+#[tokio::test]
+async fn more_requests_than_connections_wait_for_each_other_and_never_for_ever() {
+    let books = Books::open().await;
+    let settings = Settings {
+        pool_connections_max: 2,
+        ..Settings::default()
+    };
+    let ledger = Ledger::connect(
+        books.options.clone(),
+        SealingKey::from_bytes([7; 32]),
+        settings,
+    )
+    .await
+    .unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let ledger = ledger.clone();
+        tasks.spawn(async move {
+            let user = user(&format!("u{}", n % 5));
+            let points = "1".parse().unwrap();
+            ledger.add_points(&user, points, "test", &actor()).await?;
+            ledger.set_debt_limit(&user, points, &actor()).await
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+    for n in 0..5 {
+        assert_eq!(books.balance(&format!("u{n}")).await, "8".parse().unwrap());
+    }
+    books.assert_verified().await;
 }

@@ -80,6 +80,7 @@ pub fn router(http: Http) -> Router {
     // Answers that are too short, or must not wait, to be compressed.
     let plain = Router::new()
         .route("/api/dify/webhook", post(dify_webhook::deliver))
+        .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
         .route("/api/admin/live", get(live::stream))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

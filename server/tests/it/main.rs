@@ -3,6 +3,7 @@
 
 #![cfg(test)] // Tells clippy that helpers are test code too.
 
+mod batch;
 mod cluster;
 mod command_line;
 mod crash;
