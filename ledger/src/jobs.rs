@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shared::api::Page;
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
+use shared::problem::Problem;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -13,10 +15,10 @@ use time::OffsetDateTime;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use crate::Ledger;
 use crate::audit::Actor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rerate::Rerating;
+use crate::{Ledger, page};
 
 /// Session-level advisory lock of the process that does the recurring work.
 const LEADER_LOCK: i64 = 0x746f_6c6c_0003;
@@ -111,17 +113,29 @@ impl Ledger {
         if !leads {
             return Ok(());
         }
+        // Side by side: a job may take minutes, and what is to expire must not wait for it.
+        tokio::try_join!(self.look_after(&mut connection), self.resume()).map(drop)
+    }
+
+    /// Works for as long as the connection that holds the lead lasts.
+    async fn look_after(&self, leading: &mut PgConnection) -> Result<()> {
         let mut ticks = 0_u32;
         loop {
             // Fails when the connection, and the lock with it, is gone.
-            sqlx::query("select 1").execute(&mut connection).await?;
+            sqlx::query("select 1").execute(&mut *leading).await?;
             self.expire_holds().await?;
             self.expire_credits().await?;
-            self.resume_jobs().await?;
             if ticks.is_multiple_of(TICKS_BETWEEN_MAINTENANCE) {
                 self.maintain().await?;
             }
             ticks = ticks.wrapping_add(1);
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn resume(&self) -> Result<()> {
+        loop {
+            self.resume_jobs().await?;
             tokio::time::sleep(TICK).await;
         }
     }
@@ -168,9 +182,7 @@ impl Ledger {
         let fault = match outcome {
             Ok(()) => None,
             // Postgres or the queue was away for a moment: the job stays open.
-            Err(error) if error.problem() != shared::problem::Problem::Internal => {
-                return Err(error);
-            }
+            Err(error) if matches!(error.problem(), Problem::Busy { .. }) => return Err(error),
             Err(error) => Some(error.to_string()),
         };
         sqlx::query("update job set finished_at = now(), error = $2 where job_id = $1")
@@ -201,13 +213,24 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn jobs(&self, limit: u32) -> Result<Vec<JobSummary>> {
-        sqlx::query("select * from job order by job_id desc limit $1")
-            .bind(i64::from(limit))
+        Ok(self.jobs_page(None, limit).await?.items)
+    }
+
+    /// Jobs, newest first.
+    ///
+    /// # Errors
+    /// A bad cursor is a problem of the field `cursor`.
+    pub async fn jobs_page(&self, cursor: Option<&str>, limit: u32) -> Result<Page<JobSummary>> {
+        let before = page::cursor::<Uuid>(cursor)?.unwrap_or(Uuid::max());
+        let rows = sqlx::query("select * from job where job_id < $1 order by job_id desc limit $2")
+            .bind(before)
+            .bind(i64::from(limit) + 1)
             .fetch_all(self.pool())
-            .await?
-            .iter()
-            .map(summary)
-            .collect()
+            .await?;
+        page::build(&rows, limit, |row| {
+            let job = summary(row)?;
+            Ok((job.id.to_string(), job))
+        })
     }
 
     /// One job.
@@ -219,7 +242,7 @@ impl Ledger {
             .bind(id)
             .fetch_optional(self.pool())
             .await?
-            .ok_or(Error::Problem(shared::problem::Problem::NotFound))?;
+            .ok_or(Problem::NotFound)?;
         summary(&row)
     }
 }

@@ -1,6 +1,7 @@
 //! The only crate that speaks SQL. One [`Ledger`] per process; each file holds one part of it.
 //!
-//! Lock order, for everything that writes: the price lock, then accounts by id, then messages.
+//! Lock order, for everything that writes: the idempotency key, the price lock, then accounts by id,
+//! then messages.
 
 mod accounts;
 mod administrators;
@@ -16,6 +17,7 @@ mod error;
 mod estimate;
 mod history;
 mod holds;
+mod idempotency;
 mod jobs;
 mod journal;
 mod live;
@@ -39,6 +41,7 @@ pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
 pub use consumption::{Delivery, Entrance};
 pub use error::{Error, Result};
+pub use idempotency::IdempotencyKey;
 pub use jobs::JobSummary;
 pub use live::LivePage;
 pub use prices::NewPrice;
@@ -126,7 +129,8 @@ impl Ledger {
         self.maintain().await
     }
 
-    /// What must be done once a day: partitions for the months ahead, expired sessions away.
+    /// What must be done once a day: partitions for the months ahead; expired sessions and old
+    /// idempotency keys away.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -145,6 +149,9 @@ impl Ledger {
             .execute(&mut *tx)
             .await?;
         sqlx::query("delete from sign_in_failure where window_start < now() - interval '1 day'")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("delete from idempotency where created_at < now() - interval '30 days'")
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

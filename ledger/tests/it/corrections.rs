@@ -221,3 +221,39 @@ async fn re_rating_shows_the_difference_enters_it_once_and_leaves_other_models_a
     );
     books.assert_verified().await;
 }
+
+#[tokio::test]
+async fn a_re_rating_that_cannot_be_entered_ends_and_says_so() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    spend(&books, "a", 1).await;
+    let free = books.set_price("m", "0", "0").await;
+    give(&books, "9223372036", false, None).await;
+    give(&books, "1.8", false, None).await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![free.id],
+        reason: "free after all".into(),
+    };
+    let job = books.ledger.rerate(rerating, &actor()).await.unwrap();
+    let job = books.ledger.job(job).await.unwrap();
+    assert!(job.finished_at.is_some() && job.error.is_some(), "{job:?}");
+    assert_eq!(books.balance("u").await, points("9223372036.8"));
+}
+
+#[tokio::test]
+async fn a_charge_is_found_by_its_public_id() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    give(&books, "10", false, None).await;
+    let used = message("a", "u", "m", Tokens::new(1000, 0));
+    let answer = books.ledger.deliver(books.delivery(used)).await.unwrap();
+    let id = answer.consumption_id.unwrap();
+    let find = async |name: &str, id: &str| books.ledger.charge_entry(&user(name), id).await;
+    assert_eq!(find("u", &id).await.unwrap(), 2);
+    let other_version = "cons_00000000000040008000000000000000";
+    for (name, id) in [("v", id.as_str()), ("u", "cons_x"), ("u", other_version)] {
+        assert_eq!(problem(find(name, id).await), Problem::NotFound, "{id}");
+    }
+}
