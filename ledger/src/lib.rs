@@ -32,6 +32,7 @@ mod sessions;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -101,6 +102,7 @@ impl Ledger {
         PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
+            .acquire_timeout(CONNECTION_WAIT_MAX)
             .connect_with(options.application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();
@@ -172,6 +174,8 @@ impl Ledger {
     }
 }
 
+/// How long a request waits for a connection before it is told to come again: Postgres may be away.
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 const PARTITION_MONTHS_AHEAD: i32 = 6;
 /// Advisory lock keys: arbitrary, distinct, only ever used here.
 const MAINTENANCE_LOCK: i64 = 0x746f_6c6c_0001;

@@ -3,12 +3,17 @@
 
 #![cfg(test)] // Tells clippy that helpers are test code too.
 
+mod administration;
+mod busy;
 mod cluster;
 mod command_line;
+mod corrections;
 mod crash;
 mod edges;
 mod live;
 mod points;
+mod quarantine;
+mod rerating;
 mod sign_in;
 mod webhook;
 mod world;
