@@ -257,3 +257,85 @@ async fn a_charge_is_found_by_its_public_id() {
         assert_eq!(problem(find(name, id).await), Problem::NotFound, "{id}");
     }
 }
+
+/// `parts` tells locks of one number from those of two.
+async fn until_somebody_waits_for_a_lock(books: &Books, parts: i16) {
+    loop {
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_locks
+                 where locktype = 'advisory' and objsubid = $1 and not granted and database =
+                     (select oid from pg_database where datname = current_database()))",
+        )
+        .bind(parts)
+        .fetch_one(&books.pool)
+        .await
+        .unwrap();
+        if waits {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Makes whoever enters a job stop before the commit, as long as lock 1 is taken, and tells the lock
+/// of the job past the transaction: sequences do not wait for commits.
+const STOP_BEFORE_COMMIT: &str = "
+    create sequence entered minvalue -2147483648 start 0;
+    create function stop() returns trigger language plpgsql as $$
+    declare
+        hex text := replace(new.job_id::text, '-', '');
+    begin
+        perform setval('entered', ('x' || left(hex, 8))::bit(32)::int # ('x' || right(hex, 8))::bit(32)::int);
+        perform pg_advisory_xact_lock(1);
+        return new;
+    end
+    $$;
+    create trigger stop before insert on job for each row execute function stop()";
+
+#[tokio::test]
+async fn whoever_wants_a_re_rating_waits_for_the_process_that_is_at_it() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    spend(&books, "a", 1).await;
+    let free = books.set_price("m", "0", "0").await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![free.id],
+        reason: "free after all".into(),
+    };
+    // Another process, which gets hold of the job before the one that enters it.
+    let mut other = books.pool.acquire().await.unwrap();
+    sqlx::raw_sql(STOP_BEFORE_COMMIT)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    sqlx::raw_sql("select pg_advisory_lock(1)")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let actor = actor();
+    let mut rerate = std::pin::pin!(books.ledger.rerate(rerating, &actor));
+    let takes_it = async {
+        until_somebody_waits_for_a_lock(&books, 1).await;
+        sqlx::raw_sql(
+            "select pg_advisory_lock(1953459308, (select last_value from entered)::int);
+             select pg_advisory_unlock(1)",
+        )
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    };
+    tokio::select! {
+        job = &mut rerate => panic!("{job:?} was not entered yet"),
+        () = takes_it => {}
+    }
+    tokio::select! {
+        job = &mut rerate => panic!("{job:?} is not done yet"),
+        () = until_somebody_waits_for_a_lock(&books, 2) => {}
+    }
+    other.close().await.unwrap();
+    let job = books.ledger.job(rerate.await.unwrap()).await.unwrap();
+    assert!(job.finished_at.is_some() && job.done == 1, "{job:?}");
+    assert_eq!(books.balance("u").await, points("0"));
+}
