@@ -7,16 +7,15 @@ use shared::dify::MessageUsage;
 use shared::money::Points;
 use shared::price::{PriceBook, Unpriced};
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::{Consumption, Delivery, NotPriced, price, public_id};
 use crate::chain::{self, Hash};
-use crate::deliveries::{self, Trace};
+use crate::deliveries::Trace;
 use crate::error::Result;
 use crate::holds::{self, HeldPoints};
-use crate::journal::{CreditTerms, Draft, Link, hash_from};
+use crate::journal::{Claim, CreditTerms, Draft, hash_from};
 use crate::locked::{self, Accounts};
 use crate::{PRICE_LOCK, Settings, prices, quarantine};
 
@@ -41,7 +40,7 @@ pub(super) async fn commit(
         let ids = deliveries
             .iter()
             .map(|delivery| chain::account_id(&delivery.message.user_id));
-        let Some(accounts) = locked::lock(&mut tx, ids).await? else {
+        let Some(mut accounts) = locked::lock_rows(&mut tx, ids).await? else {
             tx.rollback().await?;
             let users: Vec<_> = deliveries
                 .iter()
@@ -55,14 +54,13 @@ pub(super) async fn commit(
             .iter()
             .map(|delivery| identity(&holds, delivery))
             .collect();
-        let known = lookup(&mut tx, &identities).await?;
+        let known = lookup(&mut tx, &mut accounts, &identities).await?;
         let book = prices.at_revision(&mut tx, known.price_revision).await?;
         let mut batch = Batch {
             tokens_max: settings.message_tokens_max,
             accounts,
             messages: known.messages,
             holds,
-            claims: Vec::new(),
             traces: Vec::with_capacity(deliveries.len()),
             quarantined: Vec::new(),
             released: Vec::new(),
@@ -78,8 +76,10 @@ pub(super) async fn commit(
     }
 }
 
-/// The transaction begins by joining the price lock, in the same round trip.
-const BEGIN: &str = "begin; select pg_advisory_xact_lock_shared(128021909209090)";
+/// The transaction begins by joining the price lock, in the same round trip. Its statements take
+/// arrays of any length, for which Postgres would plan anew each time: a general plan is as good.
+const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan; \
+    select pg_advisory_xact_lock_shared(128021909209090)";
 const _: () = assert!(PRICE_LOCK == 128_021_909_209_090);
 
 /// The holds that the group settles; their accounts are locked.
@@ -143,24 +143,34 @@ fn identity(holds: &HashMap<Uuid, HeldPoints>, delivery: &Delivery) -> MessageKe
     })
 }
 
-/// Reads what is known about the group's messages, and the price revision, in one round trip.
-async fn lookup(tx: &mut PgConnection, identities: &[MessageKey]) -> Result<Known> {
+/// Reads what is known about the group's messages, the price revision, and the credits of the
+/// locked accounts, in one round trip.
+async fn lookup(
+    tx: &mut PgConnection,
+    accounts: &mut Accounts,
+    identities: &[MessageKey],
+) -> Result<Known> {
     let namespaces: Vec<i64> = identities.iter().map(|(namespace, _)| *namespace).collect();
     let message_ids: Vec<&str> = identities.iter().map(|(_, id)| id.as_str()).collect();
     let rows = sqlx::query(
-        "select (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
+        "select clock_timestamp() as now,
+                (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
+                c.account_id, c.entry, c.amount_nano, c.remaining_nano, c.is_bought, c.expires_at,
                 k.namespace_id, k.message_id,
                 m.fingerprint, m.consumption_id, m.total_tokens, m.charge_nano, m.balance_after_nano,
                 q.quarantine_id, q.fingerprint as waiting_fingerprint
-         from unnest($1::bigint[], $2::text[]) as k (namespace_id, message_id)
+         from unnest($2::bigint[], $3::text[]) as k (namespace_id, message_id)
+         full join (select * from credit where account_id = any($1) and remaining_nano > 0) c on false
          left join message m on m.namespace_id = k.namespace_id and m.message_id = k.message_id
          left join quarantine q on q.namespace_id = k.namespace_id and q.message_id = k.message_id
              and q.status = 'waiting'",
     )
+    .bind(accounts.ids())
     .bind(namespaces)
     .bind(message_ids)
     .fetch_all(tx)
     .await?;
+    accounts.take_credits(&rows)?;
     let mut known = Known {
         messages: HashMap::with_capacity(rows.len()),
         price_revision: 0,
@@ -202,8 +212,6 @@ struct Batch<'a> {
     accounts: Accounts,
     messages: HashMap<MessageKey, Recorded>,
     holds: HashMap<Uuid, HeldPoints>,
-    /// The fingerprints of the messages charged, in the order of their entries.
-    claims: Vec<Hash>,
     traces: Vec<Trace<'a>>,
     quarantined: Vec<(&'a Delivery, Hash, QuarantineReason)>,
     released: Vec<Uuid>,
@@ -237,11 +245,10 @@ impl<'a> Batch<'a> {
             }
             None => None,
         };
-        match self.charge(delivery, &key, book)? {
+        match self.charge(delivery, &key, fingerprint, book)? {
             Ok(charge) => {
                 self.released.extend(delivery.resolves);
                 self.released.extend(waiting.flatten());
-                self.claims.push(fingerprint);
                 self.messages.insert(
                     key,
                     Recorded {
@@ -274,6 +281,7 @@ impl<'a> Batch<'a> {
         &mut self,
         delivery: &'a Delivery,
         (namespace_id, message_id): &MessageKey,
+        fingerprint: Hash,
         book: &PriceBook,
     ) -> Result<std::result::Result<Charge, QuarantineReason>> {
         let message = &delivery.message;
@@ -306,18 +314,21 @@ impl<'a> Batch<'a> {
             corrects_entry: None,
             reason: None,
             actor: None,
-            consumption: Some(Consumption {
-                consumption_id,
-                namespace_id: *namespace_id,
-                message_id: message_id.clone(),
-                conversation_id: message.conversation_id.clone(),
-                request_id: message.request_id.clone(),
-                api_key_id: delivery.source.id,
-                entrance: delivery.entrance.as_str().to_owned(),
-                occurred_at: occurred_at.moment(),
-                total_tokens,
-                charge_nano: points.nano(),
-                lines,
+            consumption: Some(Claim {
+                fingerprint,
+                consumption: Consumption {
+                    consumption_id,
+                    namespace_id: *namespace_id,
+                    message_id: message_id.clone(),
+                    conversation_id: message.conversation_id.clone(),
+                    request_id: message.request_id.clone(),
+                    api_key_id: delivery.source.id,
+                    entrance: delivery.entrance.as_str().to_owned(),
+                    occurred_at: occurred_at.moment(),
+                    total_tokens,
+                    charge_nano: points.nano(),
+                    lines,
+                },
             }),
             terms: CreditTerms::default(),
         };
@@ -397,8 +408,8 @@ impl<'a> Batch<'a> {
     }
 
     async fn write(self, tx: &mut PgConnection) -> Result<()> {
-        insert_consumptions(tx, self.accounts.links(), &self.claims).await?;
-        self.accounts.write(tx).await?;
+        // Fails on `message_pkey` when another process has won a claim: the group is tried again.
+        self.accounts.write_traced(tx, &self.traces).await?;
         for (delivery, hold_id) in &self.settled {
             let account_id = chain::account_id(&delivery.message.user_id);
             if let Some(held) = self.holds.get(hold_id)
@@ -411,8 +422,7 @@ impl<'a> Batch<'a> {
         for (delivery, fingerprint, reason) in &self.quarantined {
             quarantine::insert(tx, delivery, fingerprint, *reason).await?;
         }
-        quarantine::mark_charged(tx, &self.released).await?;
-        deliveries::insert(tx, &self.traces).await
+        quarantine::mark_charged(tx, &self.released).await
     }
 }
 
@@ -444,71 +454,4 @@ impl Charge {
             reason: None,
         }
     }
-}
-
-/// Writes the consumptions and claims the messages' identities; a claim that another process won
-/// fails on `message_pkey` and the group is tried again.
-async fn insert_consumptions(
-    tx: &mut PgConnection,
-    links: &[Link],
-    fingerprints: &[Hash],
-) -> Result<()> {
-    // Expiries of credits stand between the charges; only charges have a consumption.
-    let rows: Vec<_> = links
-        .iter()
-        .filter_map(|link| Some((link, link.entry.consumption.as_ref()?)))
-        .zip(fingerprints)
-        .map(|((link, used), fingerprint)| (link, used, fingerprint.as_slice()))
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    macro_rules! column {
-        ($field:expr) => {
-            rows.iter().map($field).collect::<Vec<_>>()
-        };
-    }
-    sqlx::query(
-        "with input as (
-             select * from unnest(
-                 $1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::bigint[], $6::text[],
-                 $7::text[], $8::text[], $9::uuid[], $10::text[], $11::timestamptz[], $12::bigint[],
-                 $13::bigint[], $14::jsonb[], $15::bytea[], $16::bigint[]
-             ) as t (account_id, entry, recorded_at, consumption_id, namespace_id, message_id,
-                 conversation_id, request_id, api_key_id, entrance, occurred_at, total_tokens,
-                 charge_nano, lines, fingerprint, balance_after_nano)
-         ), claimed as (
-             insert into message (namespace_id, message_id, fingerprint, consumption_id,
-                 total_tokens, charge_nano, balance_after_nano, recorded_at)
-             select namespace_id, message_id, fingerprint, consumption_id,
-                 total_tokens, charge_nano, balance_after_nano, recorded_at
-             from input order by namespace_id, message_id
-         )
-         insert into consumption (account_id, entry, recorded_at, consumption_id, namespace_id,
-             message_id, conversation_id, request_id, api_key_id, entrance, occurred_at,
-             total_tokens, charge_nano, lines)
-         select account_id, entry, recorded_at, consumption_id, namespace_id,
-             message_id, conversation_id, request_id, api_key_id, entrance, occurred_at,
-             total_tokens, charge_nano, lines
-         from input",
-    )
-    .bind(column!(|(link, _, _)| link.entry.account_id))
-    .bind(column!(|(link, _, _)| link.entry.entry))
-    .bind(column!(|(link, _, _)| link.entry.recorded_at))
-    .bind(column!(|(_, used, _)| used.consumption_id))
-    .bind(column!(|(_, used, _)| used.namespace_id))
-    .bind(column!(|(_, used, _)| used.message_id.as_str()))
-    .bind(column!(|(_, used, _)| used.conversation_id.as_deref()))
-    .bind(column!(|(_, used, _)| used.request_id.as_deref()))
-    .bind(column!(|(_, used, _)| used.api_key_id))
-    .bind(column!(|(_, used, _)| used.entrance.as_str()))
-    .bind(column!(|(_, used, _)| used.occurred_at))
-    .bind(column!(|(_, used, _)| used.total_tokens))
-    .bind(column!(|(_, used, _)| used.charge_nano))
-    .bind(column!(|(_, used, _)| Json(&used.lines)))
-    .bind(column!(|(_, _, fingerprint)| *fingerprint))
-    .bind(column!(|(link, _, _)| link.entry.balance_after_nano))
-    .execute(tx)
-    .await?;
-    Ok(())
 }
