@@ -1,6 +1,7 @@
 //! Entries: what they say, and their place in the chain. The locked accounts append and write them.
 
-use shared::api::EntryKind;
+use shared::api::{EntryKind, PostedEntry};
+use shared::ids::UserId;
 use shared::money::Points;
 use time::OffsetDateTime;
 
@@ -43,6 +44,24 @@ pub(crate) struct Link {
     pub hash: Hash,
     /// Of the message that it charges.
     pub fingerprint: Option<Hash>,
+}
+
+impl Link {
+    /// What whoever asked for the entry is told.
+    pub(crate) fn posted(&self, user: &UserId) -> PostedEntry {
+        let points = Points::from_nano(self.entry.amount_nano);
+        let balance = Points::from_nano(self.entry.balance_after_nano);
+        PostedEntry {
+            user_id: user.clone(),
+            entry: self.entry.entry,
+            kind: self.entry.kind,
+            points,
+            points_nano: points.into(),
+            balance,
+            balance_nano: balance.into(),
+            corrects_entry: self.entry.corrects_entry,
+        }
+    }
 }
 
 /// The account on the other side of a transfer.

@@ -1,6 +1,7 @@
 //! The only crate that speaks SQL. One [`Ledger`] per process; each file holds one part of it.
 //!
-//! Lock order, for everything that writes: the price lock, then accounts by id, then messages.
+//! Lock order, for everything that writes: the idempotency key, the price lock, then accounts by id,
+//! then messages.
 
 mod accounts;
 mod administrators;
@@ -16,6 +17,7 @@ mod error;
 mod estimate;
 mod history;
 mod holds;
+mod idempotency;
 mod jobs;
 mod journal;
 mod live;
@@ -30,6 +32,7 @@ mod sessions;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -39,6 +42,7 @@ pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
 pub use consumption::{Delivery, Entrance};
 pub use error::{Error, Result};
+pub use idempotency::IdempotencyKey;
 pub use jobs::JobSummary;
 pub use live::LivePage;
 pub use prices::NewPrice;
@@ -98,6 +102,7 @@ impl Ledger {
         PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
+            .acquire_timeout(CONNECTION_WAIT_MAX)
             .connect_with(options.clone().application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();
@@ -126,7 +131,8 @@ impl Ledger {
         self.maintain().await
     }
 
-    /// What must be done once a day: partitions for the months ahead, expired sessions away.
+    /// What must be done once a day: partitions for the months ahead; expired sessions and old
+    /// idempotency keys away.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -147,6 +153,9 @@ impl Ledger {
         sqlx::query("delete from sign_in_failure where window_start < now() - interval '1 day'")
             .execute(&mut *tx)
             .await?;
+        sqlx::query("delete from idempotency where created_at < now() - interval '30 days'")
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -165,6 +174,8 @@ impl Ledger {
     }
 }
 
+/// How long a request waits for a connection before it is told to come again: Postgres may be away.
+pub(crate) const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 const PARTITION_MONTHS_AHEAD: i32 = 6;
 /// Advisory lock keys: arbitrary, distinct, only ever used here.
 const MAINTENANCE_LOCK: i64 = 0x746f_6c6c_0001;

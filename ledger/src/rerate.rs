@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::api::EntryKind;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
-use shared::money::Points;
+use shared::money::{Nano, Points};
 use shared::price::PriceVersion;
 use shared::problem::{FieldFault, Problem};
 use shared::quote::quote;
@@ -46,6 +46,7 @@ pub struct Difference {
     pub messages: u64,
     /// What the balance gains; negative when the messages become dearer.
     pub points: Points,
+    pub points_nano: Nano,
 }
 
 /// One charge and what it should have cost.
@@ -75,7 +76,8 @@ impl Ledger {
             return Err(Problem::field("priceVersionIds", FieldFault::NotPriced).into());
         }
         if rerating.from >= rerating.to {
-            return Err(Problem::field("to", FieldFault::InThePast).into());
+            let than = rerating.from.to_string();
+            return Err(Problem::field("to", FieldFault::NotLater { than }).into());
         }
         Ok(by_model)
     }
@@ -135,10 +137,12 @@ impl Ledger {
         users
             .into_iter()
             .map(|(user_id, (messages, gain))| {
+                let points = Points::try_from(gain)?;
                 Ok(Difference {
                     user_id: user_id.parse().map_err(|_| Error::corrupt("a user id"))?,
                     messages,
-                    points: Points::try_from(gain)?,
+                    points,
+                    points_nano: points.into(),
                 })
             })
             .collect()
@@ -147,8 +151,19 @@ impl Ledger {
     /// Enters the differences as a job, and waits for it. Returns the job.
     ///
     /// # Errors
-    /// As [`Ledger::preview_rerating`], and a field problem for `reason`.
+    /// As [`Ledger::start_rerating`].
     pub async fn rerate(&self, rerating: Rerating, actor: &Actor) -> Result<Uuid> {
+        let job = self.start_rerating(rerating, actor).await?;
+        self.run_job(job).await?;
+        Ok(job)
+    }
+
+    /// Leaves it to [`Ledger::run_jobs`], of whichever process, to enter the differences. Returns
+    /// the job.
+    ///
+    /// # Errors
+    /// As [`Ledger::preview_rerating`], and a field problem for `reason`.
+    pub async fn start_rerating(&self, rerating: Rerating, actor: &Actor) -> Result<Uuid> {
         checked_reason(&rerating.reason)?;
         self.rerating_prices(&rerating).await?;
         let mut tx = self.pool().begin().await?;
@@ -163,7 +178,6 @@ impl Ledger {
         .await?;
         let job = jobs::enqueue(&mut tx, &Task::Rerate(rerating), actor).await?;
         tx.commit().await?;
-        self.run_job(job).await?;
         Ok(job)
     }
 

@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::Delivery;
 use super::commit::{Verdict, commit};
 use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
-use crate::{Settings, live, prices};
+use crate::{CONNECTION_WAIT_MAX, Settings, live, prices};
 
 /// Messages in one transaction at most: more would only make each of them wait longer.
 const GROUP_MESSAGES_MAX: usize = 512;
@@ -46,6 +46,7 @@ fn connection(options: PgConnectOptions) -> PgPool {
     ]);
     PgPoolOptions::new()
         .max_connections(1)
+        .acquire_timeout(CONNECTION_WAIT_MAX)
         .connect_lazy_with(options)
 }
 

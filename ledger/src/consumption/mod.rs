@@ -12,6 +12,7 @@ use shared::dify::MessageUsage;
 use shared::ids::ModelName;
 use shared::money::{Overflow, Points};
 use shared::price::{PriceBook, Unpriced};
+use shared::problem::Problem;
 use shared::quote::quote;
 use shared::tokens::Tokens;
 use time::OffsetDateTime;
@@ -160,6 +161,13 @@ impl Consumption {
 /// The public form of a consumption's id.
 pub(crate) fn public_id(consumption_id: Uuid) -> String {
     format!("cons_{}", consumption_id.simple())
+}
+
+/// Reads the public form; what is none names no consumption.
+pub(crate) fn parse_id(text: &str) -> Result<Uuid> {
+    text.strip_prefix("cons_")
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(|| Problem::NotFound.into())
 }
 
 /// Why a message has no charge.

@@ -221,3 +221,121 @@ async fn re_rating_shows_the_difference_enters_it_once_and_leaves_other_models_a
     );
     books.assert_verified().await;
 }
+
+#[tokio::test]
+async fn a_re_rating_that_cannot_be_entered_ends_and_says_so() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    spend(&books, "a", 1).await;
+    let free = books.set_price("m", "0", "0").await;
+    give(&books, "9223372036", false, None).await;
+    give(&books, "1.8", false, None).await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![free.id],
+        reason: "free after all".into(),
+    };
+    let job = books.ledger.rerate(rerating, &actor()).await.unwrap();
+    let job = books.ledger.job(job).await.unwrap();
+    assert!(job.finished_at.is_some() && job.error.is_some(), "{job:?}");
+    assert_eq!(books.balance("u").await, points("9223372036.8"));
+}
+
+#[tokio::test]
+async fn a_charge_is_found_by_its_public_id() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    give(&books, "10", false, None).await;
+    let used = message("a", "u", "m", Tokens::new(1000, 0));
+    let answer = books.ledger.deliver(books.delivery(used)).await.unwrap();
+    let id = answer.consumption_id.unwrap();
+    let find = async |name: &str, id: &str| books.ledger.charge_entry(&user(name), id).await;
+    assert_eq!(find("u", &id).await.unwrap(), 2);
+    let other_version = "cons_00000000000040008000000000000000";
+    for (name, id) in [("v", id.as_str()), ("u", "cons_x"), ("u", other_version)] {
+        assert_eq!(problem(find(name, id).await), Problem::NotFound, "{id}");
+    }
+}
+
+/// `parts` tells locks of one number from those of two.
+async fn until_somebody_waits_for_a_lock(books: &Books, parts: i16) {
+    loop {
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_locks
+                 where locktype = 'advisory' and objsubid = $1 and not granted and database =
+                     (select oid from pg_database where datname = current_database()))",
+        )
+        .bind(parts)
+        .fetch_one(&books.pool)
+        .await
+        .unwrap();
+        if waits {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Makes whoever enters a job stop before the commit, as long as lock 1 is taken, and tells the lock
+/// of the job past the transaction: sequences do not wait for commits.
+const STOP_BEFORE_COMMIT: &str = "
+    create sequence entered minvalue -2147483648 start 0;
+    create function stop() returns trigger language plpgsql as $$
+    declare
+        hex text := replace(new.job_id::text, '-', '');
+    begin
+        perform setval('entered', ('x' || left(hex, 8))::bit(32)::int # ('x' || right(hex, 8))::bit(32)::int);
+        perform pg_advisory_xact_lock(1);
+        return new;
+    end
+    $$;
+    create trigger stop before insert on job for each row execute function stop()";
+
+#[tokio::test]
+async fn whoever_wants_a_re_rating_waits_for_the_process_that_is_at_it() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    spend(&books, "a", 1).await;
+    let free = books.set_price("m", "0", "0").await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![free.id],
+        reason: "free after all".into(),
+    };
+    // Another process, which gets hold of the job before the one that enters it.
+    let mut other = books.pool.acquire().await.unwrap();
+    sqlx::raw_sql(STOP_BEFORE_COMMIT)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    sqlx::raw_sql("select pg_advisory_lock(1)")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let actor = actor();
+    let mut rerate = std::pin::pin!(books.ledger.rerate(rerating, &actor));
+    let takes_it = async {
+        until_somebody_waits_for_a_lock(&books, 1).await;
+        sqlx::raw_sql(
+            "select pg_advisory_lock(1953459308, (select last_value from entered)::int);
+             select pg_advisory_unlock(1)",
+        )
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    };
+    tokio::select! {
+        job = &mut rerate => panic!("{job:?} was not entered yet"),
+        () = takes_it => {}
+    }
+    tokio::select! {
+        job = &mut rerate => panic!("{job:?} is not done yet"),
+        () = until_somebody_waits_for_a_lock(&books, 2) => {}
+    }
+    other.close().await.unwrap();
+    let job = books.ledger.job(rerate.await.unwrap()).await.unwrap();
+    assert!(job.finished_at.is_some() && job.done == 1, "{job:?}");
+    assert_eq!(books.balance("u").await, points("0"));
+}

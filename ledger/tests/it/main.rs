@@ -8,10 +8,12 @@ mod charging;
 mod corrections;
 mod feed;
 mod holds;
+mod idempotency;
 mod keys;
 mod people;
 mod pricing;
 mod quarantine;
+mod rollups;
 mod tampering;
 
 use std::path::Path;

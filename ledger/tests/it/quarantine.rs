@@ -78,6 +78,15 @@ async fn a_waiting_message_is_charged_as_reported_or_as_corrected_once() {
     };
     books.ledger.deliver(books.delivery(lying)).await.unwrap();
     let item = only_waiting(&books).await;
+    let other = message("msg_457", "user_789", "gpt-4", Tokens::new(1000, 0));
+    let refused = books
+        .ledger
+        .charge_quarantined(id_of(&item), Some(other), &actor())
+        .await;
+    assert!(
+        matches!(problem(refused), Problem::InvalidField { field, .. } if field == "message_id"),
+        "another message's numbers"
+    );
     let corrected = message("msg_456", "user_789", "gpt-4", Tokens::new(1000, 0));
     let answer = books
         .ledger
