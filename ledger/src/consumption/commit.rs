@@ -1,6 +1,6 @@
 //! One transaction for one group of messages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use shared::api::{EntryKind, HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
 use shared::dify::MessageUsage;
@@ -10,19 +10,23 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use super::{Consumption, Delivery, NotPriced, price, public_id};
+use super::{Consumption, Delivery, NotPriced, Resolution, price, public_id};
 use crate::chain::{self, Hash};
 use crate::deliveries::Trace;
 use crate::error::Result;
 use crate::holds::{self, HeldPoints};
 use crate::journal::{Claim, CreditTerms, Draft, hash_from};
 use crate::locked::{self, Accounts};
-use crate::{PRICE_LOCK, Settings, prices, quarantine};
+use crate::{PRICE_LOCK, Settings, audit, prices, quarantine};
 
 /// What became of one message of a group.
 pub(super) enum Verdict {
     Answer(WebhookAnswer),
-    Conflict { message_id: String },
+    Conflict {
+        message_id: String,
+    },
+    /// It was to leave quarantine, where it is no longer.
+    Gone,
 }
 
 /// Prices, deduplicates, chains and writes a group, and gives one verdict for each message, in order.
@@ -54,12 +58,14 @@ pub(super) async fn commit(
             .iter()
             .map(|delivery| identity(&holds, delivery))
             .collect();
-        let known = lookup(&mut tx, &mut accounts, &identities).await?;
+        let mut known = lookup(&mut tx, &mut accounts, &identities).await?;
+        let waiting = lock_waiting(&mut tx, deliveries, &mut known).await?;
         let book = prices.at_revision(&mut tx, known.price_revision).await?;
         let mut batch = Batch {
             tokens_max: settings.message_tokens_max,
             accounts,
             messages: known.messages,
+            waiting,
             holds,
             traces: Vec::with_capacity(deliveries.len()),
             quarantined: Vec::new(),
@@ -188,6 +194,34 @@ async fn lookup(
     Ok(known)
 }
 
+/// Locks the quarantine rows that the group may release, so that none is dismissed meanwhile, and
+/// forgets those that have stopped waiting.
+async fn lock_waiting(
+    tx: &mut PgConnection,
+    deliveries: &[Delivery],
+    known: &mut Known,
+) -> Result<HashSet<Uuid>> {
+    let found = known.messages.values().filter_map(|recorded| {
+        let State::Waiting(quarantine_id) = recorded.state else {
+            return None;
+        };
+        quarantine_id
+    });
+    let resolved = deliveries
+        .iter()
+        .filter_map(|delivery| Some(delivery.resolves.as_ref()?.quarantine_id));
+    let ids: Vec<Uuid> = found.chain(resolved).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let waiting = quarantine::lock_waiting(tx, &ids).await?;
+    known.messages.retain(|_, recorded| match recorded.state {
+        State::Waiting(Some(quarantine_id)) => waiting.contains(&quarantine_id),
+        _ => true,
+    });
+    Ok(waiting)
+}
+
 fn recorded(row: &PgRow) -> Result<Option<Recorded>> {
     if let Some(fingerprint) = row.try_get::<Option<Vec<u8>>, _>("fingerprint")? {
         return Ok(Some(Recorded {
@@ -209,20 +243,34 @@ fn recorded(row: &PgRow) -> Result<Option<Recorded>> {
     }))
 }
 
+/// A quarantine row whose message is charged.
+struct Release<'a> {
+    quarantine_id: Uuid,
+    message: &'a MessageUsage,
+    resolution: Option<&'a Resolution>,
+}
+
 /// A group while it is judged: the rows it will write.
 struct Batch<'a> {
     tokens_max: u64,
     accounts: Accounts,
     messages: HashMap<MessageKey, Recorded>,
+    /// Quarantine rows that wait, locked.
+    waiting: HashSet<Uuid>,
     holds: HashMap<Uuid, HeldPoints>,
     traces: Vec<Trace<'a>>,
     quarantined: Vec<(&'a Delivery, Hash, QuarantineReason)>,
-    released: Vec<Uuid>,
+    released: Vec<Release<'a>>,
     settled: Vec<(&'a Delivery, Uuid)>,
 }
 
 impl<'a> Batch<'a> {
     fn judge(&mut self, delivery: &'a Delivery, book: &PriceBook) -> Result<Verdict> {
+        if let Some(resolution) = &delivery.resolves
+            && !self.waiting.contains(&resolution.quarantine_id)
+        {
+            return Ok(Verdict::Gone);
+        }
         let fingerprint = delivery.fingerprint();
         let key = identity(&self.holds, delivery);
         let waiting = match self.messages.get(&key).copied() {
@@ -233,7 +281,7 @@ impl<'a> Batch<'a> {
                 if charged != fingerprint {
                     return Ok(self.conflict(delivery));
                 }
-                self.released.extend(delivery.resolves);
+                self.release(delivery, None);
                 return Ok(self.duplicate(delivery, charge));
             }
             Some(Recorded {
@@ -250,8 +298,7 @@ impl<'a> Batch<'a> {
         };
         match self.charge(delivery, &key, fingerprint, book)? {
             Ok(charge) => {
-                self.released.extend(delivery.resolves);
-                self.released.extend(waiting.flatten());
+                self.release(delivery, waiting.flatten());
                 self.messages.insert(
                     key,
                     Recorded {
@@ -361,6 +408,22 @@ impl<'a> Batch<'a> {
         }))
     }
 
+    /// The message of this delivery needs to wait no longer, wherever it waited.
+    fn release(&mut self, delivery: &'a Delivery, waiting: Option<Uuid>) {
+        let resolution = delivery.resolves.as_ref();
+        let resolved = resolution.map(|resolution| resolution.quarantine_id);
+        for quarantine_id in resolved
+            .into_iter()
+            .chain(waiting.filter(|id| Some(*id) != resolved))
+        {
+            self.released.push(Release {
+                quarantine_id,
+                message: &delivery.message,
+                resolution: resolution.filter(|_| Some(quarantine_id) == resolved),
+            });
+        }
+    }
+
     fn conflict(&mut self, delivery: &'a Delivery) -> Verdict {
         self.trace(delivery, Outcome::Conflict, Some("message_conflict"), None);
         Verdict::Conflict {
@@ -425,7 +488,25 @@ impl<'a> Batch<'a> {
         for (delivery, fingerprint, reason) in &self.quarantined {
             quarantine::insert(tx, delivery, fingerprint, *reason).await?;
         }
-        quarantine::mark_charged(tx, &self.released).await
+        for release in &self.released {
+            let by = release
+                .resolution
+                .and_then(|resolution| resolution.by.as_ref());
+            let actor = by.map(|(actor, _)| actor);
+            quarantine::mark_charged(tx, release.quarantine_id, actor).await?;
+            if let Some((actor, reported)) = by {
+                audit::record(
+                    tx,
+                    actor,
+                    "quarantine.charge",
+                    &release.message.message_id,
+                    reported.as_ref(),
+                    Some(release.message),
+                )
+                .await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -89,6 +89,7 @@ impl Group {
             .map_err(|_| BUSY)?;
         match verdict.await.map_err(|_| Error::Stopped)?? {
             Verdict::Answer(answer) => Ok(answer),
+            Verdict::Gone => Err(Problem::NotFound.into()),
             Verdict::Conflict { message_id } => Err(Problem::MessageConflict { message_id }.into()),
         }
     }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::chain::{Hash, Hasher};
 use crate::error::Result;
-use crate::{ApiKey, Ledger};
+use crate::{Actor, ApiKey, Ledger};
 
 pub(crate) use group::Group;
 
@@ -55,9 +55,17 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// The hold that this message settles.
     pub hold_id: Option<Uuid>,
-    /// The waiting row whose message this is, put right by an administrator or by a price: it is
-    /// charged whatever kept it waiting, as long as it has a price.
-    pub resolves: Option<Uuid>,
+    /// The waiting row whose message this is.
+    pub(crate) resolves: Option<Resolution>,
+}
+
+/// A message leaves quarantine, by a price or by an administrator: it is charged whatever kept it
+/// waiting, as long as it has a price.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolution {
+    pub quarantine_id: Uuid,
+    /// The administrator, and what had been reported.
+    pub by: Option<(Actor, Option<MessageUsage>)>,
 }
 
 impl Delivery {
