@@ -221,3 +221,38 @@ async fn re_rating_shows_the_difference_enters_it_once_and_leaves_other_models_a
     );
     books.assert_verified().await;
 }
+
+#[tokio::test]
+async fn re_rating_does_not_give_back_again_what_was_refunded() {
+    let books = Books::open().await;
+    books.set_price("m", "10", "0").await;
+    for id in ["all", "little", "much"] {
+        spend(&books, id, 1).await;
+    }
+    for (entry, part) in [(1, None), (2, Some("3")), (3, Some("7"))] {
+        books
+            .ledger
+            .refund(&user("u"), entry, part.map(points), "goodwill", &actor())
+            .await
+            .unwrap();
+    }
+    assert_eq!(books.balance("u").await, points("-10"));
+    let cheaper = books.set_price("m", "5", "0").await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![cheaper.id],
+        reason: "the price was wrong".into(),
+    };
+    let preview = books.ledger.preview_rerating(&rerating).await.unwrap();
+    assert_eq!((preview[0].messages, preview[0].points), (1, points("2")));
+    for _ in 0..2 {
+        books
+            .ledger
+            .rerate(rerating.clone(), &actor())
+            .await
+            .unwrap();
+        assert_eq!(books.balance("u").await, points("-8"));
+    }
+    books.assert_verified().await;
+}

@@ -3,8 +3,10 @@
 
 #![cfg(test)]
 
+mod agreement;
 mod books;
 mod charging;
+mod clock;
 mod corrections;
 mod feed;
 mod holds;
