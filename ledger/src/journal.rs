@@ -24,7 +24,7 @@ pub(crate) struct Draft {
 }
 
 /// Where points that come in belong in the burn order.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CreditTerms {
     pub is_bought: bool,
     pub expires_at: Option<OffsetDateTime>,

@@ -347,6 +347,7 @@ impl Account {
             reason: draft.reason,
             actor: draft.actor,
             consumption: draft.consumption,
+            terms: draft.terms,
         };
         if draft.amount.is_negative() {
             let taken = draft.amount.negated()?.nano();

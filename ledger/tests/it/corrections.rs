@@ -6,6 +6,7 @@ use shared::clock::Timestamp;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 
+use crate::clock::Clock;
 use crate::{Books, actor, message, now, points, problem, user};
 
 fn in_days(days: i64) -> Option<Timestamp> {
@@ -40,14 +41,6 @@ async fn left(books: &Books) -> Vec<i64> {
     nano.into_iter().map(|nano| nano / 1_000_000_000).collect()
 }
 
-/// Moves the end of all expiring credits to now, as time would.
-async fn let_time_pass(books: &Books) {
-    sqlx::query("update credit set expires_at = now() where expires_at is not null")
-        .execute(&books.pool)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn points_burn_soonest_expiry_first_then_granted_before_bought() {
     let books = Books::open().await;
@@ -74,7 +67,7 @@ async fn points_burn_soonest_expiry_first_then_granted_before_bought() {
 
 #[tokio::test]
 async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
-    let books = Books::open().await;
+    let (books, clock) = Clock::open_books(now()).await;
     books.set_price("m", "1", "1").await;
     give(&books, "10", false, in_days(7)).await;
     give(&books, "5", true, None).await;
@@ -82,7 +75,7 @@ async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
     let expiring = books.ledger.balance(&user("u")).await.unwrap().expiring;
     assert_eq!((expiring.len(), expiring[0].points), (1, points("6")));
 
-    let_time_pass(&books).await;
+    clock.set(in_days(7).unwrap()).await;
     assert_eq!(books.ledger.expire_credits().await.unwrap(), 1);
     assert_eq!(books.ledger.expire_credits().await.unwrap(), 0);
     let newest = &books
@@ -101,10 +94,10 @@ async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
 
 #[tokio::test]
 async fn a_charge_never_uses_points_that_ran_out_before_it() {
-    let books = Books::open().await;
+    let (books, clock) = Clock::open_books(now()).await;
     books.set_price("m", "1", "1").await;
     give(&books, "10", false, in_days(7)).await;
-    let_time_pass(&books).await;
+    clock.set(in_days(7).unwrap()).await;
     spend(&books, "a", 4).await;
     assert_eq!(books.balance("u").await, points("-4"));
     books.assert_verified().await;
