@@ -30,7 +30,7 @@ pub(crate) struct Claim {
 }
 
 /// Where points that come in belong in the burn order.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CreditTerms {
     pub is_bought: bool,
     pub expires_at: Option<OffsetDateTime>,

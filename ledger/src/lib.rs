@@ -56,6 +56,8 @@ pub use verify::{Finding, VerifyReport};
 pub struct Settings {
     /// Connections to Postgres, beside the one that writes messages and the one that listens.
     pub pool_connections_max: u32,
+    /// A request that gets no connection for so long is answered with "busy".
+    pub connection_wait_max: Duration,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,
     /// Tokens one message may report; one with more waits for an administrator.
@@ -66,6 +68,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             pool_connections_max: 10,
+            connection_wait_max: Duration::from_secs(5),
             queue_messages_max: 10_000,
             message_tokens_max: 20_000_000,
         }
@@ -102,7 +105,7 @@ impl Ledger {
         PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
-            .acquire_timeout(CONNECTION_WAIT_MAX)
+            .acquire_timeout(settings.connection_wait_max)
             .connect_with(options.clone().application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();
@@ -174,8 +177,6 @@ impl Ledger {
     }
 }
 
-/// How long a request waits for a connection before it is told to come again: Postgres may be away.
-pub(crate) const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 const PARTITION_MONTHS_AHEAD: i32 = 6;
 /// Advisory lock keys: arbitrary, distinct, only ever used here.
 const MAINTENANCE_LOCK: i64 = 0x746f_6c6c_0001;

@@ -281,6 +281,7 @@ impl<'a> Batch<'a> {
                 if charged != fingerprint {
                     return Ok(self.conflict(delivery));
                 }
+                self.settle_hold(delivery, &key)?;
                 self.release(delivery, None);
                 return Ok(self.duplicate(delivery, charge));
             }
@@ -298,6 +299,7 @@ impl<'a> Batch<'a> {
         };
         match self.charge(delivery, &key, fingerprint, book)? {
             Ok(charge) => {
+                self.settle_hold(delivery, &key)?;
                 self.release(delivery, waiting.flatten());
                 self.messages.insert(
                     key,
@@ -326,7 +328,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Appends the charge to the account's chain and settles the hold, or says why there is none.
+    /// Appends the charge to the account's chain, or says why there is none.
     fn charge(
         &mut self,
         delivery: &'a Delivery,
@@ -387,12 +389,28 @@ impl<'a> Batch<'a> {
             Ok(link) => link.entry.balance_after_nano,
             Err(_) => return Ok(Err(QuarantineReason::Overflow)),
         };
+        Ok(Ok(Charge {
+            consumption_id,
+            total_tokens,
+            charge_nano: points.nano(),
+            balance_after_nano,
+        }))
+    }
+
+    /// Settles the hold that the message names, also when another entrance was charged first: the
+    /// call is over either way.
+    fn settle_hold(
+        &mut self,
+        delivery: &'a Delivery,
+        (namespace_id, message_id): &MessageKey,
+    ) -> Result<()> {
         if let Some(hold_id) = delivery.hold_id
             && let Some(held) = self.holds.get_mut(&hold_id)
+            && held.status != HoldStatus::Settled
         {
             if held.status == HoldStatus::Open {
                 self.accounts
-                    .get_mut(account_id)?
+                    .get_mut(chain::account_id(&delivery.message.user_id))?
                     .unhold(held.amount_nano)?;
             }
             held.status = HoldStatus::Settled;
@@ -400,12 +418,7 @@ impl<'a> Batch<'a> {
             held.message_id = Some(message_id.clone());
             self.settled.push((delivery, hold_id));
         }
-        Ok(Ok(Charge {
-            consumption_id,
-            total_tokens,
-            charge_nano: points.nano(),
-            balance_after_nano,
-        }))
+        Ok(())
     }
 
     /// The message of this delivery needs to wait no longer, wherever it waited.

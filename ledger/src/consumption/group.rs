@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::Delivery;
 use super::commit::{Verdict, commit};
 use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
-use crate::{CONNECTION_WAIT_MAX, Settings, live, prices};
+use crate::{Settings, live, locked, prices};
 
 /// Messages in one transaction at most: more would only make each of them wait longer.
 const GROUP_MESSAGES_MAX: usize = 512;
@@ -33,20 +33,14 @@ pub(crate) struct Group {
     memory: Arc<Semaphore>,
 }
 
-/// The writer's own connection. All its statements look rows up by arrays of keys, so one plan
-/// that goes through the indexes is right for any array and however the tables grow; left to
-/// itself, Postgres plans anew each time, or keeps a plan from when the tables were small.
-fn connection(options: PgConnectOptions) -> PgPool {
-    let options = options.application_name("tollgate writer").options([
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("jit", "off"),
-    ]);
+/// The writer's own connection: no other request keeps it waiting.
+fn connection(options: PgConnectOptions, settings: &Settings) -> PgPool {
+    let options = options
+        .application_name("tollgate writer")
+        .options(locked::BY_KEYS);
     PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(CONNECTION_WAIT_MAX)
+        .acquire_timeout(settings.connection_wait_max)
         .connect_lazy_with(options)
 }
 
@@ -61,7 +55,7 @@ impl Group {
         let (queue, waiting) = mpsc::channel(settings.queue_messages_max.max(1));
         tokio::spawn(
             Writer {
-                pool: connection(options),
+                pool: connection(options, &settings),
                 prices,
                 live,
                 settings,

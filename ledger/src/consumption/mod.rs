@@ -98,16 +98,27 @@ impl Delivery {
             .min(now)
     }
 
-    /// Equal for two deliveries exactly when they report the same use by the same user.
     fn fingerprint(&self) -> Hash {
-        let mut hash = Hasher::new("tollgate message 1");
-        hash.text(self.message.user_id.as_str());
-        for call in &self.message.calls {
-            hash.text(&call.model_name.key());
-            hash_tokens(&mut hash, &call.tokens);
-        }
-        hash.finish()
+        let calls = self.message.calls.iter();
+        fingerprint(
+            self.message.user_id.as_str(),
+            calls.map(|call| (call.model_name.key(), &call.tokens)),
+        )
     }
+}
+
+/// Equal for two messages exactly when they are the same use by the same user. Models by their keys.
+pub(crate) fn fingerprint<'a, Key: AsRef<str>>(
+    user_id: &str,
+    calls: impl Iterator<Item = (Key, &'a Tokens)>,
+) -> Hash {
+    let mut hash = Hasher::new("tollgate message 1");
+    hash.text(user_id);
+    for (model_key, tokens) in calls {
+        hash.text(model_key.as_ref());
+        hash_tokens(&mut hash, tokens);
+    }
+    hash.finish()
 }
 
 fn hash_tokens(hash: &mut Hasher, tokens: &Tokens) {

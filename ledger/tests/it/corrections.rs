@@ -6,6 +6,7 @@ use shared::clock::Timestamp;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 
+use crate::clock::Clock;
 use crate::{Books, actor, message, now, points, problem, user};
 
 fn in_days(days: i64) -> Option<Timestamp> {
@@ -40,14 +41,6 @@ async fn left(books: &Books) -> Vec<i64> {
     nano.into_iter().map(|nano| nano / 1_000_000_000).collect()
 }
 
-/// Moves the end of all expiring credits to now, as time would.
-async fn let_time_pass(books: &Books) {
-    sqlx::query("update credit set expires_at = now() where expires_at is not null")
-        .execute(&books.pool)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn points_burn_soonest_expiry_first_then_granted_before_bought() {
     let books = Books::open().await;
@@ -74,7 +67,7 @@ async fn points_burn_soonest_expiry_first_then_granted_before_bought() {
 
 #[tokio::test]
 async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
-    let books = Books::open().await;
+    let (books, clock) = Clock::open_books(now()).await;
     books.set_price("m", "1", "1").await;
     give(&books, "10", false, in_days(7)).await;
     give(&books, "5", true, None).await;
@@ -82,7 +75,7 @@ async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
     let expiring = books.ledger.balance(&user("u")).await.unwrap().expiring;
     assert_eq!((expiring.len(), expiring[0].points), (1, points("6")));
 
-    let_time_pass(&books).await;
+    clock.set(in_days(7).unwrap()).await;
     assert_eq!(books.ledger.expire_credits().await.unwrap(), 1);
     assert_eq!(books.ledger.expire_credits().await.unwrap(), 0);
     let newest = &books
@@ -101,10 +94,10 @@ async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
 
 #[tokio::test]
 async fn a_charge_never_uses_points_that_ran_out_before_it() {
-    let books = Books::open().await;
+    let (books, clock) = Clock::open_books(now()).await;
     books.set_price("m", "1", "1").await;
     give(&books, "10", false, in_days(7)).await;
-    let_time_pass(&books).await;
+    clock.set(in_days(7).unwrap()).await;
     spend(&books, "a", 4).await;
     assert_eq!(books.balance("u").await, points("-4"));
     books.assert_verified().await;
@@ -338,4 +331,39 @@ async fn whoever_wants_a_re_rating_waits_for_the_process_that_is_at_it() {
     let job = books.ledger.job(rerate.await.unwrap()).await.unwrap();
     assert!(job.finished_at.is_some() && job.done == 1, "{job:?}");
     assert_eq!(books.balance("u").await, points("0"));
+}
+
+#[tokio::test]
+async fn re_rating_does_not_give_back_again_what_was_refunded() {
+    let books = Books::open().await;
+    books.set_price("m", "10", "0").await;
+    for id in ["all", "little", "much"] {
+        spend(&books, id, 1).await;
+    }
+    for (entry, part) in [(1, None), (2, Some("3")), (3, Some("7"))] {
+        books
+            .ledger
+            .refund(&user("u"), entry, part.map(points), "goodwill", &actor())
+            .await
+            .unwrap();
+    }
+    assert_eq!(books.balance("u").await, points("-10"));
+    let cheaper = books.set_price("m", "5", "0").await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![cheaper.id],
+        reason: "the price was wrong".into(),
+    };
+    let preview = books.ledger.preview_rerating(&rerating).await.unwrap();
+    assert_eq!((preview[0].messages, preview[0].points), (1, points("2")));
+    for _ in 0..2 {
+        books
+            .ledger
+            .rerate(rerating.clone(), &actor())
+            .await
+            .unwrap();
+        assert_eq!(books.balance("u").await, points("-8"));
+    }
+    books.assert_verified().await;
 }

@@ -3,8 +3,10 @@
 
 #![cfg(test)]
 
+mod agreement;
 mod books;
 mod charging;
+mod clock;
 mod corrections;
 mod feed;
 mod holds;
@@ -19,6 +21,7 @@ mod tampering;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ledger::cluster::{Cluster, Durability};
 use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
@@ -122,6 +125,8 @@ impl Books {
 async fn connect(options: &PgConnectOptions) -> Ledger {
     let settings = Settings {
         pool_connections_max: 4,
+        // On a busy machine a crowd waits its turn for long.
+        connection_wait_max: Duration::from_secs(60),
         ..Settings::default()
     };
     Ledger::connect(options.clone(), SealingKey::from_bytes([7; 32]), settings)
