@@ -231,6 +231,8 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
+        // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
+        drop(connection);
         self.balance(user).await
     }
 
@@ -265,6 +267,8 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
+        // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
+        drop(connection);
         self.balance(user).await
     }
 }

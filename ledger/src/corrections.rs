@@ -115,6 +115,8 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
+        // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
+        drop(connection);
         self.balance(user).await
     }
 }

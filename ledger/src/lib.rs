@@ -30,6 +30,7 @@ mod sessions;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -52,6 +53,9 @@ pub use verify::{Finding, VerifyReport};
 pub struct Settings {
     /// Connections to Postgres.
     pub pool_connections_max: u32,
+    /// Who waits longer than this for a connection is told to come again. A fifth of it is also the
+    /// longest pause between two attempts to connect: how late a Postgres that came back is noticed.
+    pub connection_wait_max: Duration,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,
     /// Tokens one message may report; one with more waits for an administrator.
@@ -62,6 +66,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             pool_connections_max: 10,
+            connection_wait_max: Duration::from_secs(5),
             queue_messages_max: 10_000,
             message_tokens_max: 20_000_000,
         }
@@ -98,6 +103,7 @@ impl Ledger {
         PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
+            .acquire_timeout(settings.connection_wait_max)
             .connect_with(options.application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();

@@ -378,6 +378,17 @@ impl Model {
             .sum()
     }
 
+    /// When something will run out or begin.
+    pub fn dates(&self) -> Vec<i64> {
+        let lots = self.accounts.iter().flat_map(Account::lots);
+        let holds = self.holds.iter();
+        lots.filter_map(|lot| lot.expires)
+            .chain(holds.map(|hold| hold.expires))
+            .chain(self.versions.iter().filter_map(|version| version.from))
+            .filter(|date| *date > self.now + 2)
+            .collect()
+    }
+
     fn usable(&self, user: usize) -> i128 {
         let account = &self.accounts[user];
         account.balance() - self.held(user) + account.debt_limit
