@@ -334,7 +334,7 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
-        // Nobody holds one connection while waiting for another.
+        // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
         drop(connection);
         self.balance(user).await
     }

@@ -56,7 +56,8 @@ pub use verify::{Finding, VerifyReport};
 pub struct Settings {
     /// Connections to Postgres, beside the one that writes messages and the one that listens.
     pub pool_connections_max: u32,
-    /// A request that gets no connection for so long is answered with "busy".
+    /// Who waits longer than this for a connection is told to come again. A fifth of it is also the
+    /// longest pause between two attempts to connect: how late a Postgres that came back is noticed.
     pub connection_wait_max: Duration,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,

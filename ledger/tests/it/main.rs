@@ -7,6 +7,7 @@ mod agreement;
 mod books;
 mod charging;
 mod clock;
+mod concurrency;
 mod corrections;
 mod feed;
 mod holds;
@@ -47,16 +48,20 @@ struct Books {
     pool: PgPool,
 }
 
+async fn cluster() -> &'static Cluster {
+    CLUSTER
+        .get_or_init(|| async {
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-tests");
+            Cluster::start_with(&folder, Durability::Disposable)
+                .await
+                .expect("a Postgres for the tests")
+        })
+        .await
+}
+
 impl Books {
     async fn open() -> Self {
-        let cluster = CLUSTER
-            .get_or_init(|| async {
-                let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-tests");
-                Cluster::start_with(&folder, Durability::Disposable)
-                    .await
-                    .expect("a Postgres for the tests")
-            })
-            .await;
+        let cluster = cluster().await;
         let database = format!(
             "test_{}_{}",
             std::process::id(),
@@ -125,8 +130,8 @@ impl Books {
 async fn connect(options: &PgConnectOptions) -> Ledger {
     let settings = Settings {
         pool_connections_max: 4,
-        // On a busy machine a crowd waits its turn for long.
-        connection_wait_max: Duration::from_secs(60),
+        // Tests ask for more at once than these connections can do soon on a busy machine.
+        connection_wait_max: Duration::from_secs(120),
         ..Settings::default()
     };
     Ledger::connect(options.clone(), SealingKey::from_bytes([7; 32]), settings)

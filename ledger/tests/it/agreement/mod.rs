@@ -166,7 +166,7 @@ type Entry = (
 );
 
 /// Entries, input tokens, output tokens, amount; by user, hour, kind and model.
-type Rollups = BTreeMap<(String, i64, String, String), (i64, i64, i64, i64)>;
+type Rollups = BTreeMap<(String, i64, String, String), [i64; 4]>;
 
 /// The ledger in Postgres, by two processes that take turns.
 struct Postgres {
@@ -565,24 +565,19 @@ impl Postgres {
     }
 
     async fn rollups(&self) -> Rollups {
-        let rows: Vec<(String, OffsetDateTime, String, String, i64, i64, i64, i64)> =
-            sqlx::query_as(
-                "select a.user_id, r.hour, r.kind, r.model_key, r.entries, r.input_tokens::bigint,
-                 r.output_tokens::bigint, r.amount_nano::bigint
+        let rows: Vec<(String, OffsetDateTime, String, String, Vec<i64>)> = sqlx::query_as(
+            "select a.user_id, r.hour, r.kind, r.model_key, array[r.entries, r.input_tokens::bigint,
+                 r.output_tokens::bigint, r.amount_nano::bigint]
              from rollup r join account a using (account_id)",
-            )
-            .fetch_all(&self.books.pool)
-            .await
-            .unwrap();
+        )
+        .fetch_all(&self.books.pool)
+        .await
+        .unwrap();
         rows.into_iter()
-            .map(
-                |(user, hour, kind, model, entries, input, output, amount)| {
-                    (
-                        (user, second_of_row(hour), kind, model),
-                        (entries, input, output, amount),
-                    )
-                },
-            )
+            .map(|(user, hour, kind, model, sums)| {
+                let key = (user, second_of_row(hour), kind, model);
+                (key, sums.try_into().unwrap())
+            })
             .collect()
     }
 }
@@ -602,7 +597,9 @@ fn expected_rollups(model: &Model) -> Rollups {
                     model,
                 );
                 let sums = rollups.entry(key).or_default();
-                *sums = (sums.0 + 1, sums.1 + input, sums.2 + output, sums.3 + amount);
+                for (sum, part) in sums.iter_mut().zip([1, input, output, amount]) {
+                    *sum += part;
+                }
             };
             if entry.kind != EntryKind::Charge {
                 add(String::new(), 0, 0, nano(entry.amount));

@@ -211,6 +211,16 @@ pub struct Row {
     pub status: &'static str,
 }
 
+impl Row {
+    /// The message's id, where the body could be read.
+    pub fn reported_id(&self) -> Option<u8> {
+        match &self.waiting {
+            Waiting::Report(report) => Some(report.id),
+            Waiting::Body(_) => None,
+        }
+    }
+}
+
 /// What the ledger says to a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -376,6 +386,17 @@ impl Model {
             .filter(is_open)
             .map(|hold| hold.amount)
             .sum()
+    }
+
+    /// When something will run out or begin.
+    pub fn dates(&self) -> Vec<i64> {
+        let lots = self.accounts.iter().flat_map(Account::lots);
+        let holds = self.holds.iter();
+        lots.filter_map(|lot| lot.expires)
+            .chain(holds.map(|hold| hold.expires))
+            .chain(self.versions.iter().filter_map(|version| version.from))
+            .filter(|date| *date > self.now + 2)
+            .collect()
     }
 
     fn usable(&self, user: usize) -> i128 {
@@ -861,6 +882,12 @@ impl Model {
             Waiting::Report(report) => Some(report),
             Waiting::Body(_) => None,
         };
+        if let (Some(corrected), Some(reported)) = (corrected, &reported)
+            && corrected.id != reported.id
+        {
+            let allowed = message_name(reported.id);
+            return refuse("message_id", FieldFault::NotOneOf { allowed });
+        }
         let Some(report) = corrected.or(reported.as_ref()) else {
             return refuse("usage", FieldFault::Missing);
         };

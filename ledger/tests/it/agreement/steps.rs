@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::model::{HoldState, Model};
+use super::model::{HoldState, Model, Row};
 
 pub const USERS: usize = 3;
 /// The last one is so dear that charges overflow.
@@ -233,6 +233,20 @@ fn redelivery_or_new(model: &Model) -> BoxedStrategy<Report> {
         .boxed()
 }
 
+/// Some of them twice.
+fn together(model: &Model) -> BoxedStrategy<Step> {
+    let reports = vec(redelivery_or_new(model), 1..4);
+    let again = vec(any::<prop::sample::Index>(), 1..4);
+    (reports, again)
+        .prop_map(|(mut reports, again)| {
+            for index in again {
+                reports.push(index.get(&reports).clone());
+            }
+            Step::DeliverTogether(reports)
+        })
+        .boxed()
+}
+
 fn settlement(model: &Model) -> BoxedStrategy<Step> {
     let holds: Vec<_> = model
         .holds
@@ -321,10 +335,21 @@ fn rerating(model: &Model) -> BoxedStrategy<Step> {
 
 fn waiting_row(model: &Model) -> BoxedStrategy<Step> {
     let rows = model.rows.len();
+    let reported: Vec<_> = model.rows.iter().map(Row::reported_id).collect();
+    // Numbers are put right, but rarely the message's own id.
+    let correction = (
+        0..rows,
+        option::of(report(model)),
+        option::weighted(0.1, Just(())),
+    );
     prop_oneof![
         1 => (0..rows).prop_map(|row| Step::Dismiss { row }),
-        3 => (0..rows, option::of(report(model)))
-            .prop_map(|(row, corrected)| Step::ChargeWaiting { row, corrected }),
+        3 => correction.prop_map(move |(row, mut corrected, other)| {
+            if let (Some(corrected), Some(id), None) = (&mut corrected, reported[row], other) {
+                corrected.id = id;
+            }
+            Step::ChargeWaiting { row, corrected }
+        }),
     ]
     .boxed()
 }
@@ -406,12 +431,7 @@ pub fn next(model: &Model) -> BoxedStrategy<Step> {
     let mut steps = vec![
         (4, wait.prop_map(|seconds| Step::Wait { seconds }).boxed()),
         (10, redelivery_or_new(model).prop_map(Step::Deliver).boxed()),
-        (
-            2,
-            vec(redelivery_or_new(model), 2..6)
-                .prop_map(Step::DeliverTogether)
-                .boxed(),
-        ),
+        (3, together(model)),
         (6, check(model)),
         (2, Just(Step::ExpireHolds).boxed()),
         (2, Just(Step::ExpireCredits).boxed()),
@@ -426,6 +446,15 @@ pub fn next(model: &Model) -> BoxedStrategy<Step> {
         (if model.versions.len() < 3 { 30 } else { 4 }, publish()),
         (1, (0..2_u8).prop_map(|body| Step::Reject { body }).boxed()),
     ];
+    let dates = model.dates();
+    if !dates.is_empty() {
+        // So that the next step is taken at that very second.
+        let now = model.now;
+        let until = prop::sample::select(dates).prop_map(move |date| Step::Wait {
+            seconds: date - now - 2,
+        });
+        steps.push((4, until.boxed()));
+    }
     if !model.holds.is_empty() {
         let holds = model.holds.len();
         let owners: Vec<_> = model.holds.iter().map(|hold| hold.user).collect();
