@@ -324,9 +324,11 @@ impl Bench<'_> {
     async fn check(&self) -> Result<Vec<Row>> {
         let checks = Checks::new(&self.points_key);
         let mut request = Vec::new();
-        drop(checks.write(&mut request));
+        let asked = checks.write(&mut request);
         let mut connection = Connection::open(self.addr).await?;
-        let sample = text_of(connection.exchange(&request).await?)?.to_owned();
+        let answer = connection.exchange(&request).await?;
+        checks.check(asked, answer, Instant::now())?;
+        let sample = text_of(answer)?.to_owned();
         let mut bare = process::command(&std::env::current_exe()?);
         bare.args(["bare-axum", &sample]);
         let bare = Server::start(bare, &self.gate.databases.data_dir.join("bare.log")).await?;

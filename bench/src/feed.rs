@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn messages_of_this_run_are_recognised() {
-        let of = |line| message_of(line, "bench-7-");
+        let of = |line: &str| message_of(line, "bench-7-");
         let line = r#"data: {"outcome":"charged","messageId":"bench-7-12","points":1}"#;
         assert_eq!(of(line), Some(12));
         assert_eq!(of(&line.replace("bench-7-", "bench-70-")), None);

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_schedule_of_any_rate_ends() {
         assert_eq!(due(Schedule::new(0, Duration::from_secs(2))).len(), 2);
-        assert_eq!(due(Schedule::new(10, Duration::ZERO)), []);
+        assert!(due(Schedule::new(10, Duration::ZERO)).is_empty());
         let fast = Schedule::new(u32::MAX, Duration::from_millis(1));
         assert_eq!(fast.count, 4_294_967);
         assert!(fast.due(fast.count - 1).expect("due") < Duration::from_millis(1));
