@@ -1,11 +1,12 @@
 //! Messages and questions under load, beside pgbench on the same cluster.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::FutureExt;
 use ledger::cluster::Durability;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,12 +15,12 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 use crate::feed::{Feed, Reader};
 use crate::gate::Gate;
-use crate::load::{Closed, Figures, Open, Schedule, Traffic, quantile_ms, real};
+use crate::load::{Closed, Open, Schedule, Traffic, quantile_ms, real};
 use crate::place::{Databases, Place};
-use crate::postgres::{Pgbench, Transactions};
+use crate::postgres::Pgbench;
 use crate::process::{self, Memory, Server};
-use crate::table::{Figure, Row, Table, Unit};
-use crate::traffic::{Checks, Events, Messages, USERS, Users, text_of};
+use crate::table::{Figure, Name, Row, Table, Unit};
+use crate::traffic::{Checks, Events, MODEL, Messages, USERS, Users, text_of};
 use crate::{Options, Part, Plan, note};
 
 pub const PARTS: &[Part] = &[
@@ -36,7 +37,7 @@ const BATCH: u64 = 100;
 /// Enough that one is always free at the rates of interest.
 const STEADY_CONNECTIONS: usize = 256;
 /// Of the most single messages a second.
-const STEADY_PERCENT: u32 = 70;
+const STEADY_SHARE: f64 = 0.7;
 
 /// # Errors
 /// When the server or Postgres cannot be set up; what fails later is a row of the table.
@@ -55,7 +56,7 @@ pub async fn measure(
         databases: &databases,
         database: "tollgate",
     };
-    gate.price(crate::traffic::MODEL).await?;
+    gate.price(MODEL).await?;
     let (webhook_key, points_key) = (gate.key("webhook").await?, gate.key("points").await?);
     note(&format!("Giving points to {USERS} users"));
     gate.give_points().await?;
@@ -64,7 +65,7 @@ pub async fn measure(
     let reader = feed
         .connect(server.addr(), &gate.key("admin").await?)
         .await?;
-    let mut bench = Bench {
+    let bench = Bench {
         plan,
         addr: server.addr(),
         gate,
@@ -75,11 +76,11 @@ pub async fn measure(
         messages: Rc::default(),
         feed,
         _reader: reader,
-        memory: Memory::default(),
+        memory: Cell::default(),
         obvious: OnceCell::new(),
-        steady_rate: OnceCell::new(),
+        most: OnceCell::new(),
     };
-    Box::pin(bench.parts(options, table)).await;
+    bench.parts(options, table).await;
     Ok(())
 }
 
@@ -125,199 +126,145 @@ struct Bench<'a> {
     /// Connected during all load.
     _reader: Reader,
     /// The most that was seen after a load.
-    memory: Memory,
+    memory: Cell<Memory>,
     /// pgbench over all accounts, once measured: two figures refer to it.
-    obvious: OnceCell<Best<Transactions>>,
-    /// 70 % of the most single messages a second, once measured.
-    steady_rate: OnceCell<u32>,
+    obvious: OnceCell<Best>,
+    /// The most single messages a second, once measured: the steady load is a part of it.
+    most: OnceCell<Best>,
 }
 
-/// The best of several concurrencies.
-struct Best<T> {
-    figures: T,
-    /// For the JSON: the concurrency that was best, and what each of them came to.
+/// What the best of several concurrencies came to.
+struct Best {
+    per_second: f64,
+    /// For the JSON: which it was, and what each of them came to.
     details: Value,
 }
 
 impl Bench<'_> {
-    async fn parts(&mut self, options: &Options, table: &mut Table) {
-        let rows = &mut table.rows;
-        let faults = &mut table.faults;
-        macro_rules! part {
-            ($part:ident, $id:literal, $what:expr, $measured:expr) => {
-                if options.wants(Part::$part) {
-                    note($what);
-                    match Box::pin($measured).await {
-                        Ok(measured) => rows.extend(measured),
-                        Err(error) => {
-                            rows.push(Row::failed($id, $what, &error));
-                            self.feed.forget().await;
-                        }
-                    }
-                    self.note_memory(faults);
+    async fn parts(&self, options: &Options, table: &mut Table) {
+        let parts = [
+            (Part::Single, SINGLE, self.single().boxed_local()),
+            (Part::Steady, STEADY, self.steady().boxed_local()),
+            (Part::Hot, HOT, self.hot().boxed_local()),
+            (Part::Batch, BATCHES, self.batches().boxed_local()),
+            (Part::Lone, LONE, self.lone().boxed_local()),
+            (Part::Check, CHECK, self.check().boxed_local()),
+        ];
+        for (part, name, measuring) in parts {
+            if !options.wants(part) {
+                continue;
+            }
+            note(name.1);
+            match measuring.await {
+                Ok(rows) => table.rows.extend(rows),
+                Err(error) => {
+                    table.rows.push(Row::failed(name, &error));
+                    self.feed.forget().await;
                 }
-            };
+            }
+            if let Err(error) = self.note_memory() {
+                table.faults.push(format!("{error:#}"));
+            }
         }
-        part!(Single, "single", SINGLE, self.single());
-        part!(Steady, "p99", STEADY, self.steady());
-        part!(Hot, "hot", HOT, self.hot());
-        part!(Batch, "batch", BATCHES, self.batches());
-        part!(Lone, "lone", LONE, self.lone());
-        part!(Check, "check", CHECK, self.check());
-        rows.push(
-            Row::new(
-                "memory",
-                "server memory under full load, peak",
-                Figure::megabytes(self.memory.peak),
-            )
-            .goal(150.0, 80.0)
-            .details(
-                json!({ "residentMegabytesAfterLoad": Figure::megabytes(self.memory.now).value }),
-            ),
+        let memory = self.memory.get();
+        let resident = Figure::megabytes(memory.now).value;
+        table.rows.push(
+            Row::new(MEMORY, Figure::megabytes(memory.peak))
+                .goal(150.0, 80.0)
+                .details(json!({ "residentAfterLoad": resident })),
         );
         note("Checking the books");
         match self.books().await {
-            Ok(row) => rows.push(row),
-            Err(error) => faults.push(format!("{error:#}")),
+            Ok(row) => table.rows.push(row),
+            Err(error) => table.faults.push(format!("{error:#}")),
         }
     }
 
-    fn note_memory(&mut self, faults: &mut Vec<String>) {
-        match self.server.memory() {
-            Ok(memory) => {
-                self.memory.now = self.memory.now.max(memory.now);
-                self.memory.peak = memory.peak;
-            }
-            Err(error) => faults.push(format!("{error:#}")),
-        }
+    fn note_memory(&self) -> Result<()> {
+        let memory = self.server.memory()?;
+        self.memory.set(Memory {
+            now: memory.now.max(self.memory.get().now),
+            peak: memory.peak,
+        });
+        Ok(())
     }
 
     async fn single(&self) -> Result<Vec<Row>> {
         let obvious = self.obvious().await?;
-        let best = self
-            .most(&self.events(Users::All), self.plan.connections)
-            .await?;
-        let _ = self
-            .steady_rate
-            .set(best.figures.percent_per_second(STEADY_PERCENT));
-        let row = Row::new(
-            "single",
-            SINGLE,
-            Figure::per_second(best.figures.per_second()),
-        )
-        .against("pgbench", Figure::per_second(obvious.figures.per_second))
-        .goal(1.0, 2.0)
-        .details(json!({ "tollgate": best.details, "pgbench": obvious.details }));
-        let lag = self.lag().await?;
-        Ok(vec![row, lag])
+        let row = self.most().await?.row(SINGLE, "pgbench", obvious);
+        let ended = Instant::now();
+        self.feed.catch_up().await?;
+        let lag = Figure::new(ended.elapsed().as_secs_f64(), Unit::Seconds);
+        Ok(vec![row.goal(1.0, 2.0), Row::new(LAG, lag)])
     }
 
     async fn hot(&self) -> Result<Vec<Row>> {
         let obvious = self.transactions(1).await?;
-        let best = self
-            .most(&self.events(Users::Hot), self.plan.connections)
-            .await?;
-        let row = Row::new("hot", HOT, Figure::per_second(best.figures.per_second()))
-            .against(
-                "pgbench on one row",
-                Figure::per_second(obvious.figures.per_second),
-            )
-            .goal(3.0, 10.0)
-            .details(json!({ "tollgate": best.details, "pgbench": obvious.details }));
+        let events = self.events(Users::Hot);
+        let best = self.best(self.addr, &events, self.plan.connections).await?;
         self.feed.catch_up().await?;
-        Ok(vec![row])
+        let row = best.row(HOT, "pgbench on one row", &obvious);
+        Ok(vec![row.goal(3.0, 10.0)])
     }
 
     async fn batches(&self) -> Result<Vec<Row>> {
         let obvious = self.obvious().await?;
-        let batches = Events::in_batches(
-            &self.webhook_key,
-            BATCH,
-            Rc::clone(&self.messages),
-            self.feed.clone(),
-        );
-        let best = self.most(&batches, self.plan.batch_connections).await?;
-        let row = Row::new(
-            "batch",
-            BATCHES,
-            Figure::per_second(best.figures.per_second()),
-        )
-        .against("pgbench", Figure::per_second(obvious.figures.per_second))
-        .goal(2.5, 5.0)
-        .details(json!({ "tollgate": best.details, "pgbench": obvious.details }));
+        let batches = self.events(Users::All).in_batches(BATCH);
+        let connections = self.plan.batch_connections;
+        let best = self.best(self.addr, &batches, connections).await?;
         self.feed.catch_up().await?;
-        Ok(vec![row])
+        let row = best.row(BATCHES, "pgbench", obvious);
+        Ok(vec![row.goal(2.5, 5.0)])
     }
 
     async fn steady(&self) -> Result<Vec<Row>> {
-        let rate = match self.steady_rate.get() {
-            Some(rate) => *rate,
-            None => {
-                let best = self
-                    .most(&self.events(Users::All), self.plan.connections)
-                    .await?;
-                best.figures.percent_per_second(STEADY_PERCENT)
-            }
-        };
+        let per_second = self.most().await?.per_second * STEADY_SHARE;
         // Nothing of the load before may be left in the feed.
         self.feed.catch_up().await?;
         drop(self.feed.take_delays()?);
         let open = Open {
             connections: STEADY_CONNECTIONS,
-            schedule: Schedule::new(rate, self.plan.steady + self.plan.warm_up),
+            schedule: Schedule {
+                per_second,
+                length: self.plan.steady + self.plan.warm_up,
+            },
             warm_up: self.plan.warm_up,
         };
         self.gate.databases.checkpoint().await?;
         let figures = open.run(self.addr, &self.events(Users::All)).await?;
         self.feed.catch_up().await?;
         let delays = self.feed.take_delays()?;
-        note(&format!(
-            "  at {rate}/s: median {:.2} ms, p99 {:.2} ms",
-            figures.latency(0.5),
-            figures.latency(0.99)
-        ));
-        let details = |quantile: &dyn Fn(f64) -> f64| {
-            json!({
-                "perSecond": rate,
-                "p50": quantile(0.5), "p90": quantile(0.9), "p999": quantile(0.999), "longest": quantile(1.0),
-            })
+        note(&format!("  at {per_second:.0}/s"));
+        let row = |(id, what), latency: &dyn Fn(f64) -> f64| {
+            let what = format!("{what} ({per_second:.0}/s)");
+            Row::new((id, what), Figure::millis(latency(0.99))).details(json!({
+                "perSecond": per_second,
+                "p50": latency(0.5),
+                "p90": latency(0.9),
+                "p999": latency(0.999),
+                "longest": latency(1.0),
+            }))
         };
         Ok(vec![
-            Row::new(
-                "p99",
-                format!("p99 latency of single events at 70 % of the most ({rate}/s)"),
-                Figure::millis(figures.latency(0.99)),
-            )
-            .goal(25.0, 10.0)
-            .details(details(&|quantile| figures.latency(quantile))),
-            Row::new(
-                "live",
-                format!("p99 from answered to seen in the live feed at {rate}/s"),
-                Figure::millis(quantile_ms(&delays, 0.99)),
-            )
-            .goal(250.0, 50.0)
-            .details(details(&|quantile| quantile_ms(&delays, quantile))),
+            row(STEADY, &|quantile| figures.latency(quantile)).goal(25.0, 10.0),
+            row(LIVE, &|quantile| quantile_ms(&delays, quantile)).goal(250.0, 50.0),
         ])
     }
 
     async fn lone(&self) -> Result<Vec<Row>> {
+        let length = self.plan.measured;
         self.gate.databases.checkpoint().await?;
-        let (obvious, obvious_median) =
-            self.pgbench.charge_alone(USERS, self.plan.measured).await?;
+        let obvious = self.pgbench.charge_alone(USERS, length).await?;
         self.gate.databases.checkpoint().await?;
-        let alone = self.closed(1, self.plan.measured);
+        let alone = self.closed(1, length);
         let figures = alone.run(self.addr, &self.events(Users::All)).await?;
         self.feed.catch_up().await?;
+        let row = |name, own, of_pgbench| {
+            Row::new(name, Figure::millis(own)).against("pgbench", Figure::millis(of_pgbench))
+        };
         Ok(vec![
-            Row::new("lone", LONE, Figure::millis(figures.mean_latency()))
-                .against("pgbench", Figure::millis(obvious.latency))
-                .goal(3.0, 2.0),
-            Row::new(
-                "lone-median",
-                "a lone sequential client, median latency",
-                Figure::millis(figures.latency(0.5)),
-            )
-            .against("pgbench", Figure::millis(obvious_median)),
+            row(LONE, figures.mean_latency(), obvious.mean).goal(3.0, 2.0),
+            row(LONE_MEDIAN, figures.latency(0.5), obvious.median),
         ])
     }
 
@@ -332,92 +279,48 @@ impl Bench<'_> {
         let mut bare = process::command(&std::env::current_exe()?);
         bare.args(["bare-axum", &sample]);
         let bare = Server::start(bare, &self.gate.databases.data_dir.join("bare.log")).await?;
-        let reference = self
-            .best(bare.addr(), &checks, self.plan.connections)
-            .await?;
+        let connections = self.plan.connections;
+        let reference = self.best(bare.addr(), &checks, connections).await?;
         drop(bare);
-        let best = self.most(&checks, self.plan.connections).await?;
-        Ok(vec![
-            Row::new(
-                "check",
-                CHECK,
-                Figure::per_second(best.figures.per_second()),
-            )
-            .against(
-                "bare axum",
-                Figure::per_second(reference.figures.per_second()),
-            )
-            .goal(0.5, 0.8)
-            .details(json!({ "tollgate": best.details, "bareAxum": reference.details })),
-        ])
-    }
-
-    /// How long the live feed still has to tell once a full load has ended.
-    async fn lag(&self) -> Result<Row> {
-        let ended = Instant::now();
-        self.feed.catch_up().await?;
-        let what = "live feed caught up after the full load of single events";
-        Ok(Row::new(
-            "lag",
-            what,
-            Figure::new(ended.elapsed().as_secs_f64(), Unit::Seconds),
-        ))
+        let best = self.best(self.addr, &checks, connections).await?;
+        let row = best.row(CHECK, "bare axum", &reference);
+        Ok(vec![row.goal(0.5, 0.8)])
     }
 
     fn events(&self, users: Users) -> Events {
-        Events::new(
-            &self.webhook_key,
-            users,
-            Rc::clone(&self.messages),
-            self.feed.clone(),
-        )
+        let messages = Rc::clone(&self.messages);
+        Events::new(&self.webhook_key, users, messages, self.feed.clone())
     }
 
-    /// pgbench over as many accounts as there are users, measured once.
-    async fn obvious(&self) -> Result<&Best<Transactions>> {
+    async fn most(&self) -> Result<&Best> {
+        if self.most.get().is_none() {
+            let events = self.events(Users::All);
+            let best = self.best(self.addr, &events, self.plan.connections).await?;
+            let _ = self.most.set(best);
+        }
+        self.most.get().context("events were not measured")
+    }
+
+    /// pgbench over as many accounts as there are users.
+    async fn obvious(&self) -> Result<&Best> {
         if self.obvious.get().is_none() {
             let _ = self.obvious.set(self.transactions(USERS).await?);
         }
         self.obvious.get().context("pgbench was not measured")
     }
 
-    async fn transactions(&self, accounts: u32) -> Result<Best<Transactions>> {
-        let mut tried = Vec::new();
-        let mut best = (0.0, 1);
-        // pgbench counts whole seconds.
-        let trial = self.plan.trial.max(Duration::from_secs(2));
-        for clients in self.plan.clients {
-            let per_second = self
-                .pgbench
-                .charge(accounts, *clients, trial)
-                .await?
-                .per_second;
+    async fn transactions(&self, accounts: u32) -> Result<Best> {
+        let measure = async |clients, length| {
+            let per_second = self.pgbench.charge(accounts, clients, length).await?;
             note(&format!(
                 "  pgbench, {accounts} accounts, {clients} clients: {per_second:.0}/s"
             ));
-            tried.push(json!({ "clients": clients, "perSecond": per_second }));
-            if per_second > best.0 {
-                best = (per_second, *clients);
-            }
-        }
-        self.gate.databases.checkpoint().await?;
-        let (_, clients) = best;
-        let figures = self
-            .pgbench
-            .charge(accounts, clients, self.plan.measured)
-            .await?;
-        let per_second = figures.per_second;
-        note(&format!(
-            "  pgbench, {accounts} accounts, {clients} clients, measured: {per_second:.0}/s"
-        ));
-        Ok(Best {
-            figures,
-            details: json!({ "clients": clients, "averageMs": figures.latency, "tried": tried }),
-        })
-    }
-
-    async fn most(&self, traffic: &impl Traffic, connections: &[usize]) -> Result<Best<Figures>> {
-        self.best(self.addr, traffic, connections).await
+            anyhow::Ok((
+                per_second,
+                json!({ "clients": clients, "perSecond": per_second }),
+            ))
+        };
+        self.best_of(self.plan.clients, measure).await
     }
 
     async fn best(
@@ -425,43 +328,43 @@ impl Bench<'_> {
         addr: SocketAddr,
         traffic: &impl Traffic,
         connections: &[usize],
-    ) -> Result<Best<Figures>> {
-        let mut tried = Vec::new();
-        let mut best = (0.0, 1);
-        for connections in connections {
-            let figures = self
-                .closed(*connections, self.plan.trial)
-                .run(addr, traffic)
-                .await?;
+    ) -> Result<Best> {
+        let measure = async |connections, length| {
+            let figures = self.closed(connections, length).run(addr, traffic).await?;
             let per_second = figures.per_second();
             note(&format!("  {connections} connections: {per_second:.0}/s"));
-            tried.push(json!({
+            let details = json!({
                 "connections": connections,
                 "perSecond": per_second,
                 "p50": figures.latency(0.5),
                 "p99": figures.latency(0.99),
-            }));
+            });
+            anyhow::Ok((per_second, details))
+        };
+        self.best_of(connections, measure).await
+    }
+
+    /// Tries several concurrencies, and measures for longer with the best.
+    async fn best_of(
+        &self,
+        concurrencies: &[usize],
+        measure: impl AsyncFn(usize, Duration) -> Result<(f64, Value)>,
+    ) -> Result<Best> {
+        let mut tried = Vec::new();
+        let mut best = (0.0, 1);
+        for concurrency in concurrencies {
+            let (per_second, details) = measure(*concurrency, self.plan.trial).await?;
+            tried.push(details);
             if per_second > best.0 {
-                best = (per_second, *connections);
+                best = (per_second, *concurrency);
             }
         }
-        let (_, connections) = best;
         self.gate.databases.checkpoint().await?;
-        let figures = self
-            .closed(connections, self.plan.measured)
-            .run(addr, traffic)
-            .await?;
-        note(&format!(
-            "  {connections} connections, measured: {:.0}/s",
-            figures.per_second()
-        ));
-        let details = json!({
-            "connections": connections,
-            "p50": figures.latency(0.5),
-            "p99": figures.latency(0.99),
-            "tried": tried,
-        });
-        Ok(Best { figures, details })
+        let (per_second, details) = measure(best.1, self.plan.measured).await?;
+        Ok(Best {
+            per_second,
+            details: json!({ "measured": details, "tried": tried }),
+        })
     }
 
     const fn closed(&self, connections: usize, measured: Duration) -> Closed {
@@ -490,22 +393,33 @@ impl Bench<'_> {
         if !report.ok || report.consumptions != acknowledged {
             bail!("tollgate verify found: {}", ended.stdout.trim());
         }
-        let per_second = real(report.entries) / ended.elapsed.as_secs_f64();
-        Ok(Row::new(
-            "verify",
-            format!("tollgate verify on this run's {} entries: clean, entries", report.entries),
-            Figure::per_second(per_second),
-        )
-        .details(json!({ "peakMegabytes": Figure::megabytes(ended.peak).value, "entries": report.entries })))
+        let entries = Figure::per_second(real(report.entries) / ended.elapsed.as_secs_f64());
+        Ok(Row::new(VERIFY, entries).details(json!({
+            "entries": report.entries,
+            "peakMegabytes": Figure::megabytes(ended.peak).value,
+        })))
     }
 }
 
-const SINGLE: &str = "webhook events, 10,000 accounts";
-const HOT: &str = "the same on one hot account";
-const BATCHES: &str = "events in batch requests of 100";
-const STEADY: &str = "p99 latency of single events at 70 % of the most";
-const LONE: &str = "a lone sequential client, mean latency";
-const CHECK: &str = "check-balance without a hold";
+impl Best {
+    fn row(&self, name: Name<&str>, reference: &'static str, other: &Self) -> Row {
+        Row::new(name, Figure::per_second(self.per_second))
+            .against(reference, Figure::per_second(other.per_second))
+            .details(json!({ "tollgate": self.details, (reference): other.details }))
+    }
+}
+
+const SINGLE: Name<&str> = ("single", "webhook events, 10,000 accounts");
+const HOT: Name<&str> = ("hot", "the same on one hot account");
+const BATCHES: Name<&str> = ("batch", "events in batch requests of 100");
+const STEADY: Name<&str> = ("p99", "p99 latency of single events at 70 % of the most");
+const LIVE: Name<&str> = ("live", "p99 from answered to seen in the live feed at 70 %");
+const LAG: Name<&str> = ("live-lag", "live feed caught up after full load");
+const LONE: Name<&str> = ("lone", "a lone sequential client, mean latency");
+const LONE_MEDIAN: Name<&str> = ("lone-median", "a lone sequential client, median latency");
+const CHECK: Name<&str> = ("check", "check-balance without a hold");
+const MEMORY: Name<&str> = ("memory", "server memory under full load, peak");
+const VERIFY: Name<&str> = ("verify", "tollgate verify of this run: clean, entries");
 
 /// What `tollgate verify --json` says.
 #[derive(Debug, Deserialize)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use futures::FutureExt;
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 use ledger::cluster::Durability;
@@ -19,7 +20,7 @@ use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::load::{latencies, quantile_ms, record};
 use crate::place::{Databases, Place};
-use crate::table::{Figure, Row, Table};
+use crate::table::{Figure, Name, Row, Table};
 use crate::traffic::{head, text_of};
 use crate::{Options, Part, Plan, note};
 
@@ -39,7 +40,7 @@ const SHAPE: &str = include_str!("../sql/journal_shape.sql");
 const FILL: &str = include_str!("../sql/journal_fill.sql");
 
 /// # Errors
-/// When a journal cannot be filled or a page is not what it should be.
+/// When Postgres cannot be set up; what fails later is a row of the table.
 pub async fn measure(
     options: &Options,
     plan: &Plan,
@@ -49,14 +50,9 @@ pub async fn measure(
     // Nothing in here is worth keeping, and reading does not differ.
     let databases = place.start("journal", Durability::Disposable).await?;
     // What the filling leaves to be tidied up is not measured here.
-    databases
-        .sql(
-            "postgres",
-            "alter system set autovacuum = off;\nselect pg_reload_conf();",
-            &[],
-        )
-        .await?;
-    let gates = [("young", YOUNG), ("old", plan.entries)].map(|(database, entries)| Filled {
+    let settings = "alter system set autovacuum = off;\nselect pg_reload_conf();";
+    databases.sql("postgres", settings, &[]).await?;
+    let journals = [("young", YOUNG), ("old", plan.entries)].map(|(database, entries)| Journal {
         gate: Gate {
             tollgate: &options.tollgate,
             databases: &databases,
@@ -64,26 +60,58 @@ pub async fn measure(
         },
         entries,
     });
-    for filled in &gates {
-        filled.fill().await?;
+    let [young, old] = &journals;
+    let lengths = format!(
+        "{} entries, {} of them of the account that is read; in the young one {} and {}",
+        old.entries,
+        old.of_reader(),
+        young.entries,
+        young.of_reader()
+    );
+    table.conditions.push(("Long journal", lengths));
+    for journal in &journals {
+        journal.fill().await?;
     }
-    if options.wants(Part::History) {
-        note("Reading history pages");
-        table.rows.extend(Box::pin(history(&gates, plan)).await?);
-    }
-    if options.wants(Part::Verify) {
-        table.rows.push(Box::pin(memory_of_verify(&gates)).await?);
+    let parts = [
+        (
+            Part::History,
+            HISTORY,
+            history(&journals, plan).boxed_local(),
+        ),
+        (
+            Part::Verify,
+            VERIFY,
+            memory_of_verify(&journals).boxed_local(),
+        ),
+    ];
+    for (part, name, measuring) in parts {
+        if options.wants(part) {
+            note(name.1);
+            match measuring.await {
+                Ok(rows) => table.rows.extend(rows),
+                Err(error) => table.rows.push(Row::failed(name, &error)),
+            }
+        }
     }
     Ok(())
 }
 
+const HISTORY: Name<&str> = (
+    "history",
+    "history page of 50 in a long journal, the worst kind, median",
+);
+const VERIFY: Name<&str> = (
+    "verify-memory",
+    "peak memory of tollgate verify on a long journal",
+);
+
 /// A database with a journal of so many entries.
-struct Filled<'a> {
+struct Journal<'a> {
     gate: Gate<'a>,
     entries: u64,
 }
 
-impl Filled<'_> {
+impl Journal<'_> {
     async fn fill(&self) -> Result<()> {
         let (begun, total) = (Instant::now(), self.entries.to_string());
         note(&format!("Filling a journal with {total} entries"));
@@ -130,21 +158,18 @@ impl Filled<'_> {
 
 /// A kind of history page.
 struct Kind {
-    id: &'static str,
-    what: &'static str,
+    name: Name<&'static str>,
     /// The query that asks for it, of a reader with so many entries, as the page with this number.
     query: fn(entries: u64, number: u64) -> String,
 }
 
 const KINDS: [Kind; 6] = [
     Kind {
-        id: "history-first",
-        what: "history: the first page",
+        name: ("history-first", "history: the first page"),
         query: |_, _| String::new(),
     },
     Kind {
-        id: "history-deep",
-        what: "history: a deep page",
+        name: ("history-deep", "history: a deep page"),
         // Between a tenth and nine tenths of the way back, another each time.
         query: |entries, number| {
             let share = 100 + number * 617 % 800;
@@ -152,23 +177,19 @@ const KINDS: [Kind; 6] = [
         },
     },
     Kind {
-        id: "history-model",
-        what: "history: one of two models",
+        name: ("history-model", "history: one of two models"),
         query: |_, _| "&modelName=gpt-4".to_owned(),
     },
     Kind {
-        id: "history-old-model",
-        what: "history: a model last used long ago",
+        name: ("history-old-model", "history: a model last used long ago"),
         query: |_, _| "&modelName=gpt-3.5-turbo".to_owned(),
     },
     Kind {
-        id: "history-kind",
-        what: "history: grants, one of 20 entries",
+        name: ("history-kind", "history: grants, one of 20 entries"),
         query: |_, _| "&kind=grant".to_owned(),
     },
     Kind {
-        id: "history-time",
-        what: "history: until half a year ago",
+        name: ("history-time", "history: until half a year ago"),
         query: |_, _| {
             let to = Timestamp::new(OffsetDateTime::now_utc() - Duration::days(182));
             format!("&to={to}")
@@ -176,7 +197,7 @@ const KINDS: [Kind; 6] = [
     },
 ];
 
-async fn history(journals: &[Filled<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
+async fn history(journals: &[Journal<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
     let [young, old] = journals;
     let (young_server, old_server) = (young.gate.serve().await?, old.gate.serve().await?);
     let mut young = Reader::open(young, young_server.addr()).await?;
@@ -197,7 +218,7 @@ async fn history(journals: &[Filled<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
                 until = Instant::now() + plan.page;
             }
         }
-        let row = Row::new(kind.id, kind.what, Figure::millis(old.median()))
+        let row = Row::new(kind.name, Figure::millis(old.median()))
             .against("in the young journal", Figure::millis(young.median()))
             .details(json!({
                 "pages": old.micros.len(),
@@ -206,7 +227,7 @@ async fn history(journals: &[Filled<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
             }));
         note(&format!(
             "{}: {:.2} ms, in the young journal {:.2} ms",
-            kind.what,
+            kind.name.1,
             old.median(),
             young.median()
         ));
@@ -220,18 +241,13 @@ async fn history(journals: &[Filled<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
                 .unwrap_or(std::cmp::Ordering::Equal)
         })
         .context("no page was read")?;
-    let what = format!(
-        "history page of 50 among {} of {} entries, the worst kind, median",
-        old.entries,
-        old.entries * 10
-    );
     let worst_row = Row {
-        id: "history",
-        what,
+        id: HISTORY.0,
+        what: HISTORY.1.to_owned(),
         measured: worst.measured.clone(),
         reference: worst.reference,
         goal: None,
-        details: json!({ "worst": worst.id, "youngEntries": YOUNG }),
+        details: json!({ "worst": worst.id }),
     }
     .goal(1.5, 1.1);
     rows.insert(0, worst_row);
@@ -257,12 +273,12 @@ struct Items {
 }
 
 impl Reader {
-    async fn open(filled: &Filled<'_>, addr: SocketAddr) -> Result<Self> {
-        let key = filled.gate.key("points").await?;
+    async fn open(journal: &Journal<'_>, addr: SocketAddr) -> Result<Self> {
+        let key = journal.gate.key("points").await?;
         Ok(Self {
             connection: Connection::open(addr).await?,
             key,
-            entries: filled.of_reader(),
+            entries: journal.of_reader(),
             micros: latencies()?,
         })
     }
@@ -289,7 +305,7 @@ impl Reader {
             let answer: Answer = serde_json::from_str(text).context("a history page")?;
             let items = answer.data.items.len();
             if u64::try_from(items) != Ok(PAGE_ITEMS) {
-                bail!("{}: {items} items instead of {PAGE_ITEMS}", kind.what);
+                bail!("{}: {items} items instead of {PAGE_ITEMS}", kind.name.1);
             }
         } else {
             record(&mut self.micros, latency);
@@ -300,25 +316,27 @@ impl Reader {
 
 /// How much more memory `tollgate verify` takes for the long journal. That it finds the made-up
 /// chains broken is as it should be.
-async fn memory_of_verify(journals: &[Filled<'_>; 2]) -> Result<Row> {
-    let [young, old] = journals;
+async fn memory_of_verify([young, old]: &[Journal<'_>; 2]) -> Result<Vec<Row>> {
     let (young_peak, young_seconds) = run_verify(young).await?;
     let (old_peak, old_seconds) = run_verify(old).await?;
-    let what = format!("peak memory of tollgate verify on {} entries", old.entries);
-    Ok(Row::new("verify-memory", what, old_peak)
-        .against("on 10,000", young_peak)
-        .details(json!({ "seconds": old_seconds, "youngSeconds": young_seconds })))
+    let row = Row::new(VERIFY, old_peak).against("in the young journal", young_peak);
+    Ok(vec![row.details(json!({
+        "entries": old.entries,
+        "seconds": old_seconds,
+        "youngEntries": young.entries,
+        "youngSeconds": young_seconds,
+    }))])
 }
 
-async fn run_verify(filled: &Filled<'_>) -> Result<(Figure, f64)> {
+async fn run_verify(journal: &Journal<'_>) -> Result<(Figure, f64)> {
     note(&format!(
         "Running tollgate verify on {} entries",
-        filled.entries
+        journal.entries
     ));
-    let (report, ended) = verify(&filled.gate).await?;
+    let (report, ended) = verify(&journal.gate).await?;
     let (seconds, peak) = (ended.elapsed.as_secs_f64(), Figure::megabytes(ended.peak));
     note(&format!("  {seconds:.1} s, at most {:.1} MB", peak.value));
-    if report.ok || report.entries != filled.entries {
+    if report.ok || report.entries != journal.entries {
         bail!(
             "tollgate verify counted {} entries, ok: {}",
             report.entries,

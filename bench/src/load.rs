@@ -56,13 +56,6 @@ impl Figures {
         real(self.done) / self.measured.as_secs_f64()
     }
 
-    /// So many hundredths of the rate, as a whole number.
-    pub fn percent_per_second(&self, percent: u32) -> u32 {
-        let hundredths = u128::from(self.done) * u128::from(percent);
-        let per_second = hundredths * 10 / self.measured.as_millis().max(1);
-        u32::try_from(per_second).unwrap_or(u32::MAX)
-    }
-
     /// In milliseconds.
     pub fn latency(&self, quantile: f64) -> f64 {
         quantile_ms(&self.micros, quantile)
@@ -150,7 +143,7 @@ impl Open {
         let connections = connect(addr, self.connections).await?;
         let start = Instant::now();
         let next = Cell::new(0);
-        let figures = RefCell::new(Figures::new(schedule.length() - warm_up)?);
+        let figures = RefCell::new(Figures::new(schedule.length - warm_up)?);
         let clients = connections.into_iter().map(async |mut connection| {
             let mut request = Vec::new();
             while let Some(due) = schedule.due(next.replace(next.get() + 1)) {
@@ -165,7 +158,7 @@ impl Open {
             }
             anyhow::Ok(())
         });
-        timeout(schedule.length() + GRACE, try_join_all(clients))
+        timeout(schedule.length + GRACE, try_join_all(clients))
             .await
             .context("answers did not come in time")??;
         Ok(figures.into_inner())
@@ -175,36 +168,16 @@ impl Open {
 /// When each request of a fixed rate is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    per_second: u32,
-    count: u64,
+    pub per_second: f64,
+    pub length: Duration,
 }
 
 impl Schedule {
-    /// A rate below one is one.
-    pub fn new(per_second: u32, length: Duration) -> Self {
-        let per_second = per_second.max(1);
-        let count = length.as_nanos() * u128::from(per_second) / 1_000_000_000;
-        Self {
-            per_second,
-            count: u64::try_from(count).unwrap_or(u64::MAX),
-        }
-    }
-
     /// From the start to when the request with this number, from 0, is due; `None` past the end.
-    pub fn due(self, number: u64) -> Option<Duration> {
-        (number < self.count).then(|| self.at(number))
-    }
-
-    /// From the start to where one more request would be due.
-    pub fn length(self) -> Duration {
-        self.at(self.count)
-    }
-
     /// Computed anew for each, so that no error adds up.
-    fn at(self, number: u64) -> Duration {
-        let rate = u64::from(self.per_second);
-        let part = (number % rate) * 1_000_000_000 / rate;
-        Duration::from_secs(number / rate) + Duration::from_nanos(part)
+    pub fn due(self, number: u64) -> Option<Duration> {
+        let due = Duration::try_from_secs_f64(real(number) / self.per_second).ok()?;
+        (due < self.length).then_some(due)
     }
 }
 
@@ -216,22 +189,20 @@ async fn connect(addr: SocketAddr, connections: usize) -> Result<Vec<Connection>
 mod tests {
     use super::*;
 
-    fn due(schedule: Schedule) -> Vec<Duration> {
+    fn due(per_second: f64, length: Duration) -> Vec<Duration> {
+        let schedule = Schedule { per_second, length };
         (0..).map_while(|number| schedule.due(number)).collect()
     }
 
     #[test]
     fn requests_are_due_at_even_distances() {
-        let schedule = Schedule::new(4, Duration::from_millis(1500));
         let millis = [0, 250, 500, 750, 1000, 1250].map(Duration::from_millis);
-        assert_eq!(due(schedule), millis);
-        assert_eq!(schedule.length(), Duration::from_millis(1500));
+        assert_eq!(due(4.0, Duration::from_millis(1500)), millis);
     }
 
     #[test]
     fn a_rate_that_does_not_divide_a_second_never_drifts() {
-        let schedule = Schedule::new(7, Duration::from_secs(3600));
-        let due = due(schedule);
+        let due = due(7.0, Duration::from_secs(3600));
         assert_eq!(due.len(), 7 * 3600);
         for (second, requests) in (0..).zip(due.chunks(7)) {
             assert_eq!(requests[0], Duration::from_secs(second));
@@ -243,12 +214,10 @@ mod tests {
 
     #[test]
     fn a_schedule_of_any_rate_ends() {
-        assert_eq!(due(Schedule::new(0, Duration::from_secs(2))).len(), 2);
-        assert!(due(Schedule::new(10, Duration::ZERO)).is_empty());
-        let fast = Schedule::new(u32::MAX, Duration::from_millis(1));
-        assert_eq!(fast.count, 4_294_967);
-        assert!(fast.due(fast.count - 1).expect("due") < Duration::from_millis(1));
-        assert_eq!(fast.due(fast.count), None);
+        assert_eq!(due(0.5, Duration::from_secs(4)).len(), 2);
+        assert_eq!(due(0.0, Duration::from_secs(4)).len(), 0);
+        assert_eq!(due(10.0, Duration::ZERO).len(), 0);
+        assert_eq!(due(1e6, Duration::from_millis(1)).len(), 1000);
     }
 
     #[test]
@@ -258,7 +227,6 @@ mod tests {
             figures.add(10, Duration::from_millis(millis));
         }
         assert!((figures.per_second() - 500.0).abs() < 1e-9);
-        assert_eq!(figures.percent_per_second(70), 350);
         assert!((figures.latency(0.99) - 99.0).abs() < 0.1);
         assert!((figures.mean_latency() - 50.5).abs() < 0.1);
     }

@@ -62,12 +62,11 @@ pub struct Pgbench<'a> {
     folder: &'a Path,
 }
 
-/// What a run of pgbench said.
+/// In milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub struct Transactions {
-    pub per_second: f64,
-    /// The average, in milliseconds.
-    pub latency: f64,
+pub struct Latencies {
+    pub mean: f64,
+    pub median: f64,
 }
 
 const DATABASE: &str = "pgbench";
@@ -81,32 +80,23 @@ impl<'a> Pgbench<'a> {
         Ok(Self { databases, folder })
     }
 
-    /// Charges accounts at random, the first so many of them.
-    pub async fn charge(
-        &self,
-        accounts: u32,
-        clients: usize,
-        length: Duration,
-    ) -> Result<Transactions> {
-        let output = process::output(self.command(accounts, clients, length), "").await?;
-        parse(&output)
+    /// Charges accounts at random, the first so many of them; gives transactions a second.
+    pub async fn charge(&self, accounts: u32, clients: usize, length: Duration) -> Result<f64> {
+        let command = self.command(accounts, clients, length);
+        number_after("tps = ", &process::output(command, "").await?)
     }
 
-    /// As [`Pgbench::charge`] with one client, and the median latency in milliseconds.
-    pub async fn charge_alone(
-        &self,
-        accounts: u32,
-        length: Duration,
-    ) -> Result<(Transactions, f64)> {
+    /// The same by one client, one transaction after the other.
+    pub async fn charge_alone(&self, accounts: u32, length: Duration) -> Result<Latencies> {
+        const LOG: &str = "transactions";
         let mut command = self.command(accounts, 1, length);
-        let prefix = "transactions";
         command
             .current_dir(self.folder)
-            .args(["--log", "--log-prefix", prefix]);
-        let transactions = parse(&process::output(command, "").await?)?;
+            .args(["--log", "--log-prefix", LOG]);
+        let mean = number_after("latency average = ", &process::output(command, "").await?)?;
         let mut micros = latencies()?;
         for entry in fs::read_dir(self.folder)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(prefix) {
+            if entry.file_name().to_string_lossy().starts_with(LOG) {
                 for line in fs::read_to_string(entry.path())?.lines() {
                     let latency = line.split(' ').nth(2).and_then(|field| field.parse().ok());
                     let latency = latency.context("a line of pgbench's log")?;
@@ -114,7 +104,10 @@ impl<'a> Pgbench<'a> {
                 }
             }
         }
-        Ok((transactions, quantile_ms(&micros, 0.5)))
+        Ok(Latencies {
+            mean,
+            median: quantile_ms(&micros, 0.5),
+        })
     }
 
     fn command(&self, accounts: u32, clients: usize, length: Duration) -> Command {
@@ -130,16 +123,13 @@ impl<'a> Pgbench<'a> {
     }
 }
 
-fn parse(output: &str) -> Result<Transactions> {
-    let number = |label: &str| {
+/// The number that a line of pgbench's output begins with after its label.
+fn number_after(label: &str, output: &str) -> Result<f64> {
+    let number = || {
         let line = output.lines().find_map(|line| line.strip_prefix(label))?;
         line.split_whitespace().next()?.parse().ok()
     };
-    let unknown = || format!("pgbench said: {output}");
-    Ok(Transactions {
-        per_second: number("tps = ").with_context(unknown)?,
-        latency: number("latency average = ").with_context(unknown)?,
-    })
+    number().with_context(|| format!("pgbench said: {output}"))
 }
 
 #[cfg(test)]
@@ -149,13 +139,12 @@ mod tests {
     #[test]
     fn pgbench_is_understood() {
         let output = "transaction type: charge.sql\nquery mode: prepared\n\
-            number of transactions actually processed: 1024\n\
             number of failed transactions: 0 (0.000%)\nlatency average = 1.951 ms\n\
             initial connection time = 4.331 ms\n\
             tps = 512.614287 (without initial connection time)\n";
-        let transactions = parse(output).expect("understood");
-        assert!((transactions.per_second - 512.614_287).abs() < 1e-9);
-        assert!((transactions.latency - 1.951).abs() < 1e-9);
-        assert!(parse("pgbench: error: connection failed").is_err());
+        let number = |label| number_after(label, output).expect("a number");
+        assert!((number("tps = ") - 512.614_287).abs() < 1e-9);
+        assert!((number("latency average = ") - 1.951).abs() < 1e-9);
+        assert!(number_after("tps = ", "pgbench: error: connection failed").is_err());
     }
 }

@@ -72,9 +72,11 @@ pub struct Goal {
     pub aim: f64,
 }
 
+/// What a line is called in JSON, and for people.
+pub type Name<T> = (&'static str, T);
+
 /// A line of the table.
 pub struct Row {
-    /// For whoever reads the JSON.
     pub id: &'static str,
     pub what: String,
     /// Or why it could not be measured.
@@ -87,7 +89,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(id: &'static str, what: impl Into<String>, measured: Figure) -> Self {
+    pub fn new((id, what): Name<impl Into<String>>, measured: Figure) -> Self {
         Self {
             id,
             what: what.into(),
@@ -98,10 +100,10 @@ impl Row {
         }
     }
 
-    pub fn failed(id: &'static str, what: impl Into<String>, why: &anyhow::Error) -> Self {
+    pub fn failed((id, what): Name<&str>, why: &anyhow::Error) -> Self {
         Self {
             measured: Err(format!("{why:#}")),
-            ..Self::new(id, what, Figure::times(0.0))
+            ..Self::new((id, what), Figure::times(0.0))
         }
     }
 
@@ -288,7 +290,7 @@ mod tests {
 
     fn rate(value: f64) -> Row {
         let reference = Figure::per_second(100.0);
-        Row::new("r", "rate", Figure::per_second(value))
+        Row::new(("r", "rate"), Figure::per_second(value))
             .against("pgbench", reference)
             .goal(1.0, 2.0)
     }
@@ -298,7 +300,7 @@ mod tests {
         assert_eq!(rate(200.0).reached(), Some("yes"));
         assert_eq!(rate(199.0).reached(), Some("at least"));
         assert_eq!(rate(99.0).reached(), Some("no"));
-        let latency = |value| Row::new("l", "latency", Figure::millis(value)).goal(25.0, 10.0);
+        let latency = |value| Row::new(("l", "latency"), Figure::millis(value)).goal(25.0, 10.0);
         assert_eq!(latency(10.0).reached(), Some("yes"));
         assert_eq!(latency(25.0).reached(), Some("at least"));
         assert_eq!(latency(26.0).reached(), Some("no"));
@@ -306,12 +308,12 @@ mod tests {
             .against("pgbench", Figure::millis(20.0))
             .goal(3.0, 2.0);
         assert_eq!(slower.reached(), Some("yes"), "the ratio counts");
-        assert_eq!(Row::new("x", "x", Figure::millis(1.0)).reached(), None);
+        assert_eq!(Row::new(("x", "x"), Figure::millis(1.0)).reached(), None);
     }
 
     #[test]
     fn the_table_says_what_could_not_be_measured() {
-        let failed = Row::failed("b", "batches", &anyhow::anyhow!("answered 404")).goal(1.0, 2.0);
+        let failed = Row::failed(("b", "batches"), &anyhow::anyhow!("answered 404")).goal(1.0, 2.0);
         assert_eq!(failed.reached(), Some("no"));
         let mut table = Table {
             rows: vec![rate(150.0)],

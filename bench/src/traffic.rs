@@ -122,12 +122,12 @@ impl Events {
         }
     }
 
-    /// As [`Events::new`], so many messages in each request.
-    pub fn in_batches(key: &str, size: u64, messages: Rc<Messages>, feed: Feed) -> Self {
+    /// The same, so many messages in each request.
+    pub fn in_batches(self, size: u64) -> Self {
         Self {
-            head: head("POST", "/api/dify/webhook/batch", key),
+            head: self.head.replacen("/webhook", "/webhook/batch", 1),
             batch: Some(size),
-            ..Self::new(key, Users::All, messages, feed)
+            ..self
         }
     }
 
