@@ -10,5 +10,7 @@ mod edges;
 mod live;
 mod points;
 mod sign_in;
+mod torture;
+mod two_processes;
 mod webhook;
 mod world;
