@@ -337,7 +337,7 @@ fn waiting_row(model: &Model) -> BoxedStrategy<Step> {
     let rows = model.rows.len();
     prop_oneof![
         1 => (0..rows).prop_map(|row| Step::Dismiss { row }),
-        3 => (0..rows, option::of(report(model)))
+        2 => (0..rows, option::of(report(model)))
             .prop_map(|(row, corrected)| Step::ChargeWaiting { row, corrected }),
     ]
     .boxed()
@@ -455,7 +455,7 @@ pub fn next(model: &Model) -> BoxedStrategy<Step> {
         steps.push((2, release.boxed()));
     }
     if !model.rows.is_empty() {
-        steps.push((2, waiting_row(model)));
+        steps.push((4, waiting_row(model)));
     }
     if model.versions.iter().any(|version| version.model != DEAR) {
         steps.push((3, rerating(model)));
