@@ -1,7 +1,9 @@
 //! Accounts as their owners and administrators see them.
 
 use serde::Serialize;
-use shared::api::{AccountSummary, Balance, EntryKind, ExpiringPoints, Page};
+use shared::api::{
+    AccountSummary, Balance, CreditItem, EntryKind, ExpiringPoints, Page, PostedEntry,
+};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
@@ -10,9 +12,10 @@ use sqlx::{Connection, Row};
 use time::OffsetDateTime;
 
 use crate::audit::{self, Actor};
+use crate::chain::{Hash, Hasher};
 use crate::error::{Error, Result};
 use crate::journal::{CreditTerms, Draft};
-use crate::{Ledger, chain, locked, page};
+use crate::{IdempotencyKey, Ledger, chain, idempotency, locked, page};
 
 /// Longest reason an administrator may give, in characters.
 const REASON_CHARS_MAX: u16 = 500;
@@ -57,6 +60,18 @@ pub struct Grant {
     pub is_bought: bool,
     /// Good until then; `None` is for ever.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Grant {
+    fn fingerprint(&self, user: &UserId) -> Hash {
+        let mut hash = Hasher::new("tollgate grant 1");
+        hash.text(user.as_str());
+        hash.int(self.points.nano());
+        hash.text(self.reason.trim());
+        hash.int(i64::from(self.is_bought));
+        hash.int(self.expires_at.map_or(-1, Timestamp::unix_micros));
+        hash.finish()
+    }
 }
 
 #[derive(Serialize)]
@@ -175,6 +190,21 @@ impl Ledger {
     /// # Errors
     /// Also field problems for `expiresAt`: not in the past, and not for points that are taken.
     pub async fn grant(&self, user: &UserId, grant: &Grant, actor: &Actor) -> Result<Balance> {
+        self.grant_once(user, grant, None, actor).await?;
+        self.balance(user).await
+    }
+
+    /// As [`Ledger::grant`]; the same key again gives the first answer again.
+    ///
+    /// # Errors
+    /// Also `KeyReused`.
+    pub async fn grant_once(
+        &self,
+        user: &UserId,
+        grant: &Grant,
+        key: Option<&IdempotencyKey>,
+        actor: &Actor,
+    ) -> Result<PostedEntry> {
         let reason = checked_reason(&grant.reason)?;
         let points = grant.points;
         if points.is_zero() {
@@ -185,7 +215,10 @@ impl Ledger {
         }
         let mut connection = self.pool().acquire().await?;
         locked::open(&mut connection, &[user]).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(locked::BEGIN).await?;
+        if let Some(answer) = idempotency::claim(&mut tx, key, &grant.fingerprint(user)).await? {
+            return Ok(answer);
+        }
         let mut accounts = locked::lock_user(&mut tx, user).await?;
         let expires_at = grant.expires_at.map(Timestamp::moment);
         if expires_at.is_some_and(|at| at <= accounts.now()) {
@@ -209,7 +242,9 @@ impl Ledger {
                 expires_at,
             },
         };
-        accounts.append(chain::account_id(user), draft)??;
+        let posted = accounts
+            .append(chain::account_id(user), draft)??
+            .posted(user);
         accounts.write(&mut tx).await?;
         audit::record(
             &mut tx,
@@ -230,8 +265,42 @@ impl Ledger {
             }),
         )
         .await?;
+        idempotency::keep(&mut tx, key, &posted).await?;
         tx.commit().await?;
-        self.balance(user).await
+        Ok(posted)
+    }
+
+    /// What is left of a user's points, by where they came from, in the order in which they are
+    /// used.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn credits(&self, user: &UserId) -> Result<Vec<CreditItem>> {
+        sqlx::query(
+            "select entry, amount_nano, remaining_nano, is_bought, expires_at from credit
+             where account_id = $1 and remaining_nano > 0
+             order by expires_at nulls last, is_bought, entry",
+        )
+        .bind(chain::account_id(user))
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(|row| {
+            let points = Points::from_nano(row.try_get("amount_nano")?);
+            let remaining = Points::from_nano(row.try_get("remaining_nano")?);
+            Ok(CreditItem {
+                entry: row.try_get("entry")?,
+                points,
+                points_nano: points.into(),
+                remaining,
+                remaining_nano: remaining.into(),
+                is_bought: row.try_get("is_bought")?,
+                expires_at: row
+                    .try_get::<Option<OffsetDateTime>, _>("expires_at")?
+                    .map(Timestamp::from),
+            })
+        })
+        .collect()
     }
 
     /// How far below zero new holds of a user may go.
@@ -249,7 +318,7 @@ impl Ledger {
         }
         let mut connection = self.pool().acquire().await?;
         locked::open(&mut connection, &[user]).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(locked::BEGIN).await?;
         let mut accounts = locked::lock_user(&mut tx, user).await?;
         let account = accounts.get_mut(chain::account_id(user))?;
         let before = Points::from_nano(account.debt_limit_nano);
@@ -265,6 +334,8 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
+        // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
+        drop(connection);
         self.balance(user).await
     }
 }

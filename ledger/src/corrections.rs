@@ -1,18 +1,20 @@
 //! Corrections: entries that name the entry they put right. Nothing is ever changed.
 
 use serde::Serialize;
-use shared::api::{Balance, EntryKind};
+use shared::api::{Balance, EntryKind, PostedEntry};
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::accounts::checked_reason;
 use crate::audit::{self, Actor};
+use crate::chain::Hasher;
 use crate::error::Result;
 use crate::journal::{CreditTerms, Draft};
-use crate::{Ledger, chain, locked};
+use crate::{IdempotencyKey, Ledger, chain, consumption, idempotency, locked};
 
 /// What stands of a charge: its own amount and all corrections so far. Its account is locked.
 #[derive(Debug, Clone, Copy)]
@@ -70,10 +72,36 @@ impl Ledger {
         reason: &str,
         actor: &Actor,
     ) -> Result<Balance> {
+        self.refund_once(user, entry, points, reason, None, actor)
+            .await?;
+        self.balance(user).await
+    }
+
+    /// As [`Ledger::refund`]; the same key again gives the first answer again.
+    ///
+    /// # Errors
+    /// Also `KeyReused`.
+    pub async fn refund_once(
+        &self,
+        user: &UserId,
+        entry: i64,
+        points: Option<Points>,
+        reason: &str,
+        key: Option<&IdempotencyKey>,
+        actor: &Actor,
+    ) -> Result<PostedEntry> {
         let reason = checked_reason(reason)?;
         let account_id = chain::account_id(user);
-        let mut connection = self.pool().acquire().await?;
-        let mut tx = connection.begin().await?;
+        let mut fingerprint = Hasher::new("tollgate refund 1");
+        fingerprint.text(user.as_str());
+        fingerprint.int(entry);
+        // Nothing is not an amount that can be refunded, so it stands for "all that is left".
+        fingerprint.int(points.map_or(0, Points::nano));
+        fingerprint.text(reason);
+        let mut tx = self.pool().begin_with(locked::BEGIN).await?;
+        if let Some(answer) = idempotency::claim(&mut tx, key, &fingerprint.finish()).await? {
+            return Ok(answer);
+        }
         let mut accounts = locked::lock(&mut tx, [account_id])
             .await?
             .ok_or(Problem::NotFound)?;
@@ -99,7 +127,7 @@ impl Ledger {
             consumption: None,
             terms: CreditTerms::default(),
         };
-        accounts.append(account_id, draft)??;
+        let posted = accounts.append(account_id, draft)??.posted(user);
         accounts.write(&mut tx).await?;
         audit::record(
             &mut tx,
@@ -114,7 +142,32 @@ impl Ledger {
             }),
         )
         .await?;
+        idempotency::keep(&mut tx, key, &posted).await?;
         tx.commit().await?;
-        self.balance(user).await
+        Ok(posted)
+    }
+
+    /// The entry of a charge, by its consumption's public id (`cons_…`).
+    ///
+    /// # Errors
+    /// `NotFound` when the user has no such charge.
+    pub async fn charge_entry(&self, user: &UserId, consumption_id: &str) -> Result<i64> {
+        let id = consumption::parse_id(consumption_id)?;
+        // The id says when it was made, which names the partition; an index would cost every charge.
+        let made_at = id
+            .get_timestamp()
+            .and_then(|made| i64::try_from(made.to_unix().0).ok())
+            .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+            .ok_or(Problem::NotFound)?;
+        let entry = sqlx::query_scalar(
+            "select entry from consumption where account_id = $1 and consumption_id = $2
+                 and recorded_at between $3 - interval '1 day' and $3 + interval '1 day'",
+        )
+        .bind(chain::account_id(user))
+        .bind(id)
+        .bind(made_at)
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(entry.ok_or(Problem::NotFound)?)
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::accounts::{self, Amounts};
 use crate::consumption::Line;
 use crate::error::Result;
-use crate::{Ledger, chain};
+use crate::{IdempotencyKey, Ledger, chain, holds, idempotency};
 
 /// Messages averaged at most, and rows looked through to find them.
 const SAMPLE_MESSAGES: i64 = 20;
@@ -69,6 +69,20 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::estimate`]: what has no price is not let through.
     pub async fn check_balance(&self, user: &UserId, check: &CheckBalance) -> Result<BalanceCheck> {
+        self.check_balance_once(user, check, None).await
+    }
+
+    /// As [`Ledger::check_balance`]; once a hold was made, the same key again gives the first answer
+    /// again, whatever became of the hold.
+    ///
+    /// # Errors
+    /// Also `KeyReused`.
+    pub async fn check_balance_once(
+        &self,
+        user: &UserId,
+        check: &CheckBalance,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<BalanceCheck> {
         let basis = self
             .basis(
                 Some(user),
@@ -82,33 +96,15 @@ impl Ledger {
         let balance = accounts::balance(user, state.amounts, Vec::new())?;
         // A debt limit lets new calls go that far below zero.
         let usable = balance.available.plus(balance.debt_limit)?;
-        let mut shortfall = estimate.estimated_points.minus(usable)?.max(Points::ZERO);
+        let shortfall = estimate.estimated_points.minus(usable)?.max(Points::ZERO);
         let rates = state
             .book
             .in_force(&check.model_name, state.now)
             .map(|version| version.rates)
             .map_err(unpriced)?;
-        // A debt beyond the limit blocks even a free call: the shortfall of 0 points is the debt.
-        let mut can_proceed = shortfall.is_zero();
-        let hold = match (can_proceed, check.hold) {
-            (true, true) => {
-                let points = estimate.estimated_points;
-                let hold = self
-                    .hold(user, &check.model_name, points, check.hold_seconds)
-                    .await?;
-                if hold.is_none() {
-                    // Somebody else took the points between the look and the hold.
-                    can_proceed = false;
-                    shortfall = Points::from_nano(1).max(shortfall);
-                }
-                hold
-            }
-            _ => None,
-        };
-        Ok(BalanceCheck {
-            can_proceed,
-            expires_at: hold.as_ref().map(|hold| hold.expires_at),
-            hold_id: hold.map(|hold| hold.hold_id),
+        let answer = BalanceCheck {
+            // A debt beyond the limit blocks even a free call: the shortfall of 0 points is the debt.
+            can_proceed: shortfall.is_zero(),
             balance: balance.balance,
             balance_nano: balance.balance_nano,
             held: balance.held,
@@ -121,7 +117,19 @@ impl Ledger {
             affordable_output_tokens: affordable_output(&rates, &basis.tokens, usable)
                 .map_or(Some(0), |tokens| (tokens < u64::MAX).then_some(tokens)),
             estimate,
-        })
+            hold_id: None,
+            expires_at: None,
+        };
+        if !check.hold {
+            return Ok(answer);
+        }
+        if answer.can_proceed {
+            return self.hold(user, check, answer, key).await;
+        }
+        // What is missing may be missing because the first request took it.
+        let fingerprint = holds::fingerprint(user, check);
+        let first = idempotency::recall(self.pool(), key, &fingerprint).await?;
+        Ok(first.unwrap_or(answer))
     }
 
     async fn basis(

@@ -1,8 +1,11 @@
 //! Holds: points promised to a call before it runs. A hold ends by being settled with what the call
 //! really used, by being released, or by running out.
 
-use shared::api::{HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, HoldStatus, WebhookAnswer};
-use shared::ids::{ModelName, UserId};
+use shared::api::{
+    BalanceCheck, CheckBalance, HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, HoldStatus,
+    WebhookAnswer,
+};
+use shared::ids::UserId;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use sqlx::postgres::PgRow;
@@ -10,8 +13,9 @@ use sqlx::{Connection, PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::chain::{Hash, Hasher};
 use crate::error::{Error, Result};
-use crate::{Delivery, Ledger, chain, locked};
+use crate::{Delivery, IdempotencyKey, Ledger, chain, idempotency, locked};
 
 /// Accounts whose holds are expired in one transaction at most.
 const EXPIRE_ACCOUNTS_MAX: i64 = 500;
@@ -42,6 +46,20 @@ pub(crate) fn parse_id(text: &str) -> Result<Uuid> {
     text.strip_prefix("hold_")
         .and_then(|id| id.parse().ok())
         .ok_or_else(|| Problem::NotFound.into())
+}
+
+/// Equal for two checks that ask for the same hold.
+pub(crate) fn fingerprint(user: &UserId, check: &CheckBalance) -> Hash {
+    let mut hash = Hasher::new("tollgate hold 1");
+    hash.text(user.as_str());
+    hash.text(&check.model_name.key());
+    for tokens in [check.estimated_input_tokens, check.estimated_output_tokens] {
+        hash.count(tokens.unwrap_or(u64::MAX));
+    }
+    hash.count(u64::from(
+        check.hold_seconds.unwrap_or(HOLD_SECONDS_DEFAULT),
+    ));
+    hash.finish()
 }
 
 /// Reads a hold of an account that is locked.
@@ -108,18 +126,20 @@ fn hold(row: &PgRow) -> Result<Hold> {
 }
 
 impl Ledger {
-    /// Promises points to a call, if the account has them; `None` when it has not.
+    /// Promises the estimated points to a call that was found affordable, if the account still has
+    /// them, and completes the answer. A refusal is not kept under the key: asked again, it may have
+    /// become affordable.
     ///
     /// # Errors
-    /// A field problem for `holdSeconds`.
+    /// A field problem for `holdSeconds`; `KeyReused`.
     pub(crate) async fn hold(
         &self,
         user: &UserId,
-        model: &ModelName,
-        points: Points,
-        seconds: Option<u32>,
-    ) -> Result<Option<Hold>> {
-        let seconds = seconds.unwrap_or(HOLD_SECONDS_DEFAULT);
+        check: &CheckBalance,
+        mut answer: BalanceCheck,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<BalanceCheck> {
+        let seconds = check.hold_seconds.unwrap_or(HOLD_SECONDS_DEFAULT);
         if !(1..=HOLD_SECONDS_MAX).contains(&seconds) {
             return Err(Problem::field(
                 "holdSeconds",
@@ -130,17 +150,26 @@ impl Ledger {
             )
             .into());
         }
+        let points = answer.estimate.estimated_points;
         let mut connection = self.pool().acquire().await?;
         locked::open(&mut connection, &[user]).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(locked::BEGIN).await?;
+        if let Some(first) = idempotency::claim(&mut tx, key, &fingerprint(user, check)).await? {
+            return Ok(first);
+        }
         let mut accounts = locked::lock_user(&mut tx, user).await?;
         let now = accounts.now();
         let account = accounts.get_mut(chain::account_id(user))?;
         if !account.hold(points) {
+            // Somebody else took the points between the look and the hold.
+            answer.can_proceed = false;
+            answer.shortfall = Points::from_nano(1).max(answer.shortfall);
+            answer.shortfall_nano = answer.shortfall.into();
             // Credits that ran out meanwhile are entered all the same.
             accounts.write(&mut tx).await?;
+            idempotency::leave(&mut tx, key).await?;
             tx.commit().await?;
-            return Ok(None);
+            return Ok(answer);
         }
         let row = sqlx::query(
             "insert into hold (account_id, hold_id, amount_nano, model_name, created_at, expires_at)
@@ -149,14 +178,18 @@ impl Ledger {
         .bind(chain::account_id(user))
         .bind(Uuid::now_v7())
         .bind(points.nano())
-        .bind(model.as_str())
+        .bind(check.model_name.as_str())
         .bind(now)
         .bind(f64::from(seconds))
         .fetch_one(&mut *tx)
         .await?;
+        let hold = hold(&row)?;
+        answer.hold_id = Some(hold.hold_id);
+        answer.expires_at = Some(hold.expires_at);
         accounts.write(&mut tx).await?;
+        idempotency::keep(&mut tx, key, &answer).await?;
         tx.commit().await?;
-        hold(&row).map(Some)
+        Ok(answer)
     }
 
     /// One hold of a user.
@@ -180,7 +213,7 @@ impl Ledger {
     pub async fn release_hold(&self, user: &UserId, hold_id: &str) -> Result<Hold> {
         let id = parse_id(hold_id)?;
         let account_id = chain::account_id(user);
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.pool().begin_with(locked::BEGIN).await?;
         let mut accounts = locked::lock(&mut tx, [account_id])
             .await?
             .ok_or(Problem::NotFound)?;
@@ -240,7 +273,7 @@ impl Ledger {
             if due.is_empty() {
                 return Ok(expired);
             }
-            let mut tx = self.pool().begin().await?;
+            let mut tx = self.pool().begin_with(locked::BEGIN).await?;
             let mut accounts = locked::lock(&mut tx, due.iter().copied())
                 .await?
                 .ok_or_else(|| Error::corrupt("a hold without an account"))?;
@@ -281,7 +314,7 @@ impl Ledger {
             if due.is_empty() {
                 return Ok(accounts_done);
             }
-            let mut tx = self.pool().begin().await?;
+            let mut tx = self.pool().begin_with(locked::BEGIN).await?;
             // Locking an account expires its credits.
             let accounts = locked::lock(&mut tx, due.iter().copied())
                 .await?

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shared::api::Page;
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
+use shared::problem::Problem;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -13,14 +15,14 @@ use time::OffsetDateTime;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use crate::Ledger;
 use crate::audit::Actor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rerate::Rerating;
+use crate::{Ledger, page};
 
 /// Session-level advisory lock of the process that does the recurring work.
 const LEADER_LOCK: i64 = 0x746f_6c6c_0003;
-/// First half of the two-part lock of a running job; the second is taken from its id.
+/// First half of the lock of a running job; the second is taken from its id.
 const JOB_LOCK: i32 = 0x746f_6c6c;
 const TICK: Duration = Duration::from_secs(1);
 const TICKS_BETWEEN_MAINTENANCE: u32 = 60 * 60;
@@ -72,6 +74,13 @@ pub(crate) async fn enqueue(tx: &mut PgConnection, task: &Task, actor: &Actor) -
     Ok(id)
 }
 
+/// Second half of the lock of a running job.
+fn lock_of(id: Uuid) -> i32 {
+    let [a, b, c, d, ..] = id.into_bytes();
+    let [.., e, f, g, h] = id.into_bytes();
+    i32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
+}
+
 fn summary(row: &PgRow) -> Result<JobSummary> {
     Ok(JobSummary {
         id: row.try_get("job_id")?,
@@ -111,17 +120,29 @@ impl Ledger {
         if !leads {
             return Ok(());
         }
+        // Side by side: a job may take minutes, and what is to expire must not wait for it.
+        tokio::try_join!(self.look_after(&mut connection), self.resume()).map(drop)
+    }
+
+    /// Works for as long as the connection that holds the lead lasts.
+    async fn look_after(&self, leading: &mut PgConnection) -> Result<()> {
         let mut ticks = 0_u32;
         loop {
             // Fails when the connection, and the lock with it, is gone.
-            sqlx::query("select 1").execute(&mut connection).await?;
+            sqlx::query("select 1").execute(&mut *leading).await?;
             self.expire_holds().await?;
             self.expire_credits().await?;
-            self.resume_jobs().await?;
             if ticks.is_multiple_of(TICKS_BETWEEN_MAINTENANCE) {
                 self.maintain().await?;
             }
             ticks = ticks.wrapping_add(1);
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn resume(&self) -> Result<()> {
+        loop {
+            self.resume_jobs().await?;
             tokio::time::sleep(TICK).await;
         }
     }
@@ -133,25 +154,38 @@ impl Ledger {
         .fetch_all(self.pool())
         .await?;
         for id in open {
-            self.run_job(id).await?;
+            self.resume_job(id).await?;
         }
         Ok(())
     }
 
-    /// Runs one job to its end, unless another process is at it.
+    /// Runs one job to its end, or waits until another process has.
     pub(crate) async fn run_job(&self, id: Uuid) -> Result<()> {
         let mut connection = self.pool().acquire().await?.detach();
-        let [a, b, c, d, ..] = id.into_bytes();
-        let [.., e, f, g, h] = id.into_bytes();
-        let lock = i32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h]);
+        sqlx::query("select pg_advisory_lock($1, $2)")
+            .bind(JOB_LOCK)
+            .bind(lock_of(id))
+            .execute(&mut connection)
+            .await?;
+        self.run_locked(id, connection).await
+    }
+
+    /// Runs one job to its end, unless another process is at it.
+    async fn resume_job(&self, id: Uuid) -> Result<()> {
+        let mut connection = self.pool().acquire().await?.detach();
         let is_ours: bool = sqlx::query_scalar("select pg_try_advisory_lock($1, $2)")
             .bind(JOB_LOCK)
-            .bind(lock)
+            .bind(lock_of(id))
             .fetch_one(&mut connection)
             .await?;
-        if !is_ours {
-            return Ok(());
+        match is_ours {
+            true => self.run_locked(id, connection).await,
+            false => Ok(()),
         }
+    }
+
+    /// Runs a job whose lock the connection holds; the lock ends with the connection.
+    async fn run_locked(&self, id: Uuid, mut connection: PgConnection) -> Result<()> {
         let task: Option<Json<Task>> = sqlx::query_scalar(
             "select parameters from job where job_id = $1 and finished_at is null",
         )
@@ -168,9 +202,7 @@ impl Ledger {
         let fault = match outcome {
             Ok(()) => None,
             // Postgres or the queue was away for a moment: the job stays open.
-            Err(error) if error.problem() != shared::problem::Problem::Internal => {
-                return Err(error);
-            }
+            Err(error) if matches!(error.problem(), Problem::Busy { .. }) => return Err(error),
             Err(error) => Some(error.to_string()),
         };
         sqlx::query("update job set finished_at = now(), error = $2 where job_id = $1")
@@ -201,13 +233,24 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn jobs(&self, limit: u32) -> Result<Vec<JobSummary>> {
-        sqlx::query("select * from job order by job_id desc limit $1")
-            .bind(i64::from(limit))
+        Ok(self.jobs_page(None, limit).await?.items)
+    }
+
+    /// Jobs, newest first.
+    ///
+    /// # Errors
+    /// A bad cursor is a problem of the field `cursor`.
+    pub async fn jobs_page(&self, cursor: Option<&str>, limit: u32) -> Result<Page<JobSummary>> {
+        let before = page::cursor::<Uuid>(cursor)?.unwrap_or(Uuid::max());
+        let rows = sqlx::query("select * from job where job_id < $1 order by job_id desc limit $2")
+            .bind(before)
+            .bind(i64::from(limit) + 1)
             .fetch_all(self.pool())
-            .await?
-            .iter()
-            .map(summary)
-            .collect()
+            .await?;
+        page::build(&rows, limit, |row| {
+            let job = summary(row)?;
+            Ok((job.id.to_string(), job))
+        })
     }
 
     /// One job.
@@ -219,7 +262,7 @@ impl Ledger {
             .bind(id)
             .fetch_optional(self.pool())
             .await?
-            .ok_or(Error::Problem(shared::problem::Problem::NotFound))?;
+            .ok_or(Problem::NotFound)?;
         summary(&row)
     }
 }

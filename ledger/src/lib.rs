@@ -1,6 +1,7 @@
 //! The only crate that speaks SQL. One [`Ledger`] per process; each file holds one part of it.
 //!
-//! Lock order, for everything that writes: the price lock, then accounts by id, then messages.
+//! Lock order, for everything that writes: the idempotency key, the price lock, then accounts by id,
+//! then messages.
 
 mod accounts;
 mod administrators;
@@ -16,6 +17,7 @@ mod error;
 mod estimate;
 mod history;
 mod holds;
+mod idempotency;
 mod jobs;
 mod journal;
 mod live;
@@ -30,6 +32,7 @@ mod sessions;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -39,6 +42,7 @@ pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
 pub use consumption::{Delivery, Entrance};
 pub use error::{Error, Result};
+pub use idempotency::IdempotencyKey;
 pub use jobs::JobSummary;
 pub use live::LivePage;
 pub use prices::NewPrice;
@@ -50,8 +54,11 @@ pub use verify::{Finding, VerifyReport};
 /// Bounds of one process's ledger.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Connections to Postgres.
+    /// Connections to Postgres, beside the one that writes messages and the one that listens.
     pub pool_connections_max: u32,
+    /// Who waits longer than this for a connection is told to come again. A fifth of it is also the
+    /// longest pause between two attempts to connect: how late a Postgres that came back is noticed.
+    pub connection_wait_max: Duration,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,
     /// Tokens one message may report; one with more waits for an administrator.
@@ -62,6 +69,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             pool_connections_max: 10,
+            connection_wait_max: Duration::from_secs(5),
             queue_messages_max: 10_000,
             message_tokens_max: 20_000_000,
         }
@@ -98,12 +106,13 @@ impl Ledger {
         PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
-            .connect_with(options.application_name("tollgate"))
+            .acquire_timeout(settings.connection_wait_max)
+            .connect_with(options.clone().application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();
         let live = live::Signal::default();
         let keys = api_keys::Cache::default();
-        let group = consumption::Group::start(pool.clone(), prices.clone(), live.clone(), settings);
+        let group = consumption::Group::start(options, prices.clone(), live.clone(), settings);
         live::listen(pool.clone(), &live, keys.clone());
         Ok(Self {
             inner: Arc::new(Inner {
@@ -126,7 +135,8 @@ impl Ledger {
         self.maintain().await
     }
 
-    /// What must be done once a day: partitions for the months ahead, expired sessions away.
+    /// What must be done once a day: partitions for the months ahead; expired sessions and old
+    /// idempotency keys away.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -145,6 +155,9 @@ impl Ledger {
             .execute(&mut *tx)
             .await?;
         sqlx::query("delete from sign_in_failure where window_start < now() - interval '1 day'")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("delete from idempotency where created_at < now() - interval '30 days'")
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

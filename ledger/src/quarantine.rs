@@ -1,9 +1,14 @@
 //! Messages that could not be charged yet, and their release.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
-use shared::api::{Page, QuarantineItem, QuarantineReason, WebhookAnswer};
+use shared::api::{
+    Page, QuarantineDetail, QuarantineItem, QuarantineReason, QuarantineStatus, WebhookAnswer,
+};
 use shared::dify::MessageUsage;
 use shared::ids::ModelName;
 use shared::problem::{FieldFault, Problem};
@@ -16,6 +21,7 @@ use uuid::Uuid;
 use crate::accounts::checked_reason;
 use crate::audit::{self, Actor};
 use crate::chain::Hash;
+use crate::consumption::Resolution;
 use crate::error::{Error, Result};
 use crate::{ApiKey, Delivery, Entrance, Ledger, page};
 
@@ -89,17 +95,32 @@ pub(crate) async fn insert_unreadable(
     Ok(())
 }
 
-/// Marks rows whose message was charged in this transaction.
-pub(crate) async fn mark_charged(tx: &mut PgConnection, quarantine_ids: &[Uuid]) -> Result<()> {
-    if !quarantine_ids.is_empty() {
-        sqlx::query(
-            "update quarantine set status = 'charged', resolved_at = now()
-             where quarantine_id = any($1) and status = 'waiting'",
-        )
-        .bind(quarantine_ids)
-        .execute(tx)
-        .await?;
-    }
+/// Locks those of the rows that wait.
+pub(crate) async fn lock_waiting(tx: &mut PgConnection, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+    let waiting: Vec<Uuid> = sqlx::query_scalar(
+        "select quarantine_id from quarantine where quarantine_id = any($1) and status = 'waiting'
+         order by quarantine_id for update",
+    )
+    .bind(ids)
+    .fetch_all(tx)
+    .await?;
+    Ok(waiting.into_iter().collect())
+}
+
+/// Marks a locked row whose message was charged in this transaction.
+pub(crate) async fn mark_charged(
+    tx: &mut PgConnection,
+    quarantine_id: Uuid,
+    actor: Option<&Actor>,
+) -> Result<()> {
+    sqlx::query(
+        "update quarantine set status = 'charged', resolved_at = now(), resolved_by = $2
+         where quarantine_id = $1",
+    )
+    .bind(quarantine_id)
+    .bind(actor.map(|actor| &actor.name))
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -135,8 +156,8 @@ impl Ledger {
             after = last.try_get("quarantine_id")?;
             let mut deliveries = Vec::with_capacity(rows.len());
             for row in &rows {
-                if let Some(Json(usage)) = row.try_get::<Option<Json<MessageUsage>>, _>("usage")? {
-                    deliveries.push(waiting(row, usage)?);
+                if let Some(usage) = usage(row)? {
+                    deliveries.push(waiting(row, usage, None)?);
                 }
             }
             let answers = futures::future::join_all(
@@ -146,8 +167,15 @@ impl Ledger {
             )
             .await;
             for answer in answers {
-                answer?;
-                done += 1;
+                match answer {
+                    // Somebody else resolved it, or it was charged with other numbers: it is not
+                    // in the way of the others.
+                    Ok(_)
+                    | Err(Error::Problem(Problem::NotFound | Problem::MessageConflict { .. })) => {
+                        done += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             self.job_progress(job, done, total.max(done)).await?;
         }
@@ -188,8 +216,8 @@ impl Ledger {
     /// it as it was reported.
     ///
     /// # Errors
-    /// `NotFound` when nothing waits under this id; a field problem for `usage` when the body could
-    /// not be read and none is given.
+    /// `NotFound` when nothing waits under this id; field problems for `usage` when the body could
+    /// not be read and none is given, and for `message_id` when the numbers are those of another.
     pub async fn charge_quarantined(
         &self,
         id: Uuid,
@@ -204,25 +232,20 @@ impl Ledger {
         .fetch_optional(self.pool())
         .await?
         .ok_or(Problem::NotFound)?;
-        let reported = row
-            .try_get::<Option<Json<MessageUsage>>, _>("usage")?
-            .map(|Json(usage)| usage);
+        let reported = usage(&row)?;
+        if let (Some(corrected), Some(reported)) = (&corrected, &reported)
+            && corrected.message_id != reported.message_id
+        {
+            // Under another identity the message could be charged a second time.
+            let allowed = reported.message_id.clone();
+            return Err(Problem::field("message_id", FieldFault::NotOneOf { allowed }).into());
+        }
         let usage = corrected
             .clone()
             .or(reported.clone())
             .ok_or_else(|| Problem::field("usage", FieldFault::Missing))?;
-        let mut tx = self.pool().begin().await?;
-        audit::record(
-            &mut tx,
-            actor,
-            "quarantine.charge",
-            &usage.message_id,
-            reported.as_ref(),
-            Some(&usage),
-        )
-        .await?;
-        tx.commit().await?;
-        self.deliver(waiting(&row, usage)?).await
+        let by = Some((actor.clone(), reported));
+        self.deliver(waiting(&row, usage, by)?).await
     }
 
     /// What waits, newest first.
@@ -234,43 +257,102 @@ impl Ledger {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<Page<QuarantineItem>> {
+        self.quarantine_for(None, cursor, limit).await
+    }
+
+    /// As [`Ledger::quarantine`], only what waits for one reason.
+    ///
+    /// # Errors
+    /// A bad cursor is a problem of the field `cursor`.
+    pub async fn quarantine_for(
+        &self,
+        reason: Option<QuarantineReason>,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<QuarantineItem>> {
         let before = page::cursor::<Uuid>(cursor)?.unwrap_or(Uuid::max());
         let rows = sqlx::query(
-            "select q.quarantine_id, q.received_at, q.reason, k.name, q.usage, q.body
-             from quarantine q join api_key k using (api_key_id)
+            "select q.*, k.name from quarantine q join api_key k using (api_key_id)
              where q.status = 'waiting' and q.quarantine_id < $1
-             order by q.quarantine_id desc limit $2",
+                 and ($2::text is null or q.reason = $2)
+             order by q.quarantine_id desc limit $3",
         )
         .bind(before)
+        .bind(reason.map(QuarantineReason::as_str))
         .bind(i64::from(limit) + 1)
         .fetch_all(self.pool())
         .await?;
         page::build(&rows, limit, |row| {
-            let id: Uuid = row.try_get("quarantine_id")?;
-            let usage = row.try_get::<Option<Json<MessageUsage>>, _>("usage")?;
-            let usage = usage.map(|Json(usage)| usage);
-            let item = QuarantineItem {
-                id: id.to_string(),
-                received_at: row.try_get::<OffsetDateTime, _>("received_at")?.into(),
-                reason: reason(row.try_get("reason")?)?,
-                source: row.try_get("name")?,
-                tokens: usage.as_ref().map_or(0, MessageUsage::total_tokens),
-                message_id: usage.as_ref().map(|usage| usage.message_id.clone()),
-                user_id: usage.as_ref().map(|usage| usage.user_id.clone()),
-                model_names: usage
-                    .into_iter()
-                    .flat_map(|usage| usage.calls)
-                    .map(|call| call.model_name)
-                    .collect(),
-                body: String::from_utf8_lossy(row.try_get("body")?).into_owned(),
-            };
-            Ok((id.to_string(), item))
+            let item = item(row, usage(row)?)?;
+            Ok((item.id.clone(), item))
+        })
+    }
+
+    /// One message that waits or has waited.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn quarantined(&self, id: Uuid) -> Result<QuarantineDetail> {
+        let row = sqlx::query(
+            "select q.*, k.name from quarantine q join api_key k using (api_key_id)
+             where q.quarantine_id = $1",
+        )
+        .bind(id)
+        .fetch_optional(self.pool())
+        .await?
+        .ok_or(Problem::NotFound)?;
+        let status: &str = row.try_get("status")?;
+        let body: &[u8] = row.try_get("body")?;
+        let usage = usage(&row)?;
+        Ok(QuarantineDetail {
+            item: item(&row, usage.clone())?,
+            status: QuarantineStatus::ALL
+                .into_iter()
+                .find(|known| known.as_str() == status)
+                .ok_or_else(|| Error::corrupt(format!("quarantine status {status}")))?,
+            resolved_at: row
+                .try_get::<Option<OffsetDateTime>, _>("resolved_at")?
+                .map(Into::into),
+            resolved_by: row.try_get("resolved_by")?,
+            resolution: row.try_get("resolution")?,
+            usage,
+            body_base64: std::str::from_utf8(body)
+                .is_err()
+                .then(|| STANDARD.encode(body)),
         })
     }
 }
 
+/// What was reported, when it could be read.
+fn usage(row: &PgRow) -> Result<Option<MessageUsage>> {
+    let usage = row.try_get::<Option<Json<MessageUsage>>, _>("usage")?;
+    Ok(usage.map(|Json(usage)| usage))
+}
+
+fn item(row: &PgRow, usage: Option<MessageUsage>) -> Result<QuarantineItem> {
+    Ok(QuarantineItem {
+        id: row.try_get::<Uuid, _>("quarantine_id")?.to_string(),
+        received_at: row.try_get::<OffsetDateTime, _>("received_at")?.into(),
+        reason: reason(row.try_get("reason")?)?,
+        source: row.try_get("name")?,
+        tokens: usage.as_ref().map_or(0, MessageUsage::total_tokens),
+        message_id: usage.as_ref().map(|usage| usage.message_id.clone()),
+        user_id: usage.as_ref().map(|usage| usage.user_id.clone()),
+        model_names: usage
+            .into_iter()
+            .flat_map(|usage| usage.calls)
+            .map(|call| call.model_name)
+            .collect(),
+        body: String::from_utf8_lossy(row.try_get("body")?).into_owned(),
+    })
+}
+
 /// A waiting row as the delivery it was.
-fn waiting(row: &PgRow, message: MessageUsage) -> Result<Delivery> {
+fn waiting(
+    row: &PgRow,
+    message: MessageUsage,
+    by: Option<(Actor, Option<MessageUsage>)>,
+) -> Result<Delivery> {
     let source = ApiKey::recorded(
         row.try_get("api_key_id")?,
         row.try_get("namespace_id")?,
@@ -282,7 +364,10 @@ fn waiting(row: &PgRow, message: MessageUsage) -> Result<Delivery> {
         .find(|known| known.as_str() == entrance)
         .ok_or_else(|| Error::corrupt(format!("entrance {entrance}")))?;
     Ok(Delivery {
-        resolves: Some(row.try_get("quarantine_id")?),
+        resolves: Some(Resolution {
+            quarantine_id: row.try_get("quarantine_id")?,
+            by,
+        }),
         ..Delivery::new(
             Arc::new(source),
             entrance,

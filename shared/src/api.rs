@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::dify::MessageUsage;
 use crate::ids::{ModelName, UserId};
 use crate::locale::Locale;
 use crate::money::{Nano, Points};
@@ -383,6 +384,40 @@ pub struct ConsumptionLine {
     pub points: Points,
 }
 
+/// `data` of the answer to a credit or a correction: the journal entry that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PostedEntry {
+    pub user_id: UserId,
+    /// 1, 2, 3… within the account.
+    pub entry: i64,
+    pub kind: EntryKind,
+    /// Signed: what the balance gained.
+    pub points: Points,
+    pub points_nano: Nano,
+    pub balance: Points,
+    pub balance_nano: Nano,
+    /// The entry that this one puts right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects_entry: Option<i64>,
+}
+
+/// Points of one origin that have something left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreditItem {
+    /// The entry that brought them.
+    pub entry: i64,
+    pub points: Points,
+    pub points_nano: Nano,
+    pub remaining: Points,
+    pub remaining_nano: Nano,
+    /// Bought points are used after granted ones.
+    pub is_bought: bool,
+    /// Good until then; absent for ever.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// What a charge was for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -502,4 +537,129 @@ pub struct QuarantineItem {
     pub tokens: u64,
     /// The body as received, as far as it is text.
     pub body: String,
+}
+
+/// What became of a message that waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuarantineStatus {
+    Waiting,
+    Charged,
+    Dismissed,
+}
+
+impl QuarantineStatus {
+    pub const ALL: [Self; 3] = [Self::Waiting, Self::Charged, Self::Dismissed];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Charged => "charged",
+            Self::Dismissed => "dismissed",
+        }
+    }
+}
+
+/// A message that waits or has waited, with all that is known about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineDetail {
+    pub item: QuarantineItem,
+    pub status: QuarantineStatus,
+    pub resolved_at: Option<Timestamp>,
+    /// Who dismissed it, and why.
+    pub resolved_by: Option<String>,
+    pub resolution: Option<String>,
+    /// What was reported; absent when the body could not be read.
+    pub usage: Option<MessageUsage>,
+    /// The body byte for byte, in base64, where it is not text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+}
+
+/// Length of a rollup's periods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollupPeriod {
+    Hour,
+    /// 24 hours, counted from the beginning of the range, so that a range that begins at somebody's
+    /// midnight is told in their days.
+    Day,
+}
+
+impl RollupPeriod {
+    pub const ALL: [Self; 2] = [Self::Hour, Self::Day];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    #[must_use]
+    pub const fn hours(self) -> u32 {
+        match self {
+            Self::Hour => 1,
+            Self::Day => 24,
+        }
+    }
+}
+
+/// Which entries to sum, by when they were recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollupFilter {
+    /// Inclusive; rounded down to the hour.
+    pub from: Timestamp,
+    /// Exclusive; rounded up to the hour.
+    pub to: Timestamp,
+    pub by: RollupPeriod,
+    pub user_id: Option<UserId>,
+    pub model_name: Option<ModelName>,
+    /// The name of the key that delivered the messages.
+    pub source: Option<String>,
+    pub kind: Option<EntryKind>,
+}
+
+/// Periods of one answer at most.
+pub const ROLLUP_PERIODS_MAX: u32 = 1000;
+
+/// The sum of entries of one kind, in one period, of one model or from one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollupSum {
+    /// When the period begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
+    /// The model's name in the form in which names are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    pub kind: EntryKind,
+    /// Journal entries; of charges, model calls.
+    pub entries: i64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// Signed: what the balances gained.
+    pub points: Points,
+    pub points_nano: Nano,
+}
+
+/// Sums of the journal. Periods without entries are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollups {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// One sum for each kind.
+    pub totals: Vec<RollupSum>,
+    /// Oldest first.
+    pub periods: Vec<RollupSum>,
+    /// Of charges: the dearest first.
+    pub models: Vec<RollupSum>,
+    pub sources: Vec<RollupSum>,
 }

@@ -146,6 +146,15 @@ impl PriceBook {
             .flat_map(|versions| versions.iter().rev())
     }
 
+    /// A model's version of this number, or its newest.
+    #[must_use]
+    pub fn version(&self, model: &ModelName, number: Option<i32>) -> Option<&PriceVersion> {
+        match number {
+            Some(number) => self.history(model).find(|it| it.version == number),
+            None => self.history(model).max_by_key(|it| it.version),
+        }
+    }
+
     fn version_at(&self, model_key: &str, at: Timestamp) -> Option<&PriceVersion> {
         self.models
             .get(model_key)?

@@ -29,6 +29,10 @@ pub enum FieldFault {
     NotATime,
     NotPositive,
     InThePast,
+    /// Of two moments the second is not the later one.
+    NotLater {
+        than: String,
+    },
     /// The value is none of those allowed.
     NotOneOf {
         allowed: String,
@@ -99,6 +103,8 @@ pub enum Problem {
     MessageConflict {
         message_id: String,
     },
+    /// An idempotency key was used before, for another request.
+    KeyReused,
     /// Somebody else changed the same thing meanwhile.
     Outdated,
     TooLarge {
@@ -142,7 +148,7 @@ impl Problem {
             Self::WrongScope { .. } | Self::CrossSite | Self::OtherUser => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::MessageConflict { .. } | Self::Outdated => 409,
+            Self::MessageConflict { .. } | Self::KeyReused | Self::Outdated => 409,
             Self::TooLarge { .. } => 413,
             Self::InvalidField { .. } => 422,
             Self::RateLimited { .. } => 429,
@@ -170,6 +176,7 @@ impl Problem {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::MessageConflict { .. } => "message_conflict",
+            Self::KeyReused => "idempotency_key_reused",
             Self::Outdated => "outdated",
             Self::TooLarge { .. } => "payload_too_large",
             Self::InvalidField { fault, .. } => match fault {
@@ -228,9 +235,10 @@ impl Problem {
             Self::WrongScope { needed } => format!("This key lacks the scope “{needed}”."),
             Self::CrossSite => "The request came from another site and was refused.".into(),
             Self::OtherUser => "A user's own token speaks for that user only. Use an API key to ask for others.".into(),
-            Self::NotFound => "There is nothing at this address.".into(),
+            Self::NotFound => "There is nothing under this address or id.".into(),
             Self::MethodNotAllowed => "This address does not know that HTTP method.".into(),
             Self::MessageConflict { message_id } => format!("Message “{message_id}” was already delivered with other numbers. The first delivery stands; this one was recorded."),
+            Self::KeyReused => "This Idempotency-Key was used before, for another request. Nothing was changed; use a new key.".into(),
             Self::Outdated => "Somebody changed this meanwhile. Reload and try again.".into(),
             Self::TooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
             Self::InvalidField { field, fault } => format!("{field}: {}.", fault.english()),
@@ -264,10 +272,13 @@ impl Problem {
             Self::WrongScope { needed } => format!("此密钥缺少权限 “{needed}”。"),
             Self::CrossSite => "请求来自其他网站，已拒绝。".into(),
             Self::OtherUser => "用户令牌只能代表该用户本人；查询他人请使用 API 密钥。".into(),
-            Self::NotFound => "此地址没有内容。".into(),
+            Self::NotFound => "此地址或编号下没有内容。".into(),
             Self::MethodNotAllowed => "此地址不支持该 HTTP 方法。".into(),
             Self::MessageConflict { message_id } => {
                 format!("消息 “{message_id}” 已上报过，但数值不同。以首次上报为准，本次已记录。")
+            }
+            Self::KeyReused => {
+                "此 Idempotency-Key 已用于另一个请求。未作任何更改，请换用新的键。".into()
             }
             Self::Outdated => "内容已被他人修改，请刷新后重试。".into(),
             Self::TooLarge { bytes_max } => format!("请求体超过 {bytes_max} 字节。"),
@@ -309,6 +320,7 @@ impl FieldFault {
             }
             Self::NotPositive => "must be more than 0".into(),
             Self::InThePast => "must not lie in the past".into(),
+            Self::NotLater { than } => format!("must be later than {than}"),
             Self::NotOneOf { allowed } => format!("must be one of: {allowed}"),
             Self::NotPriced => "has no price yet; an administrator must set one".into(),
             Self::PriceInactive => {
@@ -337,6 +349,7 @@ impl FieldFault {
             Self::NotATime => "必须是 RFC 3339 时间（如 2024-01-15T10:30:00Z）或 Unix 秒".into(),
             Self::NotPositive => "必须大于 0".into(),
             Self::InThePast => "不能早于当前时间".into(),
+            Self::NotLater { than } => format!("必须晚于 {than}"),
             Self::NotOneOf { allowed } => format!("必须是以下之一：{allowed}"),
             Self::NotPriced => "尚未设置价格，请联系管理员设置".into(),
             Self::PriceInactive => "价格已停用，请联系管理员启用".into(),
