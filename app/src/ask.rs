@@ -4,6 +4,7 @@
 use std::pin::Pin;
 
 use leptos::prelude::*;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::api::{AccountSummary, Balance, HistoryFilter, Page};
 use shared::ids::UserId;
@@ -18,6 +19,7 @@ use crate::pages::my::history::{HistoryView, history_page};
 use crate::pages::my::{Overview, my_overview};
 use crate::pages::prices::{ModelPrice, ModelVersions, model_prices, versions_of_model};
 use crate::pages::users::{account_balance, accounts};
+use crate::wire::Told;
 
 /// A question, and what it is about. Asked again whenever it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,19 +51,19 @@ pub enum Ask {
     },
 }
 
-/// What came back; the variant is that of the question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What came back; the variant is that of the question. The page that asked reads it.
+#[derive(Clone, Serialize, Deserialize)]
 pub enum Answer {
     Nothing,
     Session(Session),
-    Deliveries(LiveStart),
-    Prices(Vec<ModelPrice>),
-    Versions(ModelVersions),
-    Accounts(Page<AccountSummary>),
-    Account(Balance),
-    Overview(Overview),
-    History(HistoryView),
-    Gate(Protection),
+    Deliveries(Told<LiveStart>),
+    Prices(Told<Vec<ModelPrice>>),
+    Versions(Told<ModelVersions>),
+    Accounts(Told<Page<AccountSummary>>),
+    Account(Told<Balance>),
+    Overview(Told<Overview>),
+    History(Told<HistoryView>),
+    Gate(Told<Protection>),
 }
 
 /// An answer under way.
@@ -110,5 +112,13 @@ pub fn otherwise(answer: Result<Answer, AppError>) -> AnyView {
     match answer {
         Err(error) => view! { <Refusal error /> }.lean(),
         Ok(_) => ().lean(),
+    }
+}
+
+/// A view of what was told, or why it cannot be read.
+pub fn shown<T: DeserializeOwned>(told: &Told<T>, view: impl FnOnce(T) -> AnyView) -> AnyView {
+    match told.read() {
+        Ok(told) => view(told),
+        Err(error) => view! { <Refusal error /> }.lean(),
     }
 }

@@ -19,6 +19,8 @@ pub struct Texts {
     pub kind: Kind,
     pub history: History,
     pub receipt: Receipt,
+    pub rerate: Rerate,
+    pub quarantine: Quarantine,
 }
 
 /// Words that several pages share.
@@ -48,6 +50,8 @@ pub struct Common {
     pub balance: &'static str,
     pub total: &'static str,
     pub nobody: &'static str,
+    pub optional: &'static str,
+    pub back_to_list: &'static str,
 }
 
 /// The frame around the pages.
@@ -57,6 +61,8 @@ pub struct Nav {
     pub monitor: &'static str,
     pub prices: &'static str,
     pub calculator: &'static str,
+    pub quarantine: &'static str,
+    pub waiting_count: &'static str,
     pub users: &'static str,
     pub my: &'static str,
     pub sign_out: &'static str,
@@ -127,6 +133,7 @@ pub struct Reason {
     pub invalid_json: &'static str,
     pub invalid_field: &'static str,
     pub payload_too_large: &'static str,
+    pub unreadable: &'static str,
 }
 
 /// Kinds of tokens, and what is charged beside them.
@@ -196,6 +203,7 @@ pub struct Prices {
     pub was_activated: &'static str,
     pub was_deactivated: &'static str,
     pub nothing_changed: &'static str,
+    pub rerate_past: &'static str,
 }
 
 /// The calculator.
@@ -246,6 +254,38 @@ pub struct Users {
     pub link_expires: &'static str,
     pub copy: &'static str,
     pub copied: &'static str,
+    pub origin: &'static str,
+    pub granted: &'static str,
+    pub bought: &'static str,
+    pub origin_hint: &'static str,
+    pub expires_at: &'static str,
+    pub expires_at_hint: &'static str,
+    pub debt_limit: &'static str,
+    pub debt_limit_label: &'static str,
+    pub debt_limit_hint: &'static str,
+    pub save: &'static str,
+    pub told_debt_limit: &'static str,
+    pub credits: &'static str,
+    pub credits_hint: &'static str,
+    pub no_credits: &'static str,
+    pub left: &'static str,
+    pub given: &'static str,
+    pub for_ever: &'static str,
+    pub holds: &'static str,
+    pub no_holds: &'static str,
+    pub held_since: &'static str,
+    pub held_until: &'static str,
+    pub hold: &'static str,
+    pub link_life: &'static str,
+    pub one_hour: &'static str,
+    pub eight_hours: &'static str,
+    pub one_day: &'static str,
+    pub refund: &'static str,
+    pub refund_left: &'static str,
+    pub refund_nothing: &'static str,
+    pub refund_free: &'static str,
+    pub refund_points: &'static str,
+    pub told_refunded: &'static str,
 }
 
 /// The user's own page.
@@ -263,6 +303,8 @@ pub struct Balance {
     pub held: &'static str,
     pub available: &'static str,
     pub in_debt: &'static str,
+    pub expiring: &'static str,
+    pub expires: &'static str,
 }
 
 /// BalanceProtection.
@@ -309,6 +351,10 @@ pub struct History {
     pub balance_after: &'static str,
     pub empty: &'static str,
     pub nothing_found: &'static str,
+    pub entry_number: &'static str,
+    pub of_charge: &'static str,
+    pub of_points: &'static str,
+    pub of_entry: &'static str,
 }
 
 /// The receipt of a charge.
@@ -320,4 +366,93 @@ pub struct Receipt {
     pub consumption: &'static str,
     pub message: &'static str,
     pub conversation: &'static str,
+}
+
+/// Messages that could not be charged.
+pub struct Quarantine {
+    pub title: &'static str,
+    pub hint: &'static str,
+    pub caption: &'static str,
+    pub reason: &'static str,
+    pub all_reasons: &'static str,
+    pub filter: &'static str,
+    pub received: &'static str,
+    pub open: &'static str,
+    pub open_message: &'static str,
+    pub no_message: &'static str,
+    pub empty: &'static str,
+    pub empty_hint: &'static str,
+    pub nothing_found: &'static str,
+    pub show_all: &'static str,
+    pub back: &'static str,
+    pub one_title: &'static str,
+    pub one_done: &'static str,
+    pub waiting: &'static str,
+    pub charged: &'static str,
+    pub dismissed: &'static str,
+    pub unknown_model: &'static str,
+    pub inactive_price: &'static str,
+    pub contradictory_tokens: &'static str,
+    pub zero_usage: &'static str,
+    pub too_many_tokens: &'static str,
+    pub overflow: &'static str,
+    pub unreadable: &'static str,
+    pub facts: &'static str,
+    pub body: &'static str,
+    pub not_text: &'static str,
+    pub set_price: &'static str,
+    pub charge: &'static str,
+    pub charge_hint: &'static str,
+    pub charge_reported: &'static str,
+    pub charging: &'static str,
+    pub told_charged: &'static str,
+    pub told_duplicate: &'static str,
+    pub still_waits: &'static str,
+    pub correct: &'static str,
+    pub correct_hint: &'static str,
+    pub call: &'static str,
+    pub dismiss: &'static str,
+    pub dismiss_hint: &'static str,
+    pub dismiss_consequence: &'static str,
+    pub dismiss_confirm: &'static str,
+    pub dismiss_reason: &'static str,
+    pub told_dismissed: &'static str,
+    pub done_charged: &'static str,
+    pub done_dismissed: &'static str,
+}
+
+/// Pricing past messages again.
+pub struct Rerate {
+    pub title: &'static str,
+    pub hint: &'static str,
+    pub version: &'static str,
+    pub version_prices: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+    pub time_hint: &'static str,
+    pub reason: &'static str,
+    pub reason_hint: &'static str,
+    pub preview: &'static str,
+    pub previewing: &'static str,
+    pub difference: &'static str,
+    pub about: &'static str,
+    pub nothing: &'static str,
+    pub messages: &'static str,
+    pub gain: &'static str,
+    pub apply: &'static str,
+    pub apply_consequence: &'static str,
+    pub apply_confirm: &'static str,
+    pub told_started: &'static str,
+    pub no_models: &'static str,
+    pub jobs: &'static str,
+    pub no_jobs: &'static str,
+    pub job_rerate: &'static str,
+    pub job_release: &'static str,
+    pub progress: &'static str,
+    pub running: &'static str,
+    pub done: &'static str,
+    pub failed: &'static str,
+    pub begun: &'static str,
+    pub job: &'static str,
+    pub state: &'static str,
 }

@@ -9,7 +9,7 @@ use shared::api::{EntryKind, HistoryFilter, HistoryItem};
 use shared::ids::UserId;
 
 use crate::AppError;
-use crate::ask::{Answer, Ask, Asked, ask};
+use crate::ask::{Answer, Ask, Asked, ask, shown};
 use crate::browser;
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::awaited::awaited;
@@ -19,7 +19,7 @@ use crate::components::pager::{Pager, Pages};
 use crate::components::receipt::{VersionRates, receipt};
 use crate::lean::{Item, Lean, flag, list, phrase, submit_with, words};
 use crate::text::use_text;
-use crate::wire::Json;
+use crate::wire::{Json, Telling, Told};
 
 /// A page of entries, with the prices its receipts need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +31,12 @@ pub struct HistoryView {
 }
 
 /// Entries of the signed-in user, or of the user an administrator names.
-#[server(prefix = "/api/fn", endpoint = "history", input = Json, output = Json)]
+#[server(prefix = "/api/fn", endpoint = "history", input = Json, output = Telling)]
 pub async fn history_page(
     user_id: Option<UserId>,
     filter: HistoryFilter,
     cursor: Option<String>,
-) -> Result<HistoryView, AppError> {
+) -> Result<Told<HistoryView>, AppError> {
     use std::collections::BTreeSet;
 
     use shared::api::PAGE_ITEMS_DEFAULT;
@@ -72,7 +72,7 @@ pub async fn history_page(
             });
         }
     }
-    Ok(HistoryView {
+    Told::new(&HistoryView {
         items: page.items,
         next_cursor: page.next_cursor,
         rates,
@@ -134,7 +134,9 @@ pub fn HistorySection(history: History) -> impl IntoView {
             <Filters history />
             {awaited(move || Box::pin(async move {
                     match history.answer.await {
-                        Ok(Answer::History(view)) => view! { <Entries view history /> }.lean(),
+                        Ok(Answer::History(told)) => {
+                            shown(&told, |view| view! { <Entries view history /> }.lean())
+                        }
                         Ok(_) => ().lean(),
                         Err(error) => {
                             view! {

@@ -14,36 +14,37 @@ use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 
 use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise};
+use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::components::pager::Pages;
 use crate::lean::Lean;
 use crate::pages::my::history::{Whose, use_history};
 use crate::text::use_text;
-use crate::wire::Json;
+use crate::wire::{Json, Telling, Told};
 use account::Account;
 use list::List;
 
 /// Accounts whose user id contains `search`, the latest active first.
-#[server(prefix = "/api/fn", endpoint = "accounts", input = Json, output = Json)]
+#[server(prefix = "/api/fn", endpoint = "accounts", input = Json, output = Telling)]
 pub async fn accounts(
     search: Option<String>,
     cursor: Option<String>,
-) -> Result<Page<AccountSummary>, AppError> {
+) -> Result<Told<Page<AccountSummary>>, AppError> {
     use shared::api::PAGE_ITEMS_DEFAULT;
 
     let (context, _) = crate::auth::administrator().await?;
-    Ok(context
+    let page = context
         .ledger
         .accounts(search.as_deref(), cursor.as_deref(), PAGE_ITEMS_DEFAULT)
-        .await?)
+        .await?;
+    Told::new(&page)
 }
 
 /// One account; zeros for a user the ledger has not met.
-#[server(prefix = "/api/fn", endpoint = "account_balance", input = Json, output = Json)]
-pub async fn account_balance(user_id: String) -> Result<Balance, AppError> {
+#[server(prefix = "/api/fn", endpoint = "account_balance", input = Json, output = Telling)]
+pub async fn account_balance(user_id: String) -> Result<Told<Balance>, AppError> {
     let (context, _) = crate::auth::administrator().await?;
-    Ok(context.ledger.balance(&parse_user(&user_id)?).await?)
+    Told::new(&context.ledger.balance(&parse_user(&user_id)?).await?)
 }
 
 /// Adds points, or takes them when `points` is negative; both leave an entry with the reason.
@@ -141,11 +142,13 @@ pub fn UsersPage() -> impl IntoView {
         <Title text=text.say(|t| t.users.title) />
         {awaited(move || Box::pin(async move {
                 match found.await {
-                    Ok(Answer::Account(account)) => {
-                        view! { <Account account found history /> }.lean()
+                    Ok(Answer::Account(told)) => {
+                        shown(&told, |account| view! { <Account account found history /> }.lean())
                     }
-                    Ok(Answer::Accounts(page)) => {
-                        view! { <List page pages search=untrack(search) /> }.lean()
+                    Ok(Answer::Accounts(told)) => {
+                        shown(&told, |page| {
+                            view! { <List page pages search=untrack(search) /> }.lean()
+                        })
                     }
                     other => otherwise(other),
                 }

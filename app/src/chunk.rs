@@ -1,0 +1,101 @@
+//! The pages as the router knows them. Their code is not in the first WebAssembly file: what only
+//! the functions of one chunk reach, `cargo leptos build --split` puts into files of their own, and
+//! the browser loads them when it comes to such a page.
+//!
+//! - `my`: the user's page,
+//! - `monitor`: where an administrator lands,
+//! - `desk`: the administrator's other pages.
+//!
+//! Three and not one for each page, because code that several chunks need becomes a file for each
+//! combination of them. Data, such as texts, stays in the first file.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use leptos::__reexports::send_wrapper::SendWrapper;
+use leptos::prelude::*;
+
+use crate::AppError;
+use crate::components::awaited::awaited;
+use crate::components::refusal::Refusal;
+use crate::lean::Lean;
+
+type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>> + Send>>;
+
+/// Shows a page at once where its code is there: on the server always, and in the browser while
+/// hydrating, because [`preload`] was waited for.
+fn page(load: fn() -> Loading) -> AnyView {
+    let mut loading = load();
+    match loading
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(loaded) => shown(loaded),
+        Poll::Pending => awaited(move || Box::pin(async move { shown(load().await) })),
+    }
+}
+
+fn shown(loaded: Result<AnyView, AppError>) -> AnyView {
+    match loaded {
+        Ok(view) => view,
+        Err(error) => view! { <Refusal error /> }.lean(),
+    }
+}
+
+/// For each page: its component here, the function that loads and renders it, its chunk, the
+/// chunk's name for the server's hint to the browser, what loads the chunk only, and the page.
+macro_rules! pages {
+    ($($name:ident: $load:ident in $chunk:ident $hint:literal by $preload:ident, $page:path;)+) => {
+        $(
+            #[component]
+            pub fn $name() -> impl IntoView {
+                page(|| Box::pin(SendWrapper::new($load())))
+            }
+
+            #[cfg(feature = "hydrate")]
+            #[leptos::wasm_split::wasm_split(
+                $chunk,
+                wasm_split_path = ::leptos::wasm_split,
+                preload($preload),
+                fallible
+            )]
+            fn $load() -> Result<AnyView, AppError> {
+                Ok($page().into_any())
+            }
+
+            #[cfg(not(feature = "hydrate"))]
+            #[expect(clippy::unused_async, reason = "in the browser it waits for its code")]
+            async fn $load() -> Result<AnyView, AppError> {
+                leptos::prefetch_lazy_fn_on_server($hint);
+                Ok($page().into_any())
+            }
+        )+
+    };
+}
+
+pages! {
+    Monitor: load_monitor in monitor "monitor" by preload_monitor, crate::pages::monitor::MonitorPage;
+    Prices: load_prices in desk "desk" by preload_prices, crate::pages::prices::PricesPage;
+    Calculator: load_calculator in desk "desk" by preload_calculator, crate::pages::calculator::CalculatorPage;
+    Users: load_users in desk "desk" by preload_users, crate::pages::users::UsersPage;
+    My: load_my in my "my" by preload_my, crate::pages::my::MyPage;
+}
+
+/// Loads the code of the page at a path, to be there before hydration. A failure is no matter
+/// here: the page tries again, and says what went wrong.
+#[cfg(feature = "hydrate")]
+pub async fn preload(path: &str) {
+    drop(match path {
+        "/admin" => preload_monitor().await,
+        "/my" => preload_my().await,
+        path if path.starts_with("/admin/") => preload_prices().await,
+        _ => Ok(()),
+    });
+}
+
+#[cfg(feature = "hydrate")]
+impl From<leptos::wasm_split::SplitLoaderError> for AppError {
+    fn from(_: leptos::wasm_split::SplitLoaderError) -> Self {
+        Self::Unreachable
+    }
+}
