@@ -64,7 +64,6 @@ macro_rules! pages {
             }
 
             #[cfg(not(feature = "hydrate"))]
-            #[expect(clippy::unused_async, reason = "in the browser it waits for its code")]
             async fn $load() -> Result<AnyView, AppError> {
                 leptos::prefetch_lazy_fn_on_server($hint);
                 Ok($page().into_any())
@@ -78,6 +77,8 @@ pages! {
     Prices: load_prices in desk "desk" by preload_prices, crate::pages::prices::PricesPage;
     Calculator: load_calculator in desk "desk" by preload_calculator, crate::pages::calculator::CalculatorPage;
     Users: load_users in desk "desk" by preload_users, crate::pages::users::UsersPage;
+    Quarantine: load_quarantine in desk "desk" by preload_quarantine, crate::pages::quarantine::QuarantinePage;
+    Rerate: load_rerate in desk "desk" by preload_rerate, crate::pages::rerate::ReratePage;
     My: load_my in my "my" by preload_my, crate::pages::my::MyPage;
 }
 

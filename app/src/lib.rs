@@ -76,6 +76,7 @@ pub fn App() -> impl IntoView {
     components::preferences::provide_preferences();
     browser::provide_hydrated();
     components::notice::provide_notices();
+    components::layout::provide_waiting();
     auth::session::provide_session();
 
     view! {
@@ -91,7 +92,9 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/admin") view=chunk::Monitor ssr=SsrMode::Async />
                     <Route path=path!("/admin/prices") view=chunk::Prices ssr=SsrMode::Async />
                     <Route path=path!("/admin/calculator") view=chunk::Calculator ssr=SsrMode::Async />
+                    <Route path=path!("/admin/prices/rerate") view=chunk::Rerate ssr=SsrMode::Async />
                     <Route path=path!("/admin/users") view=chunk::Users ssr=SsrMode::Async />
+                    <Route path=path!("/admin/quarantine") view=chunk::Quarantine ssr=SsrMode::Async />
                     <Route path=path!("/my") view=chunk::My ssr=SsrMode::Async />
                 </FlatRoutes>
             </Layout>

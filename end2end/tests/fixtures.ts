@@ -15,9 +15,11 @@ type TestFixtures = {
   setLook: (look: Look) => Promise<void>;
 };
 
+export type AdminCookies = Awaited<ReturnType<BrowserContext["cookies"]>>;
+
 type WorkerFixtures = {
   tollgate: Tollgate;
-  adminCookies: Parameters<BrowserContext["addCookies"]>[0];
+  adminCookies: AdminCookies;
 };
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({

@@ -291,6 +291,7 @@ pub static TEXTS: Texts = Texts {
     history: History {
         title: "History",
         filters: "Filter the history",
+        model: "Only this model",
         kind: "Kind",
         all_kinds: "All kinds",
         from: "From",
@@ -378,7 +379,7 @@ pub static TEXTS: Texts = Texts {
         preview: "Preview",
         previewing: "Computing…",
         difference: "What would change",
-        about: "{}, version {}: ",
+        about: "{}, version {}",
         nothing: "Nothing would change: these messages cost the same at this version, or there are none.",
         messages: "Messages",
         gain: "Balance changes by",

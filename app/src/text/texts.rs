@@ -342,6 +342,7 @@ pub struct Kind {
 pub struct History {
     pub title: &'static str,
     pub filters: &'static str,
+    pub model: &'static str,
     pub kind: &'static str,
     pub all_kinds: &'static str,
     pub from: &'static str,

@@ -291,6 +291,7 @@ pub static TEXTS: Texts = Texts {
     history: History {
         title: "积分明细",
         filters: "筛选明细",
+        model: "仅此模型",
         kind: "类型",
         all_kinds: "全部类型",
         from: "开始日期",
@@ -378,7 +379,7 @@ pub static TEXTS: Texts = Texts {
         preview: "预览",
         previewing: "正在计算…",
         difference: "将产生的变化",
-        about: "{}，版本 {}：",
+        about: "{}，版本 {}",
         nothing: "没有变化：按此版本计价费用相同，或该时段没有消息。",
         messages: "消息数",
         gain: "余额变化",

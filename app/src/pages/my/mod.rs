@@ -16,7 +16,7 @@ use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
 use crate::wire::{Json, Telling, Told};
-use balance::Figures;
+use balance::{Expiring, Figures};
 use history::{HistorySection, Whose, use_history};
 use try_call::TryCall;
 
@@ -63,6 +63,7 @@ pub fn MyPage() -> impl IntoView {
                                 held=balance.held
                                 available=balance.available
                             />
+                            <Expiring expiring=balance.expiring />
                             <TryCall models />
                             <HistorySection history />
                         }
