@@ -42,10 +42,10 @@ fn shown(loaded: Result<AnyView, AppError>) -> AnyView {
     }
 }
 
-/// For each page: its component here, the function that loads and renders it, its chunk, the
-/// chunk's name for the server's hint to the browser, what loads the chunk only, and the page.
+/// For each page: its path, its component here, the function that loads and renders it, its chunk,
+/// the chunk's name for the server's hint to the browser, what only loads, and the page itself.
 macro_rules! pages {
-    ($($name:ident: $load:ident in $chunk:ident $hint:literal by $preload:ident, $page:path;)+) => {
+    ($($path:literal $name:ident: $load:ident in $chunk:ident $hint:literal by $preload:ident, $page:path;)+) => {
         $(
             #[component]
             pub fn $name() -> impl IntoView {
@@ -69,29 +69,28 @@ macro_rules! pages {
                 Ok($page().into_any())
             }
         )+
+
+        /// Loads the code of the page at a path, to be there before hydration. Each page has to be
+        /// loaded by its own function, even where another page's has loaded their chunk. A failure
+        /// is no matter here: the page tries again, and says what went wrong.
+        #[cfg(feature = "hydrate")]
+        pub async fn preload(path: &str) {
+            drop(match path.trim_end_matches('/') {
+                $($path => $preload().await,)+
+                _ => Ok(()),
+            });
+        }
     };
 }
 
 pages! {
-    Monitor: load_monitor in monitor "monitor" by preload_monitor, crate::pages::monitor::MonitorPage;
-    Prices: load_prices in desk "desk" by preload_prices, crate::pages::prices::PricesPage;
-    Calculator: load_calculator in desk "desk" by preload_calculator, crate::pages::calculator::CalculatorPage;
-    Users: load_users in desk "desk" by preload_users, crate::pages::users::UsersPage;
-    Quarantine: load_quarantine in desk "desk" by preload_quarantine, crate::pages::quarantine::QuarantinePage;
-    Rerate: load_rerate in desk "desk" by preload_rerate, crate::pages::rerate::ReratePage;
-    My: load_my in my "my" by preload_my, crate::pages::my::MyPage;
-}
-
-/// Loads the code of the page at a path, to be there before hydration. A failure is no matter
-/// here: the page tries again, and says what went wrong.
-#[cfg(feature = "hydrate")]
-pub async fn preload(path: &str) {
-    drop(match path {
-        "/admin" => preload_monitor().await,
-        "/my" => preload_my().await,
-        path if path.starts_with("/admin/") => preload_prices().await,
-        _ => Ok(()),
-    });
+    "/admin" Monitor: load_monitor in monitor "monitor" by preload_monitor, crate::pages::monitor::MonitorPage;
+    "/admin/prices" Prices: load_prices in desk "desk" by preload_prices, crate::pages::prices::PricesPage;
+    "/admin/prices/rerate" Rerate: load_rerate in desk "desk" by preload_rerate, crate::pages::rerate::ReratePage;
+    "/admin/calculator" Calculator: load_calculator in desk "desk" by preload_calculator, crate::pages::calculator::CalculatorPage;
+    "/admin/users" Users: load_users in desk "desk" by preload_users, crate::pages::users::UsersPage;
+    "/admin/quarantine" Quarantine: load_quarantine in desk "desk" by preload_quarantine, crate::pages::quarantine::QuarantinePage;
+    "/my" My: load_my in my "my" by preload_my, crate::pages::my::MyPage;
 }
 
 #[cfg(feature = "hydrate")]

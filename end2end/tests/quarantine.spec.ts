@@ -35,7 +35,7 @@ test("a message of an unknown model leads to its price, and is charged by it", a
   await open(page, "/admin");
   // The navigation says that somebody should look.
   const nav = page.getByRole("navigation", { name: "Main" });
-  await nav.getByRole("link", { name: /^Quarantine \d+ messages wait$/ }).click();
+  await nav.getByRole("link", { name: /^Quarantine \d+ waiting$/ }).click();
   await expect(rowOf(page, user)).toContainText("The model has no price.");
   await rowOf(page, user).getByRole("link", { name: /^Open / }).click();
   await expect(page.getByText(`“${model}” had no price when this message happened`)).toBeVisible();
@@ -125,7 +125,7 @@ test("a message is dismissed for a reason, and not by accident", async ({
   const dismiss = page.getByRole("button", { name: "Dismiss", exact: true });
   await dismiss.click();
   await page.getByRole("button", { name: "Yes, dismiss" }).click();
-  const reason = page.getByLabel("Reason");
+  const reason = page.getByLabel("Reason", { exact: true });
   await expect(reason).toHaveAttribute("aria-invalid", "true");
   await reason.fill("A test call");
   await dismiss.click();

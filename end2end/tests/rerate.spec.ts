@@ -35,7 +35,7 @@ test("past messages are priced again, first as a preview, then as a job", async 
   await expect(difference.getByRole("row")).toHaveText([/User/, `${user}1+46.5`, "Total1+46.5"]);
   expect(await tollgate.balance(user)).toBe(7);
 
-  await page.getByLabel("Reason").fill("The price list was wrong");
+  await page.getByLabel("Reason", { exact: true }).fill("The price list was wrong");
   await page.getByRole("button", { name: "Apply" }).click();
   await expect(page.getByText("Every difference becomes an entry that the user sees.")).toBeVisible();
   await page.getByRole("button", { name: "Yes, apply" }).click();

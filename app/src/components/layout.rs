@@ -14,18 +14,38 @@ use crate::pages::quarantine::waiting_count;
 use crate::task::Task;
 use crate::text::{Say, fill, use_text};
 
+/// How many messages wait in quarantine, as far as this browser knows.
 #[derive(Clone, Copy)]
-struct WaitingCount(RwSignal<u64>);
+pub struct Waiting {
+    count: RwSignal<u64>,
+    look: Task,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self {
+            count: RwSignal::new(0),
+            look: Task::new(),
+        }
+    }
+
+    /// Asks the server again.
+    pub fn look_again(self) {
+        self.look.run(async move {
+            self.count.try_set(waiting_count().await?);
+            Ok(())
+        });
+    }
+}
 
 /// Provides [`use_waiting`].
 pub fn provide_waiting() {
-    provide_context(WaitingCount(RwSignal::new(0)));
+    provide_context(Waiting::new());
 }
 
-/// How many messages wait in quarantine, as far as this browser knows.
 #[must_use]
-pub fn use_waiting() -> RwSignal<u64> {
-    use_context::<WaitingCount>().map_or_else(|| RwSignal::new(0), |waiting| waiting.0)
+pub fn use_waiting() -> Waiting {
+    use_context().unwrap_or_else(Waiting::new)
 }
 
 #[component]
@@ -103,7 +123,7 @@ fn nobody_links() -> AnyView {
 }
 
 /// `waiting` is a number beside the words, for what somebody should look at.
-fn link(href: &'static str, label: Say, waiting: Option<RwSignal<u64>>) -> AnyView {
+fn link(href: &'static str, label: Say, waiting: Option<Waiting>) -> AnyView {
     let text = use_text();
     let path = leptos_router::hooks::use_location().pathname;
     let current = phrase(move || {
@@ -123,10 +143,10 @@ fn link(href: &'static str, label: Say, waiting: Option<RwSignal<u64>>) -> AnyVi
     .lean()
 }
 
-fn count_badge(waiting: RwSignal<u64>) -> AnyView {
+fn count_badge(waiting: Waiting) -> AnyView {
     let text = use_text();
     part(move || {
-        let count = waiting.get();
+        let count = waiting.count.get();
         if count == 0 {
             return ().lean();
         }
@@ -147,17 +167,13 @@ fn count_badge(waiting: RwSignal<u64>) -> AnyView {
 
 fn administrator_links(name: String, waiting: u64) -> AnyView {
     let text = use_text();
-    let count = use_waiting();
-    count.set(waiting);
+    let known = use_waiting();
+    known.count.set(waiting);
     let path = leptos_router::hooks::use_location().pathname;
-    let look = Task::new();
     Effect::new(move |seen: Option<String>| {
         let path = path.get();
         if seen.is_some_and(|seen| seen != path) {
-            look.run(async move {
-                count.try_set(waiting_count().await?);
-                Ok(())
-            });
+            known.look_again();
         }
         path
     });
@@ -168,7 +184,7 @@ fn administrator_links(name: String, waiting: u64) -> AnyView {
                 {link("/admin/prices", |t| t.nav.prices, None)}
                 {link("/admin/calculator", |t| t.nav.calculator, None)}
                 {link("/admin/users", |t| t.nav.users, None)}
-                {link("/admin/quarantine", |t| t.nav.quarantine, Some(count))}
+                {link("/admin/quarantine", |t| t.nav.quarantine, Some(known))}
             </ul>
         </nav>
         <Account name />

@@ -50,8 +50,6 @@ pub struct Common {
     pub balance: &'static str,
     pub total: &'static str,
     pub nobody: &'static str,
-    pub optional: &'static str,
-    pub back_to_list: &'static str,
 }
 
 /// The frame around the pages.
@@ -275,7 +273,6 @@ pub struct Users {
     pub no_holds: &'static str,
     pub held_since: &'static str,
     pub held_until: &'static str,
-    pub hold: &'static str,
     pub link_life: &'static str,
     pub one_hour: &'static str,
     pub eight_hours: &'static str,
@@ -283,7 +280,6 @@ pub struct Users {
     pub refund: &'static str,
     pub refund_left: &'static str,
     pub refund_nothing: &'static str,
-    pub refund_free: &'static str,
     pub refund_points: &'static str,
     pub told_refunded: &'static str,
 }

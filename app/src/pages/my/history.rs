@@ -344,7 +344,8 @@ fn Entries(
                     let shown = |item: &HistoryItem| {
                         let (item, rates) = (item.clone(), Arc::clone(&rates));
                         let origins = Arc::clone(&origins);
-                        let left = left_of(item.entry);
+                        // What cost nothing cannot be given back.
+                        let left = left_of(item.entry).filter(|_| !item.points.is_zero());
                         let below = below_receipt.clone().zip(left);
                         Item {
                             // A refund changes what can be given back, and so the view.

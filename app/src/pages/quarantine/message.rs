@@ -19,7 +19,7 @@ use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, Tone};
 use crate::components::confirm::ConfirmButton;
 use crate::components::field::{Field, FormError, fault_of};
-use crate::components::layout::use_waiting;
+use crate::components::layout::{Waiting as WaitingCount, use_waiting};
 use crate::components::moment::Moment;
 use crate::components::notice::{Notices, use_notices};
 use crate::components::receipt::category_label;
@@ -36,21 +36,20 @@ pub fn Message(waiting: Waiting) -> impl IntoView {
         unpriced,
     } = waiting;
     let is_waiting = detail.status == QuarantineStatus::Waiting;
-    let prices = (is_waiting && detail.item.reason == QuarantineReason::UnknownModel)
-        .then(|| {
-            let link = |model: &shared::ids::ModelName| {
-                let name = model.as_str().to_owned();
-                let href = ["/admin/prices?model=", &Url::escape(&name)].concat();
-                view! {
-                    <a class="button primary" href=href>
-                        {words(move || fill(text.get().quarantine.set_price, &[&name]))}
-                    </a>
-                }
-                .lean()
-            };
-            view! { <div class="actions">{unpriced.iter().map(link).collect_view()}</div> }.lean()
-        })
-        .filter(|_| !unpriced.is_empty());
+    let is_unpriced = detail.item.reason == QuarantineReason::UnknownModel;
+    let prices = (is_waiting && is_unpriced && !unpriced.is_empty()).then(|| {
+        let link = |model: &shared::ids::ModelName| {
+            let name = model.as_str().to_owned();
+            let href = ["/admin/prices?model=", &Url::escape(&name)].concat();
+            view! {
+                <a class="button primary" href=href>
+                    {words(move || fill(text.get().quarantine.set_price, &[&name]))}
+                </a>
+            }
+            .lean()
+        };
+        view! { <div class="actions">{unpriced.iter().map(link).collect_view()}</div> }.lean()
+    });
     let wrong = {
         let detail = detail.clone();
         let model = unpriced
@@ -292,7 +291,7 @@ type Navigate = Arc<dyn Fn(&str, NavigateOptions) + Send + Sync>;
 struct Done {
     text: Text,
     notices: Notices,
-    waiting: RwSignal<u64>,
+    waiting: WaitingCount,
     /// Why a charge did not come about although the ledger took it.
     still_waits: RwSignal<Option<QuarantineReason>>,
     navigate: Navigate,
@@ -311,8 +310,7 @@ fn use_done() -> Done {
 impl Done {
     fn leave(&self, told: String) {
         self.notices.tell(told);
-        self.waiting
-            .update(|count| *count = count.saturating_sub(1));
+        self.waiting.look_again();
         (self.navigate)("/admin/quarantine", NavigateOptions::default());
     }
 

@@ -41,7 +41,11 @@ pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) ->
         .lean();
     }
     let first = chosen
-        .and_then(|name| models.iter().position(|model| model.model_name == name))
+        .map(|name| name.to_lowercase())
+        .and_then(|name| {
+            let is_chosen = |model: &ReratableModel| model.model_name.to_lowercase() == name;
+            models.iter().position(is_chosen)
+        })
         .unwrap_or(0);
     let model = RwSignal::new(first);
     let version = RwSignal::new(
