@@ -15,11 +15,9 @@ type TestFixtures = {
   setLook: (look: Look) => Promise<void>;
 };
 
-export type AdminCookies = Awaited<ReturnType<BrowserContext["cookies"]>>;
-
 type WorkerFixtures = {
   tollgate: Tollgate;
-  adminCookies: AdminCookies;
+  adminCookies: Parameters<BrowserContext["addCookies"]>[0];
 };
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({

@@ -15,8 +15,8 @@ test.describe("every page can be used by everybody", () => {
   test.use({ expectedComplaints: [/the server responded with a status of 40[134]/] });
 
   let isFurnished = false;
-  test.beforeEach(async ({ tollgate, adminCookies }) => {
-    if (!isFurnished) await furnish(tollgate, adminCookies);
+  test.beforeEach(async ({ tollgate }) => {
+    if (!isFurnished) await furnish(tollgate);
     isFurnished = true;
   });
 

@@ -1,6 +1,6 @@
 // Every page, as somebody sees it who has something to see there.
 import type { Page } from "@playwright/test";
-import { expect, open, unique, type AdminCookies } from "./fixtures";
+import { open, unique } from "./fixtures";
 import { MODEL, sampleEvent, type Tollgate } from "./tollgate";
 
 export type Visit = {
@@ -10,8 +10,6 @@ export type Visit = {
   /** What is done there before looking. */
   act?: (page: Page) => Promise<void>;
 };
-
-type ReratableModel = { model_name: string; versions: { id: number }[] };
 
 /** The user that the pages show. */
 export const SHOWN_USER = "user_789";
@@ -120,7 +118,7 @@ async function askForCall(page: Page, output: string): Promise<void> {
 }
 
 /** Fills a Tollgate with something of everything that pages can show. */
-export async function furnish(tollgate: Tollgate, admin: AdminCookies): Promise<void> {
+export async function furnish(tollgate: Tollgate): Promise<void> {
   await tollgate.setPrice("claude-sonnet", "22.5", "112.5");
   await tollgate.setPrice("text-embedding-3-large", "0.013", "0");
   await tollgate.setPrice(MODEL, "28", "60");
@@ -140,20 +138,19 @@ export async function furnish(tollgate: Tollgate, admin: AdminCookies): Promise<
   await tollgate.deliverBody('{"event": "message_end", "data": {"user_id": "user_789", ');
   await tollgate.hold(SHOWN_USER, MODEL, 500);
 
-  // What only an administrator does, through the functions that the pages call.
-  const ask = (name: string, args: object) => tollgate.ask(name, args, admin);
-  const terms = { userId: SHOWN_USER, reason: "Package A", isBought: true };
-  await ask("change_points", { draft: { ...terms, points: "500", expiresAt: "2099-12-31T16:00:00Z" } });
-  await ask("refund_charge", {
-    ...{ user_id: SHOWN_USER, entry: 2, points: "10.5", reason: "The answer was cut off" },
-  });
-  const models = (await ask("reratable_models", {})) as ReratableModel[];
-  const versions = models.find(({ model_name }) => model_name === MODEL)?.versions ?? [];
-  const draft = { priceVersionId: versions.at(-1)?.id, from: "2020-01-01T00:00:00Z", to: "2099-01-01T00:00:00Z" };
-  await ask("start_rerating", { draft, reason: "The price list was wrong" });
-  await expect
-    .poll(async () => ((await ask("recent_jobs", {})) as { is_finished: boolean }[])[0]?.is_finished)
-    .toBe(true);
+  const forShownUser = ["--user", SHOWN_USER, "--reason"];
+  await tollgate.command([
+    ...["points", "add", ...forShownUser, "Package A", "--points", "500"],
+    ...["--bought", "--expires", "2099-12-31T16:00:00Z"],
+  ]);
+  await tollgate.command([
+    ...["points", "refund", ...forShownUser, "The answer was cut off"],
+    ...["--entry", "2", "--points", "10.5"],
+  ]);
+  await tollgate.command([
+    ...["rerate", "--from", "2020-01-01", "--to", "2099-01-01", "--price", `${MODEL}@1`],
+    ...["--apply", "--reason", "The price list was wrong"],
+  ]);
 }
 
 /** Goes there and does what is done there. */

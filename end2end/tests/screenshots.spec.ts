@@ -5,7 +5,7 @@ import { furnish, SHOWN_USER, visit, VISITS } from "./pages";
 test.use({ expectedComplaints: [/the server responded with a status of 40[134]/] });
 
 test("screenshots", async ({ browser, tollgate, adminCookies }) => {
-  await furnish(tollgate, adminCookies);
+  await furnish(tollgate);
   for (const place of VISITS) {
     const context = await browser.newContext({ baseURL: tollgate.url, timezoneId: "Asia/Shanghai" });
     if (place.who === "administrator") await context.addCookies(adminCookies);

@@ -198,26 +198,6 @@ export class Tollgate {
     if (answer.status !== 200) throw new Error(`no hold: ${JSON.stringify(answer)}`);
   }
 
-  /** Calls a function of the pages, signed in with these cookies. */
-  async ask(
-    name: string,
-    args: object,
-    cookies: { name: string; value: string }[],
-  ): Promise<unknown> {
-    const answer = await fetch(`${this.url}/api/fn/${name}`, {
-      method: "POST",
-      headers: {
-        cookie: cookies.map(({ name, value }) => `${name}=${value}`).join("; "),
-        "content-type": "application/json",
-        // What a browser says of a page's own requests.
-        "sec-fetch-site": "same-origin",
-      },
-      body: JSON.stringify(args),
-    });
-    if (!answer.ok) throw new Error(`${name}: ${answer.status} ${await answer.text()}`);
-    return answer.json();
-  }
-
   /** The address of a link that signs a user in. */
   async signInLink(user: string): Promise<string> {
     const printed = await this.command(["user", "link", "--user", user]);
