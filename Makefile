@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser screenshots fmt force
+.PHONY: help setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser bench screenshots fmt force
 
 # Whatever the release build is made of; folders too, so that a deleted file counts as a change.
 SOURCES := Cargo.toml Cargo.lock scripts/build.sh scripts/precompress.mjs $(shell find app frontend ledger migrations public server shared style \
@@ -41,6 +41,9 @@ test-wasm: setup ## Run the tests of the domain compiled to WebAssembly
 
 test-browser: setup $(BUILT) ## Run the browser tests against the release build
 	@scripts/test.sh budget browser
+
+bench: $(BUILT) ## Measure the release build beside pgbench (ARGS="--quick" tries it out, ARGS="--help" explains)
+	@. scripts/env.sh; cargo run --release --locked -p bench -- $(ARGS)
 
 screenshots: setup $(BUILT) ## Save every page in both languages and themes, wide and narrow, in end2end/screenshots
 	@cd end2end && npm run --silent screenshots

@@ -215,7 +215,7 @@ impl Ledger {
         }
         let mut connection = self.pool().acquire().await?;
         locked::open(&mut connection, &[user]).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(locked::BEGIN).await?;
         if let Some(answer) = idempotency::claim(&mut tx, key, &grant.fingerprint(user)).await? {
             return Ok(answer);
         }
@@ -318,7 +318,7 @@ impl Ledger {
         }
         let mut connection = self.pool().acquire().await?;
         locked::open(&mut connection, &[user]).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(locked::BEGIN).await?;
         let mut accounts = locked::lock_user(&mut tx, user).await?;
         let account = accounts.get_mut(chain::account_id(user))?;
         let before = Points::from_nano(account.debt_limit_nano);
@@ -334,6 +334,8 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
+        // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
+        drop(connection);
         self.balance(user).await
     }
 }

@@ -1,5 +1,5 @@
 //! The hash chain of an account's entries. Each entry's hash covers every stored field of the
-//! entry, the consumption it charges, and the hash before it, so that no row can be changed,
+//! entry, the consumption it charges, the terms of the credit it brings, and the hash before it, so that no row can be changed,
 //! removed or reordered without breaking every later one.
 
 use sha2::{Digest, Sha256};
@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::consumption::Consumption;
+use crate::journal::CreditTerms;
 
 pub(crate) type Hash = [u8; 32];
 
@@ -27,6 +28,8 @@ pub(crate) struct Entry {
     pub reason: Option<String>,
     pub actor: Option<String>,
     pub consumption: Option<Consumption>,
+    /// Of points that come in: how their credit may be used.
+    pub terms: CreditTerms,
 }
 
 /// The account's id: the first 16 bytes of a SHA-256, so that it needs no lookup.
@@ -67,6 +70,10 @@ impl Entry {
         hash.optional(self.actor.as_deref());
         if let Some(consumption) = &self.consumption {
             consumption.hash_into(&mut hash);
+        }
+        if self.amount_nano > 0 && self.terms != CreditTerms::default() {
+            hash.count(self.terms.is_bought.into());
+            hash.optional_moment(self.terms.expires_at);
         }
         hash.finish()
     }
@@ -111,6 +118,11 @@ impl Hasher {
     pub(crate) fn moment(&mut self, moment: OffsetDateTime) {
         self.0
             .update((moment.unix_timestamp_nanos() / 1000).to_be_bytes());
+    }
+
+    fn optional_moment(&mut self, moment: Option<OffsetDateTime>) {
+        self.0.update([u8::from(moment.is_some())]);
+        self.moment(moment.unwrap_or(OffsetDateTime::UNIX_EPOCH));
     }
 
     pub(crate) fn finish(self) -> Hash {

@@ -98,7 +98,7 @@ impl Ledger {
         // Nothing is not an amount that can be refunded, so it stands for "all that is left".
         fingerprint.int(points.map_or(0, Points::nano));
         fingerprint.text(reason);
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.pool().begin_with(locked::BEGIN).await?;
         if let Some(answer) = idempotency::claim(&mut tx, key, &fingerprint.finish()).await? {
             return Ok(answer);
         }

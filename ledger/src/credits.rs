@@ -68,6 +68,15 @@ impl Credits {
         }
     }
 
+    /// Forgets the credits that have nothing left, and says which those were.
+    pub(crate) fn remove_used_up(&mut self) -> Vec<Credit> {
+        let (used_up, left) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|credit| credit.remaining_nano == 0);
+        self.0 = left;
+        used_up
+    }
+
     /// The first credit that is past its time and still has something left.
     pub(crate) fn next_expired(&self, now: OffsetDateTime) -> Option<&Credit> {
         self.0

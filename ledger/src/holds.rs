@@ -155,7 +155,7 @@ impl Ledger {
         let points = answer.estimate.estimated_points;
         let mut connection = self.pool().acquire().await?;
         locked::open(&mut connection, &[user]).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(locked::BEGIN).await?;
         if let Some(first) = idempotency::claim(&mut tx, key, &fingerprint(user, check)).await? {
             return Ok(first);
         }
@@ -167,6 +167,10 @@ impl Ledger {
             answer.can_proceed = false;
             answer.shortfall = Points::from_nano(1).max(answer.shortfall);
             answer.shortfall_nano = answer.shortfall.into();
+            // Credits that ran out meanwhile are entered all the same.
+            accounts.write(&mut tx).await?;
+            idempotency::leave(&mut tx, key).await?;
+            tx.commit().await?;
             return Ok(answer);
         }
         let row = sqlx::query(
@@ -228,7 +232,7 @@ impl Ledger {
     pub async fn release_hold(&self, user: &UserId, hold_id: &str) -> Result<Hold> {
         let id = parse_id(hold_id)?;
         let account_id = chain::account_id(user);
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.pool().begin_with(locked::BEGIN).await?;
         let mut accounts = locked::lock(&mut tx, [account_id])
             .await?
             .ok_or(Problem::NotFound)?;
@@ -288,7 +292,7 @@ impl Ledger {
             if due.is_empty() {
                 return Ok(expired);
             }
-            let mut tx = self.pool().begin().await?;
+            let mut tx = self.pool().begin_with(locked::BEGIN).await?;
             let mut accounts = locked::lock(&mut tx, due.iter().copied())
                 .await?
                 .ok_or_else(|| Error::corrupt("a hold without an account"))?;
@@ -329,7 +333,7 @@ impl Ledger {
             if due.is_empty() {
                 return Ok(accounts_done);
             }
-            let mut tx = self.pool().begin().await?;
+            let mut tx = self.pool().begin_with(locked::BEGIN).await?;
             // Locking an account expires its credits.
             let accounts = locked::lock(&mut tx, due.iter().copied())
                 .await?

@@ -114,3 +114,16 @@ pub(crate) async fn keep(
         .await?;
     Ok(())
 }
+
+/// Gives up the key that this transaction has claimed: nothing was done that must not be repeated.
+pub(crate) async fn leave(tx: &mut PgConnection, key: Option<&IdempotencyKey>) -> Result<()> {
+    let Some(key) = key else {
+        return Ok(());
+    };
+    sqlx::query("delete from idempotency where caller = $1 and idempotency_key = $2")
+        .bind(&key.caller)
+        .bind(&key.key)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

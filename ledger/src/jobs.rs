@@ -22,7 +22,7 @@ use crate::{Ledger, page};
 
 /// Session-level advisory lock of the process that does the recurring work.
 const LEADER_LOCK: i64 = 0x746f_6c6c_0003;
-/// First half of the two-part lock of a running job; the second is taken from its id.
+/// First half of the lock of a running job; the second is taken from its id.
 const JOB_LOCK: i32 = 0x746f_6c6c;
 const TICK: Duration = Duration::from_secs(1);
 const TICKS_BETWEEN_MAINTENANCE: u32 = 60 * 60;
@@ -74,6 +74,13 @@ pub(crate) async fn enqueue(tx: &mut PgConnection, task: &Task, actor: &Actor) -
         .execute(tx)
         .await?;
     Ok(id)
+}
+
+/// Second half of the lock of a running job.
+fn lock_of(id: Uuid) -> i32 {
+    let [a, b, c, d, ..] = id.into_bytes();
+    let [.., e, f, g, h] = id.into_bytes();
+    i32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
 }
 
 fn summary(row: &PgRow) -> Result<JobSummary> {
@@ -154,25 +161,38 @@ impl Ledger {
         .fetch_all(self.pool())
         .await?;
         for id in open {
-            self.run_job(id).await?;
+            self.resume_job(id).await?;
         }
         Ok(())
     }
 
-    /// Runs one job to its end, unless another process is at it.
+    /// Runs one job to its end, or waits until another process has.
     pub(crate) async fn run_job(&self, id: Uuid) -> Result<()> {
         let mut connection = self.pool().acquire().await?.detach();
-        let [a, b, c, d, ..] = id.into_bytes();
-        let [.., e, f, g, h] = id.into_bytes();
-        let lock = i32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h]);
+        sqlx::query("select pg_advisory_lock($1, $2)")
+            .bind(JOB_LOCK)
+            .bind(lock_of(id))
+            .execute(&mut connection)
+            .await?;
+        self.run_locked(id, connection).await
+    }
+
+    /// Runs one job to its end, unless another process is at it.
+    async fn resume_job(&self, id: Uuid) -> Result<()> {
+        let mut connection = self.pool().acquire().await?.detach();
         let is_ours: bool = sqlx::query_scalar("select pg_try_advisory_lock($1, $2)")
             .bind(JOB_LOCK)
-            .bind(lock)
+            .bind(lock_of(id))
             .fetch_one(&mut connection)
             .await?;
-        if !is_ours {
-            return Ok(());
+        match is_ours {
+            true => self.run_locked(id, connection).await,
+            false => Ok(()),
         }
+    }
+
+    /// Runs a job whose lock the connection holds; the lock ends with the connection.
+    async fn run_locked(&self, id: Uuid, mut connection: PgConnection) -> Result<()> {
         let task: Option<Json<Task>> = sqlx::query_scalar(
             "select parameters from job where job_id = $1 and finished_at is null",
         )

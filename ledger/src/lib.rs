@@ -32,6 +32,7 @@ mod sessions;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -53,8 +54,11 @@ pub use verify::{Finding, VerifyReport};
 /// Bounds of one process's ledger.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Connections to Postgres.
+    /// Connections to Postgres, beside the one that writes messages and the one that listens.
     pub pool_connections_max: u32,
+    /// Who waits longer than this for a connection is told to come again. A fifth of it is also the
+    /// longest pause between two attempts to connect: how late a Postgres that came back is noticed.
+    pub connection_wait_max: Duration,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,
     /// Tokens one message may report; one with more waits for an administrator.
@@ -65,6 +69,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             pool_connections_max: 10,
+            connection_wait_max: Duration::from_secs(5),
             queue_messages_max: 10_000,
             message_tokens_max: 20_000_000,
         }
@@ -101,12 +106,13 @@ impl Ledger {
         PgConnection::connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_connections_max)
-            .connect_with(options.application_name("tollgate"))
+            .acquire_timeout(settings.connection_wait_max)
+            .connect_with(options.clone().application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();
         let live = live::Signal::default();
         let keys = api_keys::Cache::default();
-        let group = consumption::Group::start(pool.clone(), prices.clone(), live.clone(), settings);
+        let group = consumption::Group::start(options, prices.clone(), live.clone(), settings);
         live::listen(pool.clone(), &live, keys.clone());
         Ok(Self {
             inner: Arc::new(Inner {

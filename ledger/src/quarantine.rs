@@ -1,5 +1,6 @@
 //! Messages that could not be charged yet, and their release.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use crate::accounts::checked_reason;
 use crate::audit::{self, Actor};
 use crate::chain::Hash;
+use crate::consumption::Resolution;
 use crate::error::{Error, Result};
 use crate::{ApiKey, Delivery, Entrance, Ledger, page};
 
@@ -93,17 +95,32 @@ pub(crate) async fn insert_unreadable(
     Ok(())
 }
 
-/// Marks rows whose message was charged in this transaction.
-pub(crate) async fn mark_charged(tx: &mut PgConnection, quarantine_ids: &[Uuid]) -> Result<()> {
-    if !quarantine_ids.is_empty() {
-        sqlx::query(
-            "update quarantine set status = 'charged', resolved_at = now()
-             where quarantine_id = any($1) and status = 'waiting'",
-        )
-        .bind(quarantine_ids)
-        .execute(tx)
-        .await?;
-    }
+/// Locks those of the rows that wait.
+pub(crate) async fn lock_waiting(tx: &mut PgConnection, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+    let waiting: Vec<Uuid> = sqlx::query_scalar(
+        "select quarantine_id from quarantine where quarantine_id = any($1) and status = 'waiting'
+         order by quarantine_id for update",
+    )
+    .bind(ids)
+    .fetch_all(tx)
+    .await?;
+    Ok(waiting.into_iter().collect())
+}
+
+/// Marks a locked row whose message was charged in this transaction.
+pub(crate) async fn mark_charged(
+    tx: &mut PgConnection,
+    quarantine_id: Uuid,
+    actor: Option<&Actor>,
+) -> Result<()> {
+    sqlx::query(
+        "update quarantine set status = 'charged', resolved_at = now(), resolved_by = $2
+         where quarantine_id = $1",
+    )
+    .bind(quarantine_id)
+    .bind(actor.map(|actor| &actor.name))
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -140,7 +157,7 @@ impl Ledger {
             let mut deliveries = Vec::with_capacity(rows.len());
             for row in &rows {
                 if let Some(usage) = usage(row)? {
-                    deliveries.push(waiting(row, usage)?);
+                    deliveries.push(waiting(row, usage, None)?);
                 }
             }
             let answers = futures::future::join_all(
@@ -150,8 +167,15 @@ impl Ledger {
             )
             .await;
             for answer in answers {
-                answer?;
-                done += 1;
+                match answer {
+                    // Somebody else resolved it, or it was charged with other numbers: it is not
+                    // in the way of the others.
+                    Ok(_)
+                    | Err(Error::Problem(Problem::NotFound | Problem::MessageConflict { .. })) => {
+                        done += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             self.job_progress(job, done, total.max(done)).await?;
         }
@@ -220,18 +244,8 @@ impl Ledger {
             .clone()
             .or(reported.clone())
             .ok_or_else(|| Problem::field("usage", FieldFault::Missing))?;
-        let mut tx = self.pool().begin().await?;
-        audit::record(
-            &mut tx,
-            actor,
-            "quarantine.charge",
-            &usage.message_id,
-            reported.as_ref(),
-            Some(&usage),
-        )
-        .await?;
-        tx.commit().await?;
-        self.deliver(waiting(&row, usage)?).await
+        let by = Some((actor.clone(), reported));
+        self.deliver(waiting(&row, usage, by)?).await
     }
 
     /// What waits, newest first.
@@ -346,7 +360,11 @@ fn item(row: &PgRow, usage: Option<MessageUsage>) -> Result<QuarantineItem> {
 }
 
 /// A waiting row as the delivery it was.
-fn waiting(row: &PgRow, message: MessageUsage) -> Result<Delivery> {
+fn waiting(
+    row: &PgRow,
+    message: MessageUsage,
+    by: Option<(Actor, Option<MessageUsage>)>,
+) -> Result<Delivery> {
     let source = ApiKey::recorded(
         row.try_get("api_key_id")?,
         row.try_get("namespace_id")?,
@@ -358,7 +376,10 @@ fn waiting(row: &PgRow, message: MessageUsage) -> Result<Delivery> {
         .find(|known| known.as_str() == entrance)
         .ok_or_else(|| Error::corrupt(format!("entrance {entrance}")))?;
     Ok(Delivery {
-        resolves: Some(row.try_get("quarantine_id")?),
+        resolves: Some(Resolution {
+            quarantine_id: row.try_get("quarantine_id")?,
+            by,
+        }),
         ..Delivery::new(
             Arc::new(source),
             entrance,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::api::EntryKind;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
-use shared::money::{Nano, Points};
+use shared::money::{Nano, Overflow, Points};
 use shared::price::PriceVersion;
 use shared::problem::{FieldFault, Problem};
 use shared::quote::quote;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::accounts::checked_reason;
 use crate::audit::{self, Actor};
 use crate::consumption::Line;
-use crate::corrections::standing;
+use crate::corrections::{Standing, standing};
 use crate::error::{Error, Result};
 use crate::jobs::{self, Task};
 use crate::journal::{CreditTerms, Draft};
@@ -55,7 +55,7 @@ struct Repriced {
     entry: i64,
     user_id: String,
     new_cost_nano: i64,
-    gain_nano: i64,
+    gain: Points,
 }
 
 impl Ledger {
@@ -89,11 +89,16 @@ impl Ledger {
         versions: &HashMap<String, PriceVersion>,
     ) -> Result<Vec<Repriced>> {
         let mut rows = sqlx::query(
-            "select c.account_id, c.entry, a.user_id, c.lines, c.charge_nano,
-                    coalesce((select sum(-r.amount_nano) from journal_entry r
-                        where r.account_id = c.account_id and r.corrects_entry = c.entry
-                            and r.kind = 'rerate'), 0)::bigint as rerated_nano
+            "select c.account_id, c.entry, a.user_id, c.lines,
+                    (c.charge_nano - coalesce(r.gained, 0))::bigint as cost,
+                    coalesce(r.refunded, 0)::bigint as refunded
              from consumption c join account a using (account_id)
+             cross join lateral (
+                 select sum(amount_nano) filter (where kind = 'rerate') as gained,
+                        sum(amount_nano) filter (where kind = 'refund') as refunded
+                 from journal_entry
+                 where account_id = c.account_id and corrects_entry = c.entry
+             ) r
              where c.occurred_at >= $1 and c.occurred_at < $2
              order by c.account_id, c.entry",
         )
@@ -104,18 +109,21 @@ impl Ledger {
         while let Some(row) = rows.try_next().await? {
             let Json(lines): Json<Vec<Line>> = row.try_get("lines")?;
             let new_cost_nano = new_cost(&lines, versions)?;
-            let old_cost_nano =
-                row.try_get::<i64, _>("charge_nano")? + row.try_get::<i64, _>("rerated_nano")?;
+            let standing = Standing {
+                cost_nano: row.try_get("cost")?,
+                refunded_nano: row.try_get("refunded")?,
+            };
+            let gain = standing.gain(new_cost_nano)?;
             let touches = lines
                 .iter()
                 .any(|line| versions.contains_key(&line.model_key));
-            if touches && new_cost_nano != old_cost_nano {
+            if touches && !gain.is_zero() {
                 repriced.push(Repriced {
                     account_id: row.try_get("account_id")?,
                     entry: row.try_get("entry")?,
                     user_id: row.try_get("user_id")?,
                     new_cost_nano,
-                    gain_nano: old_cost_nano - new_cost_nano,
+                    gain,
                 });
             }
         }
@@ -132,7 +140,7 @@ impl Ledger {
         for charge in self.repriced(rerating, &versions).await? {
             let (messages, gain) = users.entry(charge.user_id).or_default();
             *messages += 1;
-            *gain += i128::from(charge.gain_nano);
+            *gain += i128::from(charge.gain.nano());
         }
         users
             .into_iter()
@@ -200,16 +208,14 @@ impl Ledger {
     /// or runs beside another enters nothing twice.
     async fn correct(&self, charge: &Repriced, rerating: &Rerating) -> Result<()> {
         let mut connection = self.pool().acquire().await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(locked::BEGIN).await?;
         let mut accounts = locked::lock(&mut tx, [charge.account_id])
             .await?
             .ok_or_else(|| Error::corrupt("a charge without an account"))?;
         let standing = standing(&mut tx, charge.account_id, charge.entry)
             .await?
             .ok_or_else(|| Error::corrupt("a charge that is not in the journal"))?;
-        // What was given back already is not given back again by a lower price.
-        let gain =
-            Points::from_nano(standing.cost_nano).minus(Points::from_nano(charge.new_cost_nano))?;
+        let gain = standing.gain(charge.new_cost_nano)?;
         if gain.is_zero() {
             return Ok(());
         }
@@ -227,6 +233,20 @@ impl Ledger {
         accounts.write(&mut tx).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+impl Standing {
+    /// What the account gains when the message costs `new_cost_nano`. What was given back already
+    /// is not given back again by a lower price; a higher one takes the difference.
+    fn gain(self, new_cost_nano: i64) -> std::result::Result<Points, Overflow> {
+        let cheaper_by =
+            Points::from_nano(self.cost_nano).minus(Points::from_nano(new_cost_nano))?;
+        if cheaper_by.is_negative() {
+            return Ok(cheaper_by);
+        }
+        let gain = cheaper_by.minus(Points::from_nano(self.refunded_nano))?;
+        Ok(gain.max(Points::ZERO))
     }
 }
 

@@ -7,8 +7,8 @@ use shared::clock::Timestamp;
 use shared::ids::ModelName;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -17,36 +17,38 @@ use crate::history::entry_kind;
 use crate::journal::Link;
 use crate::{Ledger, chain};
 
+/// What a sum is of, within one hour.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a> {
-    account_id: Uuid,
-    hour: OffsetDateTime,
-    kind: &'static str,
-    model_key: &'a str,
-    api_key_id: Uuid,
+pub(crate) struct Key<'a> {
+    pub account_id: Uuid,
+    pub kind: &'static str,
+    /// Empty where there is no model.
+    pub model_key: &'a str,
+    /// Nil where there is no source.
+    pub api_key_id: Uuid,
 }
 
 #[derive(Default)]
-struct Sums {
-    entries: i64,
-    input_tokens: i64,
-    output_tokens: i64,
-    amount_nano: i64,
+pub(crate) struct Sums {
+    pub entries: i64,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    pub amount_nano: i64,
 }
 
-fn hour_of(moment: OffsetDateTime) -> OffsetDateTime {
+/// The hour that a moment belongs to.
+pub(crate) fn hour_of(moment: OffsetDateTime) -> OffsetDateTime {
     moment.replace_time(time::Time::from_hms(moment.hour(), 0, 0).unwrap_or(time::Time::MIDNIGHT))
 }
 
-/// Adds entries to their rollups. The rows belong to accounts that the transaction has locked.
-pub(crate) async fn add(tx: &mut PgConnection, links: &[&Link]) -> Result<()> {
+/// Sums entries that were recorded in the same hour. A charge is split by the models of its lines.
+pub(crate) fn sum(links: &[Link]) -> BTreeMap<Key<'_>, Sums> {
     let mut sums: BTreeMap<Key<'_>, Sums> = BTreeMap::new();
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     for link in links {
         let entry = &link.entry;
         let key = |model_key, api_key_id| Key {
             account_id: entry.account_id,
-            hour: hour_of(entry.recorded_at),
             kind: entry.kind.as_str(),
             model_key,
             api_key_id,
@@ -78,34 +80,7 @@ pub(crate) async fn add(tx: &mut PgConnection, links: &[&Link]) -> Result<()> {
             }
         }
     }
-    macro_rules! column {
-        ($field:expr) => {
-            sums.iter().map($field).collect::<Vec<_>>()
-        };
-    }
-    sqlx::query(
-        "insert into rollup as r (account_id, hour, kind, model_key, api_key_id, entries,
-             input_tokens, output_tokens, amount_nano)
-         select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::uuid[],
-             $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-         on conflict (account_id, hour, kind, model_key, api_key_id) do update set
-             entries = r.entries + excluded.entries,
-             input_tokens = r.input_tokens + excluded.input_tokens,
-             output_tokens = r.output_tokens + excluded.output_tokens,
-             amount_nano = r.amount_nano + excluded.amount_nano",
-    )
-    .bind(column!(|(key, _)| key.account_id))
-    .bind(column!(|(key, _)| key.hour))
-    .bind(column!(|(key, _)| key.kind))
-    .bind(column!(|(key, _)| key.model_key))
-    .bind(column!(|(key, _)| key.api_key_id))
-    .bind(column!(|(_, sum)| sum.entries))
-    .bind(column!(|(_, sum)| sum.input_tokens))
-    .bind(column!(|(_, sum)| sum.output_tokens))
-    .bind(column!(|(_, sum)| sum.amount_nano))
-    .execute(tx)
-    .await?;
-    Ok(())
+    sums
 }
 
 /// The range of a filter in whole hours.
@@ -134,7 +109,7 @@ fn range(filter: &RollupFilter) -> Result<(OffsetDateTime, OffsetDateTime)> {
     .into())
 }
 
-fn sum(row: &PgRow) -> Result<RollupSum> {
+fn read(row: &PgRow) -> Result<RollupSum> {
     let count = |column| -> Result<u64> {
         let count: i64 = row.try_get(column)?;
         u64::try_from(count).map_err(|_| Error::corrupt("a negative token count"))
@@ -206,7 +181,7 @@ impl Ledger {
             sources: Vec::new(),
         };
         for row in &rows {
-            let sum = sum(row)?;
+            let sum = read(row)?;
             if sum.start.is_some() {
                 rollups.periods.push(sum);
             } else if sum.model_name.is_some() {

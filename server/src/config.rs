@@ -89,6 +89,17 @@ pub struct Config {
     )]
     pub database_connections: u32,
 
+    /// Messages that may wait to be charged; one more is answered with 503 and Retry-After.
+    #[arg(
+        long,
+        env = "TOLLGATE_QUEUE_MESSAGES",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub queue_messages: u32,
+
     /// What to log: error, warn, info, debug or trace, also by module (`info,ledger=debug`).
     /// A server logs from info up, other commands from warn up.
     #[arg(long, env = "TOLLGATE_LOG", global = true, value_name = "FILTER")]

@@ -1,29 +1,32 @@
 //! One transaction for one group of messages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use shared::api::{EntryKind, HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
 use shared::dify::MessageUsage;
 use shared::money::Points;
 use shared::price::{PriceBook, Unpriced};
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use super::{Consumption, Delivery, NotPriced, price, public_id};
+use super::{Consumption, Delivery, NotPriced, Resolution, price, public_id};
 use crate::chain::{self, Hash};
-use crate::deliveries::{self, Trace};
+use crate::deliveries::Trace;
 use crate::error::Result;
 use crate::holds::{self, HeldPoints};
-use crate::journal::{CreditTerms, Draft, Link, hash_from};
+use crate::journal::{Claim, CreditTerms, Draft, hash_from};
 use crate::locked::{self, Accounts};
-use crate::{PRICE_LOCK, Settings, prices, quarantine};
+use crate::{PRICE_LOCK, Settings, audit, prices, quarantine};
 
 /// What became of one message of a group.
 pub(super) enum Verdict {
     Answer(WebhookAnswer),
-    Conflict { message_id: String },
+    Conflict {
+        message_id: String,
+    },
+    /// It was to leave quarantine, where it is no longer.
+    Gone,
 }
 
 /// Prices, deduplicates, chains and writes a group, and gives one verdict for each message, in order.
@@ -41,7 +44,7 @@ pub(super) async fn commit(
         let ids = deliveries
             .iter()
             .map(|delivery| chain::account_id(&delivery.message.user_id));
-        let Some(accounts) = locked::lock(&mut tx, ids).await? else {
+        let Some(mut accounts) = locked::lock_rows(&mut tx, ids).await? else {
             tx.rollback().await?;
             let users: Vec<_> = deliveries
                 .iter()
@@ -55,14 +58,15 @@ pub(super) async fn commit(
             .iter()
             .map(|delivery| identity(&holds, delivery))
             .collect();
-        let known = lookup(&mut tx, &identities).await?;
+        let mut known = lookup(&mut tx, &mut accounts, &identities).await?;
+        let waiting = lock_waiting(&mut tx, deliveries, &mut known).await?;
         let book = prices.at_revision(&mut tx, known.price_revision).await?;
         let mut batch = Batch {
             tokens_max: settings.message_tokens_max,
             accounts,
             messages: known.messages,
+            waiting,
             holds,
-            claims: Vec::new(),
             traces: Vec::with_capacity(deliveries.len()),
             quarantined: Vec::new(),
             released: Vec::new(),
@@ -143,36 +147,79 @@ fn identity(holds: &HashMap<Uuid, HeldPoints>, delivery: &Delivery) -> MessageKe
     })
 }
 
-/// Reads what is known about the group's messages, and the price revision, in one round trip.
-async fn lookup(tx: &mut PgConnection, identities: &[MessageKey]) -> Result<Known> {
+/// Reads what is known about the group's messages, the price revision, and the credits of the
+/// locked accounts, in one round trip.
+async fn lookup(
+    tx: &mut PgConnection,
+    accounts: &mut Accounts,
+    identities: &[MessageKey],
+) -> Result<Known> {
     let namespaces: Vec<i64> = identities.iter().map(|(namespace, _)| *namespace).collect();
     let message_ids: Vec<&str> = identities.iter().map(|(_, id)| id.as_str()).collect();
     let rows = sqlx::query(
-        "select (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
+        "select clock_timestamp() as now,
+                (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
                 k.namespace_id, k.message_id,
                 m.fingerprint, m.consumption_id, m.total_tokens, m.charge_nano, m.balance_after_nano,
-                q.quarantine_id, q.fingerprint as waiting_fingerprint
-         from unnest($1::bigint[], $2::text[]) as k (namespace_id, message_id)
+                q.quarantine_id, q.fingerprint as waiting_fingerprint,
+                null::uuid as account_id, null::bigint as entry, null::bigint as amount_nano,
+                null::bigint as remaining_nano, null::boolean as is_bought,
+                null::timestamptz as expires_at
+         from unnest($2::bigint[], $3::text[]) as k (namespace_id, message_id)
          left join message m on m.namespace_id = k.namespace_id and m.message_id = k.message_id
          left join quarantine q on q.namespace_id = k.namespace_id and q.message_id = k.message_id
-             and q.status = 'waiting'",
+             and q.status = 'waiting'
+         union all
+         select clock_timestamp(), 0, null, null, null, null, null, null, null, null, null,
+                account_id, entry, amount_nano, remaining_nano, is_bought, expires_at
+         from credit where account_id = any($1) and remaining_nano > 0",
     )
+    .bind(accounts.ids())
     .bind(namespaces)
     .bind(message_ids)
     .fetch_all(tx)
     .await?;
+    accounts.take_credits(&rows)?;
     let mut known = Known {
         messages: HashMap::with_capacity(rows.len()),
         price_revision: 0,
     };
     for row in &rows {
-        known.price_revision = row.try_get("price_revision")?;
+        known.price_revision = known.price_revision.max(row.try_get("price_revision")?);
         if let Some(recorded) = recorded(row)? {
             let key = (row.try_get("namespace_id")?, row.try_get("message_id")?);
             known.messages.insert(key, recorded);
         }
     }
     Ok(known)
+}
+
+/// Locks the quarantine rows that the group may release, so that none is dismissed meanwhile, and
+/// forgets those that have stopped waiting.
+async fn lock_waiting(
+    tx: &mut PgConnection,
+    deliveries: &[Delivery],
+    known: &mut Known,
+) -> Result<HashSet<Uuid>> {
+    let found = known.messages.values().filter_map(|recorded| {
+        let State::Waiting(quarantine_id) = recorded.state else {
+            return None;
+        };
+        quarantine_id
+    });
+    let resolved = deliveries
+        .iter()
+        .filter_map(|delivery| Some(delivery.resolves.as_ref()?.quarantine_id));
+    let ids: Vec<Uuid> = found.chain(resolved).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let waiting = quarantine::lock_waiting(tx, &ids).await?;
+    known.messages.retain(|_, recorded| match recorded.state {
+        State::Waiting(Some(quarantine_id)) => waiting.contains(&quarantine_id),
+        _ => true,
+    });
+    Ok(waiting)
 }
 
 fn recorded(row: &PgRow) -> Result<Option<Recorded>> {
@@ -196,22 +243,34 @@ fn recorded(row: &PgRow) -> Result<Option<Recorded>> {
     }))
 }
 
+/// A quarantine row whose message is charged.
+struct Release<'a> {
+    quarantine_id: Uuid,
+    message: &'a MessageUsage,
+    resolution: Option<&'a Resolution>,
+}
+
 /// A group while it is judged: the rows it will write.
 struct Batch<'a> {
     tokens_max: u64,
     accounts: Accounts,
     messages: HashMap<MessageKey, Recorded>,
+    /// Quarantine rows that wait, locked.
+    waiting: HashSet<Uuid>,
     holds: HashMap<Uuid, HeldPoints>,
-    /// The fingerprints of the messages charged, in the order of their entries.
-    claims: Vec<Hash>,
     traces: Vec<Trace<'a>>,
     quarantined: Vec<(&'a Delivery, Hash, QuarantineReason)>,
-    released: Vec<Uuid>,
+    released: Vec<Release<'a>>,
     settled: Vec<(&'a Delivery, Uuid)>,
 }
 
 impl<'a> Batch<'a> {
     fn judge(&mut self, delivery: &'a Delivery, book: &PriceBook) -> Result<Verdict> {
+        if let Some(resolution) = &delivery.resolves
+            && !self.waiting.contains(&resolution.quarantine_id)
+        {
+            return Ok(Verdict::Gone);
+        }
         let fingerprint = delivery.fingerprint();
         let key = identity(&self.holds, delivery);
         let waiting = match self.messages.get(&key).copied() {
@@ -222,7 +281,8 @@ impl<'a> Batch<'a> {
                 if charged != fingerprint {
                     return Ok(self.conflict(delivery));
                 }
-                self.released.extend(delivery.resolves);
+                self.settle_hold(delivery, &key)?;
+                self.release(delivery, None);
                 return Ok(self.duplicate(delivery, charge));
             }
             Some(Recorded {
@@ -237,11 +297,10 @@ impl<'a> Batch<'a> {
             }
             None => None,
         };
-        match self.charge(delivery, &key, book)? {
+        match self.charge(delivery, &key, fingerprint, book)? {
             Ok(charge) => {
-                self.released.extend(delivery.resolves);
-                self.released.extend(waiting.flatten());
-                self.claims.push(fingerprint);
+                self.settle_hold(delivery, &key)?;
+                self.release(delivery, waiting.flatten());
                 self.messages.insert(
                     key,
                     Recorded {
@@ -269,11 +328,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Appends the charge to the account's chain and settles the hold, or says why there is none.
+    /// Appends the charge to the account's chain, or says why there is none.
     fn charge(
         &mut self,
         delivery: &'a Delivery,
         (namespace_id, message_id): &MessageKey,
+        fingerprint: Hash,
         book: &PriceBook,
     ) -> Result<std::result::Result<Charge, QuarantineReason>> {
         let message = &delivery.message;
@@ -306,18 +366,21 @@ impl<'a> Batch<'a> {
             corrects_entry: None,
             reason: None,
             actor: None,
-            consumption: Some(Consumption {
-                consumption_id,
-                namespace_id: *namespace_id,
-                message_id: message_id.clone(),
-                conversation_id: message.conversation_id.clone(),
-                request_id: message.request_id.clone(),
-                api_key_id: delivery.source.id,
-                entrance: delivery.entrance.as_str().to_owned(),
-                occurred_at: occurred_at.moment(),
-                total_tokens,
-                charge_nano: points.nano(),
-                lines,
+            consumption: Some(Claim {
+                fingerprint,
+                consumption: Consumption {
+                    consumption_id,
+                    namespace_id: *namespace_id,
+                    message_id: message_id.clone(),
+                    conversation_id: message.conversation_id.clone(),
+                    request_id: message.request_id.clone(),
+                    api_key_id: delivery.source.id,
+                    entrance: delivery.entrance.as_str().to_owned(),
+                    occurred_at: occurred_at.moment(),
+                    total_tokens,
+                    charge_nano: points.nano(),
+                    lines,
+                },
             }),
             terms: CreditTerms::default(),
         };
@@ -326,12 +389,28 @@ impl<'a> Batch<'a> {
             Ok(link) => link.entry.balance_after_nano,
             Err(_) => return Ok(Err(QuarantineReason::Overflow)),
         };
+        Ok(Ok(Charge {
+            consumption_id,
+            total_tokens,
+            charge_nano: points.nano(),
+            balance_after_nano,
+        }))
+    }
+
+    /// Settles the hold that the message names, also when another entrance was charged first: the
+    /// call is over either way.
+    fn settle_hold(
+        &mut self,
+        delivery: &'a Delivery,
+        (namespace_id, message_id): &MessageKey,
+    ) -> Result<()> {
         if let Some(hold_id) = delivery.hold_id
             && let Some(held) = self.holds.get_mut(&hold_id)
+            && held.status != HoldStatus::Settled
         {
             if held.status == HoldStatus::Open {
                 self.accounts
-                    .get_mut(account_id)?
+                    .get_mut(chain::account_id(&delivery.message.user_id))?
                     .unhold(held.amount_nano)?;
             }
             held.status = HoldStatus::Settled;
@@ -339,12 +418,23 @@ impl<'a> Batch<'a> {
             held.message_id = Some(message_id.clone());
             self.settled.push((delivery, hold_id));
         }
-        Ok(Ok(Charge {
-            consumption_id,
-            total_tokens,
-            charge_nano: points.nano(),
-            balance_after_nano,
-        }))
+        Ok(())
+    }
+
+    /// The message of this delivery needs to wait no longer, wherever it waited.
+    fn release(&mut self, delivery: &'a Delivery, waiting: Option<Uuid>) {
+        let resolution = delivery.resolves.as_ref();
+        let resolved = resolution.map(|resolution| resolution.quarantine_id);
+        for quarantine_id in resolved
+            .into_iter()
+            .chain(waiting.filter(|id| Some(*id) != resolved))
+        {
+            self.released.push(Release {
+                quarantine_id,
+                message: &delivery.message,
+                resolution: resolution.filter(|_| Some(quarantine_id) == resolved),
+            });
+        }
     }
 
     fn conflict(&mut self, delivery: &'a Delivery) -> Verdict {
@@ -397,8 +487,8 @@ impl<'a> Batch<'a> {
     }
 
     async fn write(self, tx: &mut PgConnection) -> Result<()> {
-        insert_consumptions(tx, self.accounts.links(), &self.claims).await?;
-        self.accounts.write(tx).await?;
+        // Fails on `message_pkey` when another process has won a claim: the group is tried again.
+        self.accounts.write_traced(tx, &self.traces).await?;
         for (delivery, hold_id) in &self.settled {
             let account_id = chain::account_id(&delivery.message.user_id);
             if let Some(held) = self.holds.get(hold_id)
@@ -411,8 +501,25 @@ impl<'a> Batch<'a> {
         for (delivery, fingerprint, reason) in &self.quarantined {
             quarantine::insert(tx, delivery, fingerprint, *reason).await?;
         }
-        quarantine::mark_charged(tx, &self.released).await?;
-        deliveries::insert(tx, &self.traces).await
+        for release in &self.released {
+            let by = release
+                .resolution
+                .and_then(|resolution| resolution.by.as_ref());
+            let actor = by.map(|(actor, _)| actor);
+            quarantine::mark_charged(tx, release.quarantine_id, actor).await?;
+            if let Some((actor, reported)) = by {
+                audit::record(
+                    tx,
+                    actor,
+                    "quarantine.charge",
+                    &release.message.message_id,
+                    reported.as_ref(),
+                    Some(release.message),
+                )
+                .await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -444,71 +551,4 @@ impl Charge {
             reason: None,
         }
     }
-}
-
-/// Writes the consumptions and claims the messages' identities; a claim that another process won
-/// fails on `message_pkey` and the group is tried again.
-async fn insert_consumptions(
-    tx: &mut PgConnection,
-    links: &[Link],
-    fingerprints: &[Hash],
-) -> Result<()> {
-    // Expiries of credits stand between the charges; only charges have a consumption.
-    let rows: Vec<_> = links
-        .iter()
-        .filter_map(|link| Some((link, link.entry.consumption.as_ref()?)))
-        .zip(fingerprints)
-        .map(|((link, used), fingerprint)| (link, used, fingerprint.as_slice()))
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    macro_rules! column {
-        ($field:expr) => {
-            rows.iter().map($field).collect::<Vec<_>>()
-        };
-    }
-    sqlx::query(
-        "with input as (
-             select * from unnest(
-                 $1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::bigint[], $6::text[],
-                 $7::text[], $8::text[], $9::uuid[], $10::text[], $11::timestamptz[], $12::bigint[],
-                 $13::bigint[], $14::jsonb[], $15::bytea[], $16::bigint[]
-             ) as t (account_id, entry, recorded_at, consumption_id, namespace_id, message_id,
-                 conversation_id, request_id, api_key_id, entrance, occurred_at, total_tokens,
-                 charge_nano, lines, fingerprint, balance_after_nano)
-         ), claimed as (
-             insert into message (namespace_id, message_id, fingerprint, consumption_id,
-                 total_tokens, charge_nano, balance_after_nano, recorded_at)
-             select namespace_id, message_id, fingerprint, consumption_id,
-                 total_tokens, charge_nano, balance_after_nano, recorded_at
-             from input order by namespace_id, message_id
-         )
-         insert into consumption (account_id, entry, recorded_at, consumption_id, namespace_id,
-             message_id, conversation_id, request_id, api_key_id, entrance, occurred_at,
-             total_tokens, charge_nano, lines)
-         select account_id, entry, recorded_at, consumption_id, namespace_id,
-             message_id, conversation_id, request_id, api_key_id, entrance, occurred_at,
-             total_tokens, charge_nano, lines
-         from input",
-    )
-    .bind(column!(|(link, _, _)| link.entry.account_id))
-    .bind(column!(|(link, _, _)| link.entry.entry))
-    .bind(column!(|(link, _, _)| link.entry.recorded_at))
-    .bind(column!(|(_, used, _)| used.consumption_id))
-    .bind(column!(|(_, used, _)| used.namespace_id))
-    .bind(column!(|(_, used, _)| used.message_id.as_str()))
-    .bind(column!(|(_, used, _)| used.conversation_id.as_deref()))
-    .bind(column!(|(_, used, _)| used.request_id.as_deref()))
-    .bind(column!(|(_, used, _)| used.api_key_id))
-    .bind(column!(|(_, used, _)| used.entrance.as_str()))
-    .bind(column!(|(_, used, _)| used.occurred_at))
-    .bind(column!(|(_, used, _)| used.total_tokens))
-    .bind(column!(|(_, used, _)| used.charge_nano))
-    .bind(column!(|(_, used, _)| Json(&used.lines)))
-    .bind(column!(|(_, _, fingerprint)| *fingerprint))
-    .bind(column!(|(link, _, _)| link.entry.balance_after_nano))
-    .execute(tx)
-    .await?;
-    Ok(())
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use shared::api::WebhookAnswer;
 use shared::problem::Problem;
-use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{error, warn};
 
 use super::Delivery;
 use super::commit::{Verdict, commit};
 use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
-use crate::{Settings, live, prices};
+use crate::{Settings, live, locked, prices};
 
 /// Messages in one transaction at most: more would only make each of them wait longer.
 const GROUP_MESSAGES_MAX: usize = 512;
@@ -33,10 +33,21 @@ pub(crate) struct Group {
     memory: Arc<Semaphore>,
 }
 
+/// The writer's own connection: no other request keeps it waiting.
+fn connection(options: PgConnectOptions, settings: &Settings) -> PgPool {
+    let options = options
+        .application_name("tollgate writer")
+        .options(locked::BY_KEYS);
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(settings.connection_wait_max)
+        .connect_lazy_with(options)
+}
+
 impl Group {
     /// Starts the writer; it ends when the `Group` is dropped.
     pub(crate) fn start(
-        pool: PgPool,
+        options: PgConnectOptions,
         prices: prices::Cache,
         live: live::Signal,
         settings: Settings,
@@ -44,7 +55,7 @@ impl Group {
         let (queue, waiting) = mpsc::channel(settings.queue_messages_max.max(1));
         tokio::spawn(
             Writer {
-                pool,
+                pool: connection(options, &settings),
                 prices,
                 live,
                 settings,
@@ -72,6 +83,7 @@ impl Group {
             .map_err(|_| BUSY)?;
         match verdict.await.map_err(|_| Error::Stopped)?? {
             Verdict::Answer(answer) => Ok(answer),
+            Verdict::Gone => Err(Problem::NotFound.into()),
             Verdict::Conflict { message_id } => Err(Problem::MessageConflict { message_id }.into()),
         }
     }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::chain::{Hash, Hasher};
 use crate::error::Result;
-use crate::{ApiKey, Ledger};
+use crate::{Actor, ApiKey, Ledger};
 
 pub(crate) use group::Group;
 
@@ -55,9 +55,17 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// The hold that this message settles.
     pub hold_id: Option<Uuid>,
-    /// The waiting row whose message this is, put right by an administrator or by a price: it is
-    /// charged whatever kept it waiting, as long as it has a price.
-    pub resolves: Option<Uuid>,
+    /// The waiting row whose message this is.
+    pub(crate) resolves: Option<Resolution>,
+}
+
+/// A message leaves quarantine, by a price or by an administrator: it is charged whatever kept it
+/// waiting, as long as it has a price.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolution {
+    pub quarantine_id: Uuid,
+    /// The administrator, and what had been reported.
+    pub by: Option<(Actor, Option<MessageUsage>)>,
 }
 
 impl Delivery {
@@ -90,16 +98,27 @@ impl Delivery {
             .min(now)
     }
 
-    /// Equal for two deliveries exactly when they report the same use by the same user.
     fn fingerprint(&self) -> Hash {
-        let mut hash = Hasher::new("tollgate message 1");
-        hash.text(self.message.user_id.as_str());
-        for call in &self.message.calls {
-            hash.text(&call.model_name.key());
-            hash_tokens(&mut hash, &call.tokens);
-        }
-        hash.finish()
+        let calls = self.message.calls.iter();
+        fingerprint(
+            self.message.user_id.as_str(),
+            calls.map(|call| (call.model_name.key(), &call.tokens)),
+        )
     }
+}
+
+/// Equal for two messages exactly when they are the same use by the same user. Models by their keys.
+pub(crate) fn fingerprint<'a, Key: AsRef<str>>(
+    user_id: &str,
+    calls: impl Iterator<Item = (Key, &'a Tokens)>,
+) -> Hash {
+    let mut hash = Hasher::new("tollgate message 1");
+    hash.text(user_id);
+    for (model_key, tokens) in calls {
+        hash.text(model_key.as_ref());
+        hash_tokens(&mut hash, tokens);
+    }
+    hash.finish()
 }
 
 fn hash_tokens(hash: &mut Hasher, tokens: &Tokens) {

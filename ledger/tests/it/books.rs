@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use proptest::prelude::*;
-use shared::api::{EntryKind, HistoryFilter, Outcome};
+use ledger::{Ledger, SealingKey, Settings};
+use shared::api::{EntryKind, HistoryFilter};
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use sqlx::AssertSqlSafe;
@@ -269,148 +269,36 @@ async fn accounts_are_searched_by_their_beginning_and_paged() {
     );
 }
 
-/// What the model ledger is asked to do.
-#[derive(Debug, Clone)]
-enum Step {
-    Grant {
-        user: u8,
-        nano: i64,
-    },
-    Deliver {
-        user: u8,
-        id: u8,
-        model: u8,
-        tokens: Tokens,
-    },
-    Publish {
-        model: u8,
-        input: i64,
-        output: i64,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        2 => (0..3_u8, prop_oneof![1..1_000_000_000_i64, -1_000_000..0_i64])
-            .prop_map(|(user, nano)| Step::Grant { user, nano }),
-        4 => (0..3_u8, 0..12_u8, 0..3_u8, 0..2_u64, 0..5_u64).prop_map(|(user, id, model, input, output)| {
-            Step::Deliver { user, id, model, tokens: Tokens::new(input * 1000, output) }
-        }),
-        1 => (0..2_u8, 0..1000_i64, 0..1000_i64)
-            .prop_map(|(model, input, output)| Step::Publish { model, input, output }),
-    ]
-}
-
-/// The obvious ledger: maps and integers. Model 2 never gets a price.
-#[derive(Default)]
-struct Model {
-    balances: HashMap<u8, i64>,
-    prices: HashMap<u8, (i64, i64)>,
-    charged: HashMap<u8, (u8, u8, Tokens)>,
-    waiting: HashMap<u8, (u8, u8, Tokens)>,
-}
-
-impl Model {
-    fn charge(&mut self, id: u8, (user, model, tokens): (u8, u8, Tokens)) -> bool {
-        let Some((input, output)) = self.prices.get(&model) else {
-            return false;
-        };
-        let cost = i64::try_from(tokens.input).unwrap() * input
-            + i64::try_from(tokens.output).unwrap() * output;
-        *self.balances.entry(user).or_default() -= cost;
-        self.charged.insert(id, (user, model, tokens));
-        true
-    }
-
-    fn deliver(&mut self, id: u8, report: (u8, u8, Tokens)) -> Option<Outcome> {
-        if let Some(known) = self.charged.get(&id) {
-            return (*known == report).then_some(Outcome::Duplicate);
-        }
-        if self.waiting.get(&id).is_some_and(|known| *known != report) {
-            return None;
-        }
-        if self.charge(id, report) {
-            return Some(Outcome::Charged);
-        }
-        self.waiting.insert(id, report);
-        Some(Outcome::Quarantined)
-    }
-
-    fn publish(&mut self, model: u8, rates: (i64, i64)) {
-        let is_first = self.prices.insert(model, rates).is_none();
-        if is_first {
-            let released: Vec<_> = self
-                .waiting
-                .iter()
-                .filter(|(_, report)| report.1 == model)
-                .map(|(id, report)| (*id, *report))
-                .collect();
-            for (id, report) in released {
-                self.waiting.remove(&id);
-                self.charge(id, report);
-            }
-        }
-    }
-}
-
-async fn agree(steps: Vec<Step>) {
+#[tokio::test]
+async fn more_requests_than_connections_wait_for_each_other_and_never_for_ever() {
     let books = Books::open().await;
-    let mut model = Model::default();
-    for step in steps {
-        match step {
-            Step::Grant { user: number, nano } => {
-                let amount = shared::money::Points::from_nano(nano);
-                books
-                    .ledger
-                    .add_points(&user(&format!("u{number}")), amount, "test", &actor())
-                    .await
-                    .unwrap();
-                *model.balances.entry(number).or_default() += nano;
-            }
-            Step::Deliver {
-                user,
-                id,
-                model: used,
-                tokens,
-            } => {
-                let report = message(
-                    &format!("m{id}"),
-                    &format!("u{user}"),
-                    &format!("model{used}"),
-                    tokens,
-                );
-                let answer = books.ledger.deliver(books.delivery(report)).await;
-                let expected = model.deliver(id, (user, used, tokens));
-                assert_eq!(answer.ok().map(|answer| answer.status), expected);
-            }
-            Step::Publish {
-                model: used,
-                input,
-                output,
-            } => {
-                let unit = |nano| {
-                    shared::money::UnitPrice::from_nano_per_token(nano)
-                        .unwrap()
-                        .to_string()
-                };
-                books
-                    .set_price(&format!("model{used}"), &unit(input), &unit(output))
-                    .await;
-                model.publish(used, (input, output));
-            }
-        }
+    let settings = Settings {
+        pool_connections_max: 2,
+        connection_wait_max: std::time::Duration::from_secs(60),
+        ..Settings::default()
+    };
+    let ledger = Ledger::connect(
+        books.options.clone(),
+        SealingKey::from_bytes([7; 32]),
+        settings,
+    )
+    .await
+    .unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let ledger = ledger.clone();
+        tasks.spawn(async move {
+            let user = user(&format!("u{}", n % 5));
+            let points = "1".parse().unwrap();
+            ledger.add_points(&user, points, "test", &actor()).await?;
+            ledger.set_debt_limit(&user, points, &actor()).await
+        });
     }
-    for number in 0..3 {
-        let expected = model.balances.get(&number).copied().unwrap_or(0);
-        assert_eq!(books.balance(&format!("u{number}")).await.nano(), expected);
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+    for n in 0..5 {
+        assert_eq!(books.balance(&format!("u{n}")).await, "8".parse().unwrap());
     }
     books.assert_verified().await;
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn the_ledger_agrees_with_the_obvious_one(steps in proptest::collection::vec(step(), 1..40)) {
-        tokio::runtime::Runtime::new().unwrap().block_on(agree(steps));
-    }
 }

@@ -6,6 +6,7 @@ use shared::clock::Timestamp;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 
+use crate::clock::Clock;
 use crate::{Books, actor, message, now, points, problem, user};
 
 fn in_days(days: i64) -> Option<Timestamp> {
@@ -40,14 +41,6 @@ async fn left(books: &Books) -> Vec<i64> {
     nano.into_iter().map(|nano| nano / 1_000_000_000).collect()
 }
 
-/// Moves the end of all expiring credits to now, as time would.
-async fn let_time_pass(books: &Books) {
-    sqlx::query("update credit set expires_at = now() where expires_at is not null")
-        .execute(&books.pool)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn points_burn_soonest_expiry_first_then_granted_before_bought() {
     let books = Books::open().await;
@@ -74,7 +67,7 @@ async fn points_burn_soonest_expiry_first_then_granted_before_bought() {
 
 #[tokio::test]
 async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
-    let books = Books::open().await;
+    let (books, clock) = Clock::open_books(now()).await;
     books.set_price("m", "1", "1").await;
     give(&books, "10", false, in_days(7)).await;
     give(&books, "5", true, None).await;
@@ -82,7 +75,7 @@ async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
     let expiring = books.ledger.balance(&user("u")).await.unwrap().expiring;
     assert_eq!((expiring.len(), expiring[0].points), (1, points("6")));
 
-    let_time_pass(&books).await;
+    clock.set(in_days(7).unwrap()).await;
     assert_eq!(books.ledger.expire_credits().await.unwrap(), 1);
     assert_eq!(books.ledger.expire_credits().await.unwrap(), 0);
     let newest = &books
@@ -101,10 +94,10 @@ async fn what_runs_out_is_an_entry_and_the_balance_says_it_before() {
 
 #[tokio::test]
 async fn a_charge_never_uses_points_that_ran_out_before_it() {
-    let books = Books::open().await;
+    let (books, clock) = Clock::open_books(now()).await;
     books.set_price("m", "1", "1").await;
     give(&books, "10", false, in_days(7)).await;
-    let_time_pass(&books).await;
+    clock.set(in_days(7).unwrap()).await;
     spend(&books, "a", 4).await;
     assert_eq!(books.balance("u").await, points("-4"));
     books.assert_verified().await;
@@ -267,4 +260,121 @@ async fn a_charge_is_found_by_its_public_id() {
     for (name, id) in [("v", id.as_str()), ("u", "cons_x"), ("u", other_version)] {
         assert_eq!(problem(find(name, id).await), Problem::NotFound, "{id}");
     }
+}
+
+/// `parts` tells locks of one number from those of two.
+async fn until_somebody_waits_for_a_lock(books: &Books, parts: i16) {
+    loop {
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_locks
+                 where locktype = 'advisory' and objsubid = $1 and not granted and database =
+                     (select oid from pg_database where datname = current_database()))",
+        )
+        .bind(parts)
+        .fetch_one(&books.pool)
+        .await
+        .unwrap();
+        if waits {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Makes whoever enters a job stop before the commit, as long as lock 1 is taken, and tells the lock
+/// of the job past the transaction: sequences do not wait for commits.
+const STOP_BEFORE_COMMIT: &str = "
+    create sequence entered minvalue -2147483648 start 0;
+    create function stop() returns trigger language plpgsql as $$
+    declare
+        hex text := replace(new.job_id::text, '-', '');
+    begin
+        perform setval('entered', ('x' || left(hex, 8))::bit(32)::int # ('x' || right(hex, 8))::bit(32)::int);
+        perform pg_advisory_xact_lock(1);
+        return new;
+    end
+    $$;
+    create trigger stop before insert on job for each row execute function stop()";
+
+#[tokio::test]
+async fn whoever_wants_a_re_rating_waits_for_the_process_that_is_at_it() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    spend(&books, "a", 1).await;
+    let free = books.set_price("m", "0", "0").await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![free.id],
+        reason: "free after all".into(),
+    };
+    // Another process, which gets hold of the job before the one that enters it.
+    let mut other = books.pool.acquire().await.unwrap();
+    sqlx::raw_sql(STOP_BEFORE_COMMIT)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    sqlx::raw_sql("select pg_advisory_lock(1)")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let actor = actor();
+    let mut rerate = std::pin::pin!(books.ledger.rerate(rerating, &actor));
+    let takes_it = async {
+        until_somebody_waits_for_a_lock(&books, 1).await;
+        sqlx::raw_sql(
+            "select pg_advisory_lock(1953459308, (select last_value from entered)::int);
+             select pg_advisory_unlock(1)",
+        )
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    };
+    tokio::select! {
+        job = &mut rerate => panic!("{job:?} was not entered yet"),
+        () = takes_it => {}
+    }
+    tokio::select! {
+        job = &mut rerate => panic!("{job:?} is not done yet"),
+        () = until_somebody_waits_for_a_lock(&books, 2) => {}
+    }
+    other.close().await.unwrap();
+    let job = books.ledger.job(rerate.await.unwrap()).await.unwrap();
+    assert!(job.finished_at.is_some() && job.done == 1, "{job:?}");
+    assert_eq!(books.balance("u").await, points("0"));
+}
+
+#[tokio::test]
+async fn re_rating_does_not_give_back_again_what_was_refunded() {
+    let books = Books::open().await;
+    books.set_price("m", "10", "0").await;
+    for id in ["all", "little", "much"] {
+        spend(&books, id, 1).await;
+    }
+    for (entry, part) in [(1, None), (2, Some("3")), (3, Some("7"))] {
+        books
+            .ledger
+            .refund(&user("u"), entry, part.map(points), "goodwill", &actor())
+            .await
+            .unwrap();
+    }
+    assert_eq!(books.balance("u").await, points("-10"));
+    let cheaper = books.set_price("m", "5", "0").await;
+    let rerating = Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: vec![cheaper.id],
+        reason: "the price was wrong".into(),
+    };
+    let preview = books.ledger.preview_rerating(&rerating).await.unwrap();
+    assert_eq!((preview[0].messages, preview[0].points), (1, points("2")));
+    for _ in 0..2 {
+        books
+            .ledger
+            .rerate(rerating.clone(), &actor())
+            .await
+            .unwrap();
+        assert_eq!(books.balance("u").await, points("-8"));
+    }
+    books.assert_verified().await;
 }

@@ -124,6 +124,22 @@ async fn settling_twice_gives_the_first_answer_again() {
 }
 
 #[tokio::test]
+async fn a_settlement_of_what_another_entrance_reported_first_charges_nothing_and_frees_the_hold() {
+    let books = books_with("10").await;
+    let id = hold(&books, 5000).await;
+    let used = message("msg", "u", "m", Tokens::new(3000, 0));
+    let first = books.ledger.deliver(books.delivery(used)).await.unwrap();
+    let settled = settle(&books, &id, "msg", 3000).await.unwrap();
+    assert_eq!(settled.status, Outcome::Duplicate);
+    assert_eq!(settled.consumption_id, first.consumption_id);
+    let balance = books.ledger.balance(&user("u")).await.unwrap();
+    assert_eq!((balance.balance, balance.held), (points("7"), points("0")));
+    let released = books.ledger.release_hold(&user("u"), &id).await;
+    assert_eq!(problem(released), Problem::Outdated);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn two_settlements_at_once_charge_once() {
     let books = books_with("10").await;
     let replica = books.replica().await;

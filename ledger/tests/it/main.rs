@@ -3,8 +3,11 @@
 
 #![cfg(test)]
 
+mod agreement;
 mod books;
 mod charging;
+mod clock;
+mod concurrency;
 mod corrections;
 mod feed;
 mod holds;
@@ -19,6 +22,7 @@ mod tampering;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ledger::cluster::{Cluster, Durability};
 use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
@@ -44,16 +48,20 @@ struct Books {
     pool: PgPool,
 }
 
+async fn cluster() -> &'static Cluster {
+    CLUSTER
+        .get_or_init(|| async {
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-tests");
+            Cluster::start_with(&folder, Durability::Disposable)
+                .await
+                .expect("a Postgres for the tests")
+        })
+        .await
+}
+
 impl Books {
     async fn open() -> Self {
-        let cluster = CLUSTER
-            .get_or_init(|| async {
-                let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-tests");
-                Cluster::start_with(&folder, Durability::Disposable)
-                    .await
-                    .expect("a Postgres for the tests")
-            })
-            .await;
+        let cluster = cluster().await;
         let database = format!(
             "test_{}_{}",
             std::process::id(),
@@ -122,6 +130,8 @@ impl Books {
 async fn connect(options: &PgConnectOptions) -> Ledger {
     let settings = Settings {
         pool_connections_max: 4,
+        // Tests ask for more at once than these connections can do soon on a busy machine.
+        connection_wait_max: Duration::from_secs(120),
         ..Settings::default()
     };
     Ledger::connect(options.clone(), SealingKey::from_bytes([7; 32]), settings)

@@ -231,3 +231,66 @@ async fn a_release_is_a_job_that_counts_its_progress() {
     assert!(job.finished_at.is_some());
     assert_eq!(books.balance("u").await, points("-30"));
 }
+
+#[tokio::test]
+async fn only_a_charge_that_happened_is_audited_as_one() {
+    let books = Books::open().await;
+    books
+        .ledger
+        .deliver(books.delivery(sample()))
+        .await
+        .unwrap();
+    let item = only_waiting(&books).await;
+    let answer = books
+        .ledger
+        .charge_quarantined(id_of(&item), None, &actor())
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status, answer.reason),
+        (Outcome::Quarantined, Some(QuarantineReason::UnknownModel)),
+        "it still has no price"
+    );
+    let audit = books.ledger.audit_log(None, 10).await.unwrap().items;
+    assert!(
+        audit
+            .iter()
+            .all(|entry| entry.action != "quarantine.charge"),
+        "{audit:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_is_charged_and_dismissed_at_once_is_only_one_of_both() {
+    let books = Books::open().await;
+    books.set_price("gpt-4", "30", "60").await;
+    let other = books.replica().await;
+    for round in 0..30 {
+        let user = format!("u{round}");
+        let lying = MessageUsage {
+            reported_total: Some(1),
+            ..message(&format!("m{round}"), &user, "gpt-4", Tokens::new(1000, 0))
+        };
+        books.ledger.deliver(books.delivery(lying)).await.unwrap();
+        let id = id_of(&only_waiting(&books).await);
+        let actor = actor();
+        let (charged, dismissed) = tokio::join!(
+            books.ledger.charge_quarantined(id, None, &actor),
+            other.dismiss_quarantined(id, "a test call", &actor),
+        );
+        let expected = match (charged, dismissed) {
+            (Ok(answer), Err(error)) => {
+                assert_eq!(answer.status, Outcome::Charged);
+                assert_eq!(error.problem(), Problem::NotFound);
+                "-30"
+            }
+            (Err(error), Ok(())) => {
+                assert_eq!(error.problem(), Problem::NotFound);
+                "0"
+            }
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(books.balance(&user).await, points(expected));
+    }
+    books.assert_verified().await;
+}

@@ -1,26 +1,98 @@
 //! Invariant 6: what somebody changes behind the ledger's back, verification names.
 
+use ledger::{Grant, VerifyReport};
+use shared::api::CheckBalance;
 use shared::tokens::Tokens;
 use sqlx::AssertSqlSafe;
 
-use crate::{Books, message, user};
+use crate::{Books, actor, message, now, points, user};
 
-/// As the database's owner, past the triggers.
-async fn tamper(books: &Books, statements: &str) {
-    sqlx::raw_sql(AssertSqlSafe(format!(
-        "begin; set local session_replication_role = replica; {statements}; commit"
-    )))
-    .execute(&books.pool)
-    .await
-    .unwrap();
+/// Books that can be tampered with again and again.
+struct Victim {
+    books: Books,
 }
 
-async fn books_with_two_accounts() -> Books {
+const TABLES: [&str; 8] = [
+    "account",
+    "journal_entry",
+    "consumption",
+    "credit",
+    "hold",
+    "rollup",
+    "message",
+    "price_version",
+];
+
+/// For the victim's rows.
+const VICTIM: &str = "account_id = (select account_id from account where user_id = 'victim')";
+
+impl Victim {
+    async fn open() -> Self {
+        let books = books_with_accounts().await;
+        let copies: String = TABLES
+            .iter()
+            .map(|table| format!("create table copy.{table} as table {table};"))
+            .collect();
+        sqlx::raw_sql(AssertSqlSafe(format!("create schema copy; {copies}")))
+            .execute(&books.pool)
+            .await
+            .unwrap();
+        Self { books }
+    }
+
+    /// Does it to the books as they were, as the database's owner, past the triggers.
+    async fn tamper(&self, statements: &str) {
+        let restore: String = TABLES
+            .iter()
+            .map(|table| {
+                format!(
+                    "delete from {table};
+                     insert into {table} overriding system value select * from copy.{table};"
+                )
+            })
+            .collect();
+        let statements = statements.replace("VICTIM", VICTIM);
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "begin; set local session_replication_role = replica; {restore} {statements}; commit"
+        )))
+        .execute(&self.books.pool)
+        .await
+        .unwrap();
+    }
+
+    async fn report_after(&self, statements: &str) -> VerifyReport {
+        self.tamper(statements).await;
+        self.books.ledger.verify(None).await.unwrap()
+    }
+
+    /// Expects that the victim's account is named, at an entry, with what is wrong there.
+    async fn expect(&self, statements: &str, entry: Option<i64>, what: &str) {
+        let report = self.report_after(statements).await;
+        assert!(!report.ok, "{statements}");
+        let finding = &report.findings[0];
+        assert!(finding.what.contains(what), "{statements}: {finding:?}");
+        assert_eq!(
+            (finding.user_id.as_deref(), finding.entry),
+            (Some("victim"), entry),
+            "{statements}: {finding:?}"
+        );
+        let alone = async |name| self.books.ledger.verify(Some(&user(name))).await.unwrap();
+        let honest = alone("honest").await;
+        assert!(honest.ok, "{statements}: {honest:?}");
+        let alone = alone("victim").await;
+        assert_eq!(alone.findings[0].entry, entry, "{statements}");
+    }
+}
+
+/// Entry 1 of each account is a grant, 2 to 5 are charges, 6 is bought, 7 a grant that expires, 8 a
+/// charge of a part of that, 9 a refund of entry 2; there is an open hold, and a settled one by which
+/// entry 10 was charged. A third account is open and empty.
+async fn books_with_accounts() -> Books {
     let books = Books::open().await;
     books.set_price("m", "1", "1").await;
     for name in ["honest", "victim"] {
         books.grant(name, "10").await;
-        for number in 0..4 {
+        let charge = async |number: u64| {
             let used = message(
                 &format!("{name}{number}"),
                 name,
@@ -28,107 +100,450 @@ async fn books_with_two_accounts() -> Books {
                 Tokens::new(1000, number),
             );
             books.ledger.deliver(books.delivery(used)).await.unwrap();
+        };
+        for number in 0..4 {
+            charge(number).await;
         }
+        let in_a_week = now().moment() + time::Duration::days(7);
+        for (is_bought, expires_at) in [(true, None), (false, Some(in_a_week.into()))] {
+            let grant = Grant {
+                points: points("5"),
+                reason: "test".into(),
+                is_bought,
+                expires_at,
+            };
+            books
+                .ledger
+                .grant(&user(name), &grant, &actor())
+                .await
+                .unwrap();
+        }
+        charge(4).await;
+        books
+            .ledger
+            .refund(&user(name), 2, None, "test", &actor())
+            .await
+            .unwrap();
+        let check = CheckBalance {
+            model_name: "m".parse().unwrap(),
+            estimated_input_tokens: Some(1000),
+            estimated_output_tokens: Some(0),
+            user_id: None,
+            hold: true,
+            hold_seconds: None,
+        };
+        let mut holds = Vec::new();
+        for _ in 0..2 {
+            let checked = books
+                .ledger
+                .check_balance(&user(name), &check)
+                .await
+                .unwrap();
+            holds.push(checked.hold_id.unwrap());
+        }
+        let used = message(&format!("{name} held"), name, "m", Tokens::new(1, 0));
+        books
+            .ledger
+            .settle_hold(&holds[0], books.delivery(used))
+            .await
+            .unwrap();
     }
+    books
+        .ledger
+        .set_debt_limit(&user("new"), points("1"), &actor())
+        .await
+        .unwrap();
     books.assert_verified().await;
     books
 }
 
-const VICTIM: &str = "account_id = (select account_id from account where user_id = 'victim')";
-
-/// Runs the tampering and expects one finding, at the victim, at `entry`, saying `what`.
-async fn expect(statements: String, entry: Option<i64>, what: &str) {
-    let books = books_with_two_accounts().await;
-    tamper(&books, &statements).await;
-    let report = books.ledger.verify(None).await.unwrap();
-    assert!(!report.ok);
-    let finding = report
-        .findings
-        .iter()
-        .find(|finding| finding.what.contains(what))
-        .unwrap_or_else(|| panic!("{statements}: {:?}", report.findings));
-    assert_eq!(
-        (finding.user_id.as_deref(), finding.entry),
-        (Some("victim"), entry),
-        "{statements}"
-    );
-    assert!(books.ledger.verify(Some(&user("honest"))).await.unwrap().ok);
-    assert!(!books.ledger.verify(Some(&user("victim"))).await.unwrap().ok);
-}
-
 #[tokio::test]
 async fn a_changed_entry_is_named() {
-    expect(format!("update journal_entry set amount_nano = amount_nano + 1, balance_after_nano = balance_after_nano + 1 where {VICTIM} and entry = 3"), Some(3), "was changed").await;
-    expect(format!("update journal_entry set occurred_at = occurred_at - interval '1 second' where {VICTIM} and entry = 2"), Some(2), "was changed").await;
+    let victim = Victim::open().await;
+    let changes = [
+        (
+            "amount_nano = amount_nano - 1, balance_after_nano = balance_after_nano - 1",
+            3,
+        ),
+        ("balance_after_nano = balance_after_nano + 1", 4),
+        ("occurred_at = occurred_at - interval '1 second'", 2),
+        ("reason = 'another reason'", 1),
+        ("actor = 'somebody else'", 6),
+        ("corrects_entry = 3", 9),
+        ("hash = sha256('x')", 5),
+    ];
+    for (change, entry) in changes {
+        let statement =
+            format!("update journal_entry set {change} where VICTIM and entry = {entry}");
+        victim.expect(&statement, Some(entry), "was changed").await;
+    }
+    victim
+        .expect(
+            "update journal_entry set previous_hash = sha256('x') where VICTIM and entry = 3",
+            Some(3),
+            "does not continue",
+        )
+        .await;
+    victim
+        .expect(
+            "update journal_entry set kind = 'adjustment', counter_account = 'adjustment'
+             where VICTIM and entry = 1",
+            Some(1),
+            "was changed",
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn a_removed_entry_is_named() {
-    expect(
-        format!("delete from journal_entry where {VICTIM} and entry = 3"),
-        Some(4),
-        "entry 3 is missing",
-    )
-    .await;
-    expect(format!("delete from consumption where {VICTIM} and entry = 5; delete from journal_entry where {VICTIM} and entry = 5; delete from message where message_id = 'victim3'"), None, "the last ones are missing").await;
+    let victim = Victim::open().await;
+    victim
+        .expect(
+            "delete from journal_entry where VICTIM and entry = 9;
+             delete from credit where VICTIM and entry = 9",
+            Some(10),
+            "entry 9 is missing",
+        )
+        .await;
+    victim
+        .expect(
+            "delete from journal_entry where VICTIM and entry = 1;
+             delete from credit where VICTIM and entry = 1",
+            Some(2),
+            "entry 1 is missing",
+        )
+        .await;
+    victim
+        .expect(
+            "delete from journal_entry where VICTIM and entry = 10;
+             delete from consumption where VICTIM and entry = 10;
+             delete from message where message_id = 'victim held'",
+            None,
+            "the last ones are missing",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_entry_is_named() {
+    let victim = Victim::open().await;
+    let report = victim
+        .report_after("delete from journal_entry where VICTIM and entry = 3")
+        .await;
+    let whats: Vec<_> = report
+        .findings
+        .iter()
+        .map(|it| (it.entry, it.what.as_str()))
+        .collect();
+    assert_eq!(
+        whats,
+        [
+            (Some(4), "entry 3 is missing before entry 4"),
+            (
+                Some(3),
+                "message victim1 is recorded without its journal entry"
+            ),
+        ]
+    );
+    victim
+        .expect(
+            "insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought)
+             select account_id, 99, 1, 1, false from account where VICTIM",
+            Some(99),
+            "without its journal entry",
+        )
+        .await;
+
+    let report = victim
+        .report_after(
+            "insert into message select namespace_id, 'made up', fingerprint, gen_random_uuid(),
+             total_tokens, charge_nano, balance_after_nano, recorded_at
+         from message where message_id = 'victim1'",
+        )
+        .await;
+    assert_eq!(report.broken, 1);
+    assert!(
+        report.findings[0].what.starts_with("message made up"),
+        "{:?}",
+        report.findings
+    );
 }
 
 #[tokio::test]
 async fn reordered_entries_are_named() {
-    let swap = format!(
-        "update journal_entry set entry = 100 where {VICTIM} and entry = 3;
-         update journal_entry set entry = 3 where {VICTIM} and entry = 4;
-         update journal_entry set entry = 4 where {VICTIM} and entry = 100"
-    );
-    expect(swap, Some(3), "does not continue").await;
+    let victim = Victim::open().await;
+    victim
+        .expect(
+            "update journal_entry set entry = 100 where VICTIM and entry = 3;
+             update journal_entry set entry = 3 where VICTIM and entry = 4;
+             update journal_entry set entry = 4 where VICTIM and entry = 100",
+            Some(3),
+            "does not continue",
+        )
+        .await;
+    // With everything that belongs to them.
+    victim
+        .expect(
+            "update journal_entry set entry = 100 where VICTIM and entry = 6;
+             update journal_entry set entry = 6 where VICTIM and entry = 7;
+             update journal_entry set entry = 7 where VICTIM and entry = 100;
+             update credit set entry = 100 where VICTIM and entry = 6;
+             update credit set entry = 6 where VICTIM and entry = 7;
+             update credit set entry = 7 where VICTIM and entry = 100",
+            Some(6),
+            "does not continue",
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn a_changed_consumption_is_named() {
-    expect(
-        format!("update consumption set total_tokens = 1 where {VICTIM} and entry = 2"),
-        Some(2),
-        "was changed",
-    )
-    .await;
-    expect(format!("update consumption set lines = jsonb_set(lines, '{{0,tokens,input}}', '999') where {VICTIM} and entry = 2"), Some(2), "was changed").await;
-    expect(
-        format!("delete from consumption where {VICTIM} and entry = 2"),
-        Some(2),
-        "was changed",
-    )
-    .await;
+    let victim = Victim::open().await;
+    let changes = [
+        "total_tokens = 1",
+        "message_id = 'honest0'",
+        "api_key_id = gen_random_uuid()",
+        "lines = jsonb_set(lines, '{0,tokens,input}', '999')",
+        "lines = lines || lines",
+        "charge_nano = charge_nano + 1",
+    ];
+    for change in changes {
+        let statement = format!("update consumption set {change} where VICTIM and entry = 2");
+        victim.expect(&statement, Some(2), "was changed").await;
+    }
+    victim
+        .expect(
+            "delete from consumption where VICTIM and entry = 2;
+         delete from message where message_id = 'victim0'",
+            Some(2),
+            "was changed",
+        )
+        .await;
 }
 
 #[tokio::test]
-async fn a_changed_balance_is_named() {
-    expect(
-        format!("update account set balance_nano = balance_nano + 1 where {VICTIM}"),
+async fn a_changed_account_is_named() {
+    let victim = Victim::open().await;
+    victim
+        .expect(
+            "update account set balance_nano = balance_nano + 1 where VICTIM",
+            None,
+            "balance is not the sum",
+        )
+        .await;
+    victim
+        .expect(
+            "update account set held_nano = held_nano - 1 where VICTIM",
+            None,
+            "not the sum of its open holds",
+        )
+        .await;
+    victim
+        .expect(
+            "update account set entry_count = entry_count + 1 where VICTIM",
+            None,
+            "the last ones are missing",
+        )
+        .await;
+    victim
+        .expect(
+            "update account set last_hash = sha256('x') where VICTIM",
+            None,
+            "last hash",
+        )
+        .await;
+
+    let report = victim
+        .report_after("update account set user_id = 'thief' where VICTIM")
+        .await;
+    // Its messages were reported of another user.
+    assert_eq!((report.broken, report.findings[0].entry), (1, Some(2)));
+    let report = victim
+        .report_after("delete from account where VICTIM")
+        .await;
+    let whats: Vec<_> = report.findings.iter().map(|it| it.what.as_str()).collect();
+    assert_eq!(whats[0], "entries without an account");
+    assert_eq!(
+        whats
+            .iter()
+            .filter(|what| **what == "a hold without an account")
+            .count(),
+        2
+    );
+    assert!(whats.contains(&"a rollup without an account"));
+}
+
+#[tokio::test]
+async fn an_account_without_entries_must_be_empty() {
+    let victim = Victim::open().await;
+    for (change, what) in [
+        ("balance_nano = 1", "balance is not the sum"),
+        ("held_nano = 1", "not the sum of its open holds"),
+        ("last_hash = sha256('x')", "last hash"),
+        ("user_id = 'thief'", "another user"),
+    ] {
+        let statement = format!("update account set {change} where user_id = 'new'");
+        let report = victim.report_after(&statement).await;
+        assert_eq!((report.broken, report.accounts), (1, 3));
+        let finding = &report.findings[0];
+        assert!(finding.what.contains(what), "{finding:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_credit_is_named() {
+    let victim = Victim::open().await;
+    victim.expect(
+            "update credit set expires_at = expires_at + interval '1 day' where VICTIM and entry = 7",
+            Some(7),
+            "was changed").await;
+    victim
+        .expect(
+            "update credit set is_bought = false where VICTIM and entry = 6",
+            Some(6),
+            "was changed",
+        )
+        .await;
+    victim
+        .expect(
+            "update credit set amount_nano = amount_nano + 1 where VICTIM and entry = 1",
+            Some(1),
+            "not what it brought",
+        )
+        .await;
+    victim
+        .expect(
+            "delete from credit where VICTIM and entry = 9",
+            Some(9),
+            "its credit is missing",
+        )
+        .await;
+    // The sum stays what it was.
+    victim
+        .expect(
+            "update credit set remaining_nano = remaining_nano - 1 where VICTIM and entry = 7;
+             update credit set remaining_nano = remaining_nano + 1 where VICTIM and entry = 1",
+            Some(7),
+            "what is left of its credit",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_changed_hold_is_named() {
+    let victim = Victim::open().await;
+    let not_the_sum = "not the sum of its open holds";
+    victim
+        .expect(
+            "update hold set amount_nano = amount_nano + 1 where VICTIM and status = 'open'",
+            None,
+            not_the_sum,
+        )
+        .await;
+    victim
+        .expect(
+            "delete from hold where VICTIM and status = 'open'",
+            None,
+            not_the_sum,
+        )
+        .await;
+    victim.expect(
+            "update hold set status = 'released', closed_at = now() where VICTIM and status = 'open'",
+            None,
+            not_the_sum).await;
+    victim
+        .expect(
+            "update hold set status = 'open', closed_at = null, message_id = null
+             where VICTIM and status = 'settled'",
+            None,
+            not_the_sum,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_changed_rollup_is_named() {
+    let victim = Victim::open().await;
+    for change in [
+        "update rollup set amount_nano = amount_nano + 1 where VICTIM and kind = 'charge'",
+        "update rollup set entries = entries + 1 where VICTIM and kind = 'charge'",
+        "update rollup set input_tokens = input_tokens + 1 where VICTIM and kind = 'charge'",
+        "update rollup set output_tokens = output_tokens + 1 where VICTIM and kind = 'charge'",
+        "update rollup set model_key = 'other' where VICTIM and kind = 'charge'",
+        "delete from rollup where VICTIM and kind = 'charge'",
+    ] {
+        victim
+            .expect(change, None, "the rollup of charge in the hour of 20")
+            .await;
+    }
+    victim.expect(
+        "insert into rollup select account_id, hour - interval '1 hour', kind, model_key, api_key_id,
+             0, 0, 0, 0 from rollup where VICTIM and kind = 'refund'",
         None,
-        "is not the sum",
-    )
-    .await;
+        "the rollup of refund").await;
 }
 
 #[tokio::test]
-async fn a_removed_identity_is_named() {
-    expect(
-        "delete from message where message_id = 'victim1'".into(),
-        Some(3),
-        "identity is missing",
-    )
-    .await;
+async fn a_changed_message_is_named() {
+    let victim = Victim::open().await;
+    victim
+        .expect(
+            "delete from message where message_id = 'victim1'",
+            Some(3),
+            "identity is missing",
+        )
+        .await;
+    victim
+        .expect(
+            "update message set consumption_id = gen_random_uuid() where message_id = 'victim1'",
+            Some(3),
+            "names another consumption",
+        )
+        .await;
+
+    for change in [
+        "fingerprint = sha256('x')",
+        "total_tokens = total_tokens + 1",
+        "charge_nano = charge_nano + 1",
+        "balance_after_nano = balance_after_nano + 1",
+        "recorded_at = recorded_at + interval '1 second'",
+    ] {
+        let statement = format!("update message set {change} where message_id = 'victim1'");
+        victim
+            .expect(&statement, Some(3), "says something else")
+            .await;
+    }
 }
 
 #[tokio::test]
-async fn a_rewritten_price_breaks_every_charge_that_names_it() {
-    let books = books_with_two_accounts().await;
-    tamper(
-        &books,
-        "update price_version set input_nano = input_nano + 1",
-    )
-    .await;
-    let report = books.ledger.verify(None).await.unwrap();
-    assert_eq!(report.broken, 2);
-    assert!(report.findings[0].what.contains("tokens times its price"));
+async fn a_changed_price_breaks_the_first_charge_of_every_account_that_names_it() {
+    let victim = Victim::open().await;
+    for (change, what) in [
+        (
+            "update price_version set input_nano = input_nano + 1",
+            "tokens times its price",
+        ),
+        (
+            "update price_version set is_active = false",
+            "was not in force",
+        ),
+        (
+            "update price_version set effective_from = now() + interval '1 day'",
+            "was not in force",
+        ),
+        ("delete from price_version", "which is missing"),
+    ] {
+        let report = victim.report_after(change).await;
+        let entries: Vec<_> = report.findings.iter().map(|it| it.entry).collect();
+        assert_eq!(
+            (report.broken, entries),
+            (2, vec![Some(2), Some(2)]),
+            "{change}"
+        );
+        assert!(
+            report.findings[0].what.contains(what),
+            "{:?}",
+            report.findings
+        );
+    }
 }

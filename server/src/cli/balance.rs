@@ -1,6 +1,9 @@
+use std::fmt::Write;
+
 use anyhow::Result;
 use ledger::Ledger;
 use serde::Serialize;
+use shared::api::ExpiringPoints;
 use shared::ids::UserId;
 use shared::money::Points;
 
@@ -11,7 +14,7 @@ pub(super) struct Balance {
     /// The user, by the name Dify knows them.
     #[arg(long, value_parser = parsed::<UserId>)]
     user: UserId,
-    /// Print {"userId","balance","held","available"}, in points.
+    /// Print {"userId","balance","held","available"}, in points, and "expiring", if something is.
     #[arg(long)]
     json: bool,
 }
@@ -23,6 +26,8 @@ struct Json {
     balance: Points,
     held: Points,
     available: Points,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expiring: Vec<ExpiringPoints>,
 }
 
 impl Balance {
@@ -34,11 +39,20 @@ impl Balance {
                 balance: balance.balance,
                 held: balance.held,
                 available: balance.available,
+                expiring: balance.expiring,
             });
         }
-        Ok(Report::ok(format!(
+        let mut text = format!(
             "{}: {} points, of which {} held for calls under way, {} available",
             balance.user_id, balance.balance, balance.held, balance.available
-        )))
+        );
+        for credit in &balance.expiring {
+            write!(
+                text,
+                "\n  {} expire on {}",
+                credit.points, credit.expires_at
+            )?;
+        }
+        Ok(Report::ok(text))
     }
 }

@@ -2,10 +2,13 @@
 
 mod admin;
 mod balance;
+mod jobs;
 mod key;
 mod migrate;
 mod points;
 mod price;
+mod quarantine;
+mod rerate;
 mod serve;
 mod simulate;
 mod user;
@@ -19,6 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
 use ledger::Actor;
+use shared::clock::Timestamp;
 use shared::locale::Locale;
 
 use crate::books::Books;
@@ -56,11 +60,18 @@ enum Command {
     /// Publish prices.
     #[command(subcommand)]
     Price(price::Command),
-    /// Add points to an account, or take some.
+    /// Add points to an account, take some, or give back what a message cost.
     #[command(subcommand)]
     Points(points::Command),
     /// Show what an account holds.
     Balance(balance::Balance),
+    /// Look at the messages that could not be charged, and end their wait.
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
+    /// Price past messages again: shows what would change for whom, and enters it with --apply.
+    Rerate(rerate::Rerate),
+    /// Show the work that goes on behind requests, newest first.
+    Jobs(jobs::Jobs),
     /// Check every account against its journal, digit by digit.
     Verify(verify::Verify),
     /// Help an end user in.
@@ -139,6 +150,9 @@ async fn execute(command: Command, config: &Config) -> Result<Report> {
         Command::Price(command) => command.run(ledger).await,
         Command::Points(command) => command.run(ledger).await,
         Command::Balance(command) => command.run(ledger).await,
+        Command::Quarantine(command) => command.run(ledger).await,
+        Command::Rerate(command) => command.run(ledger).await,
+        Command::Jobs(command) => command.run(ledger).await,
         Command::Verify(command) => command.run(ledger).await,
         Command::User(command) => command.run(ledger, config).await,
         Command::Simulate(command) => Box::pin(command.run(ledger, config)).await,
@@ -185,6 +199,16 @@ pub(crate) fn say(text: &str) {
 /// Prints to standard error.
 pub(crate) fn note(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// For clap: reads a moment, of which a bare date is the beginning in UTC.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let text = text.trim();
+    text.parse()
+        .or_else(|_| format!("{text}T00:00:00Z").parse())
+        .map_err(|_| {
+            "must be a date such as 2026-01-31, or a time such as 2026-01-31T10:30:00Z".to_owned()
+        })
 }
 
 /// For clap: reads a value by `FromStr` and says what is wrong with it.

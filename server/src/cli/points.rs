@@ -1,10 +1,11 @@
 use anyhow::Result;
 use clap::Subcommand;
-use ledger::Ledger;
+use ledger::{Grant, Ledger};
+use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 
-use super::{Report, actor, in_words, parsed};
+use super::{Report, actor, in_words, moment, parsed};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -19,23 +20,131 @@ pub(super) enum Command {
         /// Why, as the user's history and the audit log show it.
         #[arg(long)]
         reason: String,
+        /// Until when they are good: a time such as 2026-12-31T18:00:00+08:00, or a date, whose
+        /// beginning in UTC counts. For ever when not given.
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        expires: Option<Timestamp>,
+        /// The user has bought them: they are used after those that were granted.
+        #[arg(long)]
+        bought: bool,
+        /// Print the journal entry that was made.
+        #[arg(long)]
+        json: bool,
     },
+    /// Give back what a message cost, or a part of it.
+    Refund {
+        /// The user, by the name Dify knows them.
+        #[arg(long, value_parser = parsed::<UserId>)]
+        user: UserId,
+        #[command(flatten)]
+        charge: Charge,
+        /// How many; all that is left of the charge when not given.
+        #[arg(long, value_parser = parsed::<Points>)]
+        points: Option<Points>,
+        /// Why, as the user's history and the audit log show it.
+        #[arg(long)]
+        reason: String,
+        /// Print the journal entry that was made.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set how far below zero new calls of a user may go. What was really used is always charged.
+    DebtLimit {
+        /// The user, by the name Dify knows them.
+        #[arg(long, value_parser = parsed::<UserId>)]
+        user: UserId,
+        /// In points; 0 stops new calls as soon as the points are used up.
+        #[arg(long, value_name = "POINTS", allow_hyphen_values = true, value_parser = parsed::<Points>)]
+        limit: Points,
+        /// Print the balance.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which charge is meant.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Charge {
+    /// The charge's number in the user's history.
+    #[arg(long, value_name = "NUMBER")]
+    entry: Option<i64>,
+    /// The charge's consumption, as the webhook's answer and the history name it (cons_…).
+    #[arg(long, value_name = "ID")]
+    consumption: Option<String>,
 }
 
 impl Command {
     pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
-        let Self::Add {
-            user,
-            points,
-            reason,
-        } = self;
-        let balance = ledger
-            .add_points(&user, points, &reason, &actor())
-            .await
-            .map_err(in_words)?;
-        Ok(Report::ok(format!(
-            "{user} now has {} points.",
-            balance.balance
-        )))
+        match self {
+            Self::Add {
+                user,
+                points,
+                reason,
+                expires,
+                bought,
+                json,
+            } => {
+                let grant = Grant {
+                    points,
+                    reason,
+                    is_bought: bought,
+                    expires_at: expires,
+                };
+                let posted = ledger
+                    .grant_once(&user, &grant, None, &actor())
+                    .await
+                    .map_err(in_words)?;
+                if json {
+                    return Report::json(&posted);
+                }
+                let until = expires
+                    .map(|expires| format!(", of which {points} are good until {expires}"))
+                    .unwrap_or_default();
+                let balance = posted.balance;
+                Ok(Report::ok(format!(
+                    "{user} now has {balance} points{until}."
+                )))
+            }
+            Self::Refund {
+                user,
+                charge,
+                points,
+                reason,
+                json,
+            } => {
+                let entry = match (charge.entry, charge.consumption) {
+                    (Some(entry), _) => entry,
+                    (None, id) => ledger
+                        .charge_entry(&user, &id.unwrap_or_default())
+                        .await
+                        .map_err(in_words)?,
+                };
+                let posted = ledger
+                    .refund_once(&user, entry, points, &reason, None, &actor())
+                    .await
+                    .map_err(in_words)?;
+                if json {
+                    return Report::json(&posted);
+                }
+                Ok(Report::ok(format!(
+                    "{} points of entry {entry} were given back; {user} now has {} points.",
+                    posted.points, posted.balance
+                )))
+            }
+            Self::DebtLimit { user, limit, json } => {
+                let balance = ledger
+                    .set_debt_limit(&user, limit, &actor())
+                    .await
+                    .map_err(in_words)?;
+                if json {
+                    return Report::json(&balance);
+                }
+                Ok(Report::ok(format!(
+                    "New calls of {user} may go down to -{} points; the balance is {} points.",
+                    balance.debt_limit, balance.balance
+                )))
+            }
+        }
     }
 }

@@ -22,6 +22,14 @@ pub fn success<T: Serialize>(message: &str, data: T) -> Response {
     Json(Success::new(message, data)).into_response()
 }
 
+/// What an answer says beside its data, in the caller's language.
+pub const fn words(locale: Locale, english: &'static str, chinese: &'static str) -> &'static str {
+    match locale {
+        Locale::En => english,
+        Locale::Zh => chinese,
+    }
+}
+
 /// Why a request was not done. Handlers return it with `?`; [`tell`] turns it into words.
 #[derive(Debug)]
 pub struct Refusal {

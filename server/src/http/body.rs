@@ -6,7 +6,7 @@ use axum::body::Body;
 use futures::StreamExt;
 use shared::problem::Problem;
 
-/// Larger bodies are refused.
+/// Larger bodies are refused, where no other limit is named.
 pub const BYTES_MAX: usize = 1024 * 1024;
 /// How much of a body that is too large is read on, so that its sender, who first writes and then
 /// reads, sees the answer instead of a broken connection.
@@ -19,18 +19,22 @@ pub struct Refused {
     pub kept: Vec<u8>,
 }
 
-const TOO_LARGE: Problem = Problem::TooLarge {
-    bytes_max: 1024 * 1024,
-};
+/// Reads a whole body of at most [`BYTES_MAX`].
+///
+/// # Errors
+/// As [`read_up_to`].
+pub async fn read(body: Body) -> Result<Vec<u8>, Refused> {
+    read_up_to(body, BYTES_MAX).await
+}
 
 /// Reads a whole body.
 ///
 /// # Errors
 /// `TooLarge`, or `InvalidJson` when it ends early or takes too long.
-pub async fn read(body: Body) -> Result<Vec<u8>, Refused> {
+pub async fn read_up_to(body: Body, bytes_max: usize) -> Result<Vec<u8>, Refused> {
     let mut kept = Vec::new();
     let limit = Duration::from_secs(SECONDS_MAX);
-    match tokio::time::timeout(limit, collect(body, &mut kept)).await {
+    match tokio::time::timeout(limit, collect(body, bytes_max, &mut kept)).await {
         Ok(Ok(())) => Ok(kept),
         Ok(Err(problem)) => Err(Refused { problem, kept }),
         Err(_) => Err(Refused {
@@ -42,14 +46,14 @@ pub async fn read(body: Body) -> Result<Vec<u8>, Refused> {
     }
 }
 
-async fn collect(body: Body, kept: &mut Vec<u8>) -> Result<(), Problem> {
+async fn collect(body: Body, bytes_max: usize, kept: &mut Vec<u8>) -> Result<(), Problem> {
     let mut discarded = 0;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Problem::InvalidJson {
             detail: "the connection ended before the body did".to_owned(),
         })?;
-        if discarded == 0 && kept.len() + chunk.len() <= BYTES_MAX {
+        if discarded == 0 && kept.len() + chunk.len() <= bytes_max {
             kept.extend_from_slice(&chunk);
             continue;
         }
@@ -61,6 +65,8 @@ async fn collect(body: Body, kept: &mut Vec<u8>) -> Result<(), Problem> {
     if discarded == 0 {
         Ok(())
     } else {
-        Err(TOO_LARGE)
+        Err(Problem::TooLarge {
+            bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
+        })
     }
 }

@@ -8,22 +8,14 @@ use axum::response::Response;
 use ledger::{Delivery, Entrance};
 use shared::dify::{MessageUsage, ModelCall};
 use shared::ids::checked_id;
-use shared::locale::Locale;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
 use time::OffsetDateTime;
 
 use super::Http;
-use super::answer::{Language, Refusal, success};
+use super::answer::{Language, Refusal, success, words};
 use super::caller::Caller;
 use super::params::Params;
-
-const fn words(locale: Locale, english: &'static str, chinese: &'static str) -> &'static str {
-    match locale {
-        Locale::En => english,
-        Locale::Zh => chinese,
-    }
-}
 
 /// `GET /api/user/points/holds/{id}`
 pub async fn show(

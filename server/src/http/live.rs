@@ -10,15 +10,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt, stream};
-use ledger::{Ledger, Scope, Visitor};
+use ledger::Ledger;
 use shared::api::LiveEvent;
-use shared::problem::Problem;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::Http;
 use super::answer::Refusal;
+use super::caller::Administrator;
 use super::params::Params;
-use super::{Http, key};
 
 /// Events fetched at once; a slow reader holds no more than these in memory.
 const PAGE_EVENTS: u32 = 100;
@@ -36,7 +36,7 @@ pub async fn stream(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Refusal> {
-    authorise(&http, &headers).await?;
+    Administrator::name(&http, &headers).await?;
     let after = params.text("after")?;
     params.finish()?;
     let last_event_id = headers
@@ -60,7 +60,7 @@ pub async fn stream(
     };
     feed.has_more = true;
     let still_allowed = move |http: Http, headers: HeaderMap| async move {
-        authorise(&http, &headers).await.is_ok()
+        Administrator::name(&http, &headers).await.is_ok()
     };
     let shutdown = http.0.shutdown.clone();
     let events = feed
@@ -74,22 +74,6 @@ pub async fn stream(
         HeaderValue::from_static("no"),
     );
     Ok(([unbuffered], answer).into_response())
-}
-
-async fn authorise(http: &Http, headers: &HeaderMap) -> Result<(), Refusal> {
-    if let Some(presented) = key::presented(headers)
-        && let Some(key) = http.ledger().authenticate_key(presented).await?
-    {
-        return Ok(key::check_scope(&key, Scope::Admin)?);
-    }
-    match app::auth::visitor_from(&http.0.context, headers).await? {
-        Some(Visitor::Administrator { .. }) => Ok(()),
-        Some(Visitor::User(_)) => Err(Problem::WrongScope {
-            needed: Scope::Admin.as_str().to_owned(),
-        }
-        .into()),
-        None => Err(Problem::SignInRequired.into()),
-    }
 }
 
 struct Feed {

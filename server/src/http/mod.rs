@@ -1,5 +1,6 @@
 //! What the network sees: one file per outside party, and what they have in common.
 
+mod admin;
 mod answer;
 mod body;
 mod caller;
@@ -80,6 +81,7 @@ pub fn router(http: Http) -> Router {
     // Answers that are too short, or must not wait, to be compressed.
     let plain = Router::new()
         .route("/api/dify/webhook", post(dify_webhook::deliver))
+        .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
         .route("/api/admin/live", get(live::stream))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -97,6 +99,7 @@ pub fn router(http: Http) -> Router {
         .route("/api/user/points/holds/{id}/release", post(holds::release))
         .route("/api/user/tokens", post(points::mint_token))
         .route("/enter", get(enter::enter))
+        .merge(admin::routes())
         .route("/api", any(answer::not_found))
         .route("/api/", any(answer::not_found))
         .route("/api/{*path}", any(answer::not_found))

@@ -6,27 +6,16 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use shared::api::{
-    CheckBalance, EntryKind, HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, HistoryFilter,
-    PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX,
-};
+use shared::api::{CheckBalance, EntryKind, HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, HistoryFilter};
 use shared::clock::Timestamp;
-use shared::locale::Locale;
 
 use super::Http;
-use super::answer::{Language, Refusal, success};
+use super::answer::{Language, Refusal, success, words};
 use super::caller::Caller;
-use super::params::Params;
+use super::params::{Params, idempotency_key};
 
 const TOKEN_MINUTES_DEFAULT: u32 = 60;
 const TOKEN_MINUTES_MAX: u32 = 24 * 60;
-
-fn words(locale: Locale, english: &'static str, chinese: &'static str) -> &'static str {
-    match locale {
-        Locale::En => english,
-        Locale::Zh => chinese,
-    }
-}
 
 /// `GET /api/user/points/balance`
 pub async fn balance(
@@ -72,6 +61,7 @@ pub async fn check_balance(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let caller = Caller::of(&http, &parts.headers).await?;
+    let key = idempotency_key(&parts.headers, caller.name())?;
     let mut params = Params::from_body(body).await?;
     let mut check = CheckBalance {
         model_name: params.required_id("modelName")?,
@@ -88,7 +78,10 @@ pub async fn check_balance(
     };
     params.finish()?;
     let user = caller.subject(check.user_id.take())?;
-    let answer = http.ledger().check_balance(&user, &check).await?;
+    let answer = http
+        .ledger()
+        .check_balance_once(&user, &check, key.as_ref())
+        .await?;
     let message = if answer.can_proceed {
         words(locale, "The balance suffices", "积分余额充足")
     } else {
@@ -111,8 +104,7 @@ pub async fn history(
         to: params.time("to")?,
         kind: params.one_of("kind", &EntryKind::ALL, EntryKind::as_str)?,
     };
-    let limit = params.within("limit", PAGE_ITEMS_DEFAULT, 1, PAGE_ITEMS_MAX)?;
-    let cursor = params.text("cursor")?;
+    let (cursor, limit) = params.page()?;
     let named = params.id("userId")?;
     params.finish()?;
     let user = caller.subject(named)?;

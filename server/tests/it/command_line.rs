@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use crate::world::{SAMPLE, World, database_url, folder};
+use crate::world::{SAMPLE, World, database_url, event, folder};
 
 pub fn tollgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
@@ -111,6 +111,174 @@ async fn commands_work_without_a_server() {
         link.starts_with("http://127.0.0.1:3000/enter?token="),
         "{link}"
     );
+}
+
+#[tokio::test]
+async fn corrections_are_made_from_a_terminal() {
+    let world = World::new().await;
+    let terminal = Terminal {
+        database_url: world.database_url.clone(),
+    };
+    let of_u1 = |words: &str| -> Vec<String> {
+        let mut arguments: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        arguments.extend(["--user".to_owned(), "u1".to_owned()]);
+        arguments
+    };
+    let run = async |words: &str| {
+        let arguments = of_u1(words);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        terminal.run(&arguments).await
+    };
+    let text = stdout(&run("points add --points 10 --reason gift --expires 2999-12-31").await);
+    assert!(text.contains("2999-12-31T00:00:00Z"), "{text}");
+    let bought = stdout(&run("points add --points 5 --reason sale --bought --json").await);
+    let bought: Value = serde_json::from_str(&bought).expect("JSON");
+    assert_eq!(
+        (&bought["entry"], &bought["balance"]),
+        (&2.into(), &15.into())
+    );
+    let text = stdout(&run("balance").await);
+    assert!(text.contains("10 expire on 2999-12-31T00:00:00Z"), "{text}");
+    let balance: Value = serde_json::from_str(&stdout(&run("balance --json").await)).expect("JSON");
+    assert_eq!(balance["expiring"][0]["points"], 10);
+
+    let charged = world.deliver(event("m1", "u1", "gpt-4", 1000, 0)).await;
+    let id = charged.data()["consumptionId"].as_str().expect("an id");
+    let part = format!("points refund --consumption {id} --points 10 --reason goodwill --json");
+    let part: Value = serde_json::from_str(&stdout(&run(&part).await)).expect("JSON");
+    assert_eq!(
+        (&part["correctsEntry"], &part["balance"]),
+        (&3.into(), &(-5).into())
+    );
+    let text = stdout(&run("points refund --entry 3 --reason goodwill").await);
+    assert!(
+        text.contains("20 points") && text.contains("15 points"),
+        "{text}"
+    );
+    let again = run("points refund --entry 3 --reason goodwill").await;
+    assert!(error(&again).contains("points: must be more than 0"));
+    for usage in [
+        "points refund --reason goodwill",
+        "points refund --entry 3 --consumption cons_1 --reason goodwill",
+        "points add --points 1 --reason gift --expires tomorrow",
+    ] {
+        assert_eq!(run(usage).await.status.code(), Some(2), "{usage}");
+    }
+    let text = stdout(&run("points debt-limit --limit 30").await);
+    assert!(text.contains("-30"), "{text}");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn waiting_messages_are_handled_from_a_terminal() {
+    let world = World::new().await;
+    let terminal = Terminal {
+        database_url: world.database_url.clone(),
+    };
+    let report = event("m1", "u1", "gpt-4", 1000, 0);
+    world
+        .deliver(report.replace("\"total_tokens\":1000", "\"total_tokens\":7"))
+        .await
+        .data();
+    world
+        .deliver(event("m2", "u1", "unheard-of", 1, 1))
+        .await
+        .data();
+    let list = terminal.json(&["quarantine", "list", "--json"]).await;
+    let id = |index: usize| {
+        let id = list["items"][index]["id"].as_str();
+        id.expect("an id").to_owned()
+    };
+    let text = stdout(
+        &terminal
+            .run(&["quarantine", "list", "--reason", "unknown_model"])
+            .await,
+    );
+    assert!(
+        text.contains("1 messages") && text.contains(&id(0)),
+        "{text}"
+    );
+    let text = stdout(&terminal.run(&["quarantine", "show", &id(0)]).await);
+    assert!(text.contains("\"message_id\":\"m2\""), "the body: {text}");
+
+    let still = terminal.run(&["quarantine", "charge", &id(0)]).await;
+    assert_eq!(still.status.code(), Some(1), "it has no price yet");
+    let dismiss = [
+        "quarantine",
+        "dismiss",
+        &id(0),
+        "--reason",
+        "a test",
+        "--json",
+    ];
+    assert_eq!(terminal.json(&dismiss).await["status"], "dismissed");
+    let gone = terminal.run(&["quarantine", "charge", &id(0)]).await;
+    assert!(error(&gone).contains("nothing"));
+
+    let files = folder("corrected");
+    let file = files.join("usage.json");
+    fs::write(&file, event("m1", "u1", "gpt-4", 2000, 0)).expect("written");
+    let file = file.to_str().expect("text");
+    let charge = [
+        "quarantine",
+        "charge",
+        &id(1),
+        "--corrected",
+        file,
+        "--json",
+    ];
+    assert_eq!(terminal.json(&charge).await["pointsDeducted"], 60);
+    fs::remove_dir_all(files).expect("removed");
+    assert_eq!(world.balance("u1").await, "-60");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_re_rating_is_shown_first_and_entered_when_told_to() {
+    let world = World::new().await;
+    let terminal = Terminal {
+        database_url: world.database_url.clone(),
+    };
+    for message in ["m1", "m2"] {
+        world
+            .deliver(event(message, "u1", "gpt-4", 1000, 0))
+            .await
+            .data();
+    }
+    world.price("gpt-4", "20", "60").await;
+    let rerate = async |more: &[&str]| {
+        let range = ["rerate", "--from", "2020-01-01", "--to", "2999-01-01"];
+        terminal.run(&[&range, more].concat()).await
+    };
+    let text = stdout(&rerate(&["--price", "gpt-4"]).await);
+    assert!(text.contains("u1: 20 points for 2 messages"), "{text}");
+    assert!(text.contains("Nothing was entered"), "{text}");
+    assert_eq!(world.balance("u1").await, "-60");
+    let apply = [
+        "--price", "gpt-4@2", "--apply", "--reason", "too dear", "--json",
+    ];
+    for differences in [1, 0] {
+        let applied: Value = serde_json::from_str(&stdout(&rerate(&apply).await)).expect("JSON");
+        assert_eq!(
+            applied["differences"].as_array().map(Vec::len),
+            Some(differences)
+        );
+        assert_eq!(applied["job"]["error"], Value::Null);
+        assert_eq!(world.balance("u1").await, "-40");
+    }
+    let jobs = terminal.json(&["jobs", "--json"]).await;
+    assert_eq!(jobs[0]["kind"], "rerate");
+    let text = stdout(&terminal.run(&["jobs", "--limit", "1"]).await);
+    assert!(
+        text.contains("rerate") && text.contains("finished"),
+        "{text}"
+    );
+
+    let unknown = rerate(&["--price", "gpt-4@3"]).await;
+    assert!(error(&unknown).contains("no version 3"));
+    let no_reason = rerate(&["--price", "gpt-4", "--apply"]).await;
+    assert_eq!(no_reason.status.code(), Some(2));
+    world.verify().await;
 }
 
 #[tokio::test]
@@ -265,6 +433,7 @@ async fn help_explains_every_variable() {
         "TOLLGATE_LOG",
         "TOLLGATE_POSTGRES_BIN",
         "TOLLGATE_PUBLIC_URL",
+        "TOLLGATE_QUEUE_MESSAGES",
         "TOLLGATE_RECHARGE_URL",
         "TOLLGATE_SECRET_KEY",
         "TOLLGATE_SITE_ROOT",

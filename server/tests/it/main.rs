@@ -3,12 +3,18 @@
 
 #![cfg(test)] // Tells clippy that helpers are test code too.
 
+mod administration;
+mod batch;
+mod busy;
 mod cluster;
 mod command_line;
+mod corrections;
 mod crash;
 mod edges;
 mod live;
 mod points;
+mod quarantine;
+mod rerating;
 mod sign_in;
 mod webhook;
 mod world;

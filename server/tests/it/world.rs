@@ -13,6 +13,7 @@ use server::config::Config;
 use server::serve::Server;
 use shared::api::LiveEvent;
 use shared::price::Rates;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::OnceCell;
 
 pub const SAMPLE: &str = include_str!("../fixtures/webhook_message_end.json");
@@ -86,6 +87,7 @@ pub fn config(database_url: String) -> Config {
         site_root: None,
         secret_key: Some("07".repeat(32).parse().expect("a key")),
         database_connections: 10,
+        queue_messages: 10_000,
         log: None,
     }
 }
@@ -204,6 +206,43 @@ impl World {
             .request(Method::POST, path)
             .bearer_auth(&self.points_key);
         answer(request.json(body)).await
+    }
+
+    /// Asks under `/api/admin` with the admin key.
+    pub async fn admin(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let mut request = self
+            .request(method, &format!("/api/admin/{path}"))
+            .bearer_auth(&self.admin_key);
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        answer(request).await
+    }
+
+    /// The cookie of an administrator who has signed in.
+    pub async fn sign_in(&self, name: &str) -> String {
+        let password = "correct horse battery";
+        let ledger = self.ledger();
+        let created = ledger.create_administrator(name, password, &actor()).await;
+        created.expect("an administrator");
+        let session = ledger.sign_in(name, password, "test").await;
+        let session = session.expect("a session");
+        let context = self.server.context();
+        let cookie = app::auth::session_cookie(context, session.token, session.expires_at);
+        let cookie = cookie.expect("a cookie");
+        let cookie = cookie.to_str().expect("text").split(';').next();
+        cookie.expect("a cookie").to_owned()
+    }
+
+    /// Runs a statement behind the server's back.
+    pub async fn sql(&self, statement: &'static str) {
+        let mut connection = PgConnection::connect(&self.database_url)
+            .await
+            .expect("a connection");
+        sqlx::raw_sql(statement)
+            .execute(&mut connection)
+            .await
+            .expect("executed");
     }
 
     /// The deliveries so far, oldest first, of which there are `count`. The feed shows one only when

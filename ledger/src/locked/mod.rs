@@ -1,20 +1,39 @@
 //! Accounts while a transaction holds their locks: the only way to append to a chain, so that
 //! balance, credits, holds, hashes and rollups move together.
 
+mod write;
+
 use std::collections::{BTreeSet, HashMap};
 
 use shared::api::EntryKind;
 use shared::ids::UserId;
 use shared::money::{Overflow, Points};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::chain::{self, Entry, Hash};
 use crate::credits::{Credit, Credits};
+use crate::deliveries::Trace;
 use crate::error::{Error, Result};
 use crate::journal::{self, Draft, Link, counter_account, hash_from};
-use crate::rollups;
+
+/// Settings for statements that look rows up by arrays of keys: one plan that goes through the
+/// indexes is right for any array and however the tables grow. Left to itself, Postgres plans anew
+/// each time, or keeps a plan from when the tables were small.
+pub(crate) const BY_KEYS: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
+/// How a transaction begins that is to lock accounts: with [`BY_KEYS`], in one round trip.
+pub(crate) const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan;
+    set local enable_seqscan = off; set local enable_hashjoin = off;
+    set local enable_mergejoin = off; set local jit = off";
 
 /// The locked accounts of one transaction, and the entries it appends to them.
 pub(crate) struct Accounts {
@@ -68,6 +87,26 @@ pub(crate) async fn lock(
     tx: &mut PgConnection,
     ids: impl IntoIterator<Item = Uuid>,
 ) -> Result<Option<Accounts>> {
+    let Some(mut accounts) = lock_rows(tx, ids).await? else {
+        return Ok(None);
+    };
+    let rows = sqlx::query(
+        "select clock_timestamp() as now, c.* from (select 1) one left join credit c
+             on c.account_id = any($1) and c.remaining_nano > 0",
+    )
+    .bind(accounts.ids())
+    .fetch_all(tx)
+    .await?;
+    accounts.take_credits(&rows)?;
+    Ok(Some(accounts))
+}
+
+/// The first half of [`lock`]: the second is a statement of its own, because what it reads must be
+/// read after the locks are granted. It gives its rows to [`Accounts::take_credits`].
+pub(crate) async fn lock_rows(
+    tx: &mut PgConnection,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<Option<Accounts>> {
     let ids: Vec<Uuid> = ids
         .into_iter()
         .collect::<BTreeSet<_>>()
@@ -78,7 +117,7 @@ pub(crate) async fn lock(
          from account where account_id = any($1) order by account_id for update",
     )
     .bind(&ids)
-    .fetch_all(&mut *tx)
+    .fetch_all(tx)
     .await?;
     if rows.len() < ids.len() {
         return Ok(None);
@@ -100,38 +139,10 @@ pub(crate) async fn lock(
             },
         );
     }
-    // The locks are held: the time read now is later than that of every entry on these accounts.
-    let rows = sqlx::query(
-        "select clock_timestamp() as now, c.* from (select 1) one left join credit c
-             on c.account_id = any($1) and c.remaining_nano > 0",
-    )
-    .bind(&ids)
-    .fetch_all(tx)
-    .await?;
-    let mut now = OffsetDateTime::UNIX_EPOCH;
-    for row in rows {
-        now = row.try_get("now")?;
-        let Some(account_id) = row.try_get::<Option<Uuid>, _>("account_id")? else {
-            continue;
-        };
-        if let Some(account) = accounts.get_mut(&account_id) {
-            account.credits.insert(Credit {
-                entry: row.try_get("entry")?,
-                amount_nano: row.try_get("amount_nano")?,
-                remaining_nano: row.try_get("remaining_nano")?,
-                is_bought: row.try_get("is_bought")?,
-                expires_at: row.try_get("expires_at")?,
-                is_changed: false,
-            });
-        }
-    }
-    let mut locked = Accounts {
+    Ok(Some(Accounts {
         accounts,
-        links: Vec::new(),
-        now,
-    };
-    locked.expire_credits()?;
-    Ok(Some(locked))
+        ..Accounts::none()
+    }))
 }
 
 /// Opens and locks one user's account.
@@ -143,6 +154,40 @@ pub(crate) async fn lock_user(connection: &mut PgConnection, user: &UserId) -> R
 }
 
 impl Accounts {
+    /// For what is written about no account.
+    pub(crate) fn none() -> Self {
+        Self {
+            accounts: HashMap::new(),
+            links: Vec::new(),
+            now: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.accounts.keys().copied().collect()
+    }
+
+    /// Takes the time and the credits from rows of `now` and the columns of `credit`, which are
+    /// null in rows that tell something else. The locks are held, so the time is later than that of
+    /// every entry on these accounts. Enters the expiry of what is past its time.
+    pub(crate) fn take_credits(&mut self, rows: &[PgRow]) -> Result<()> {
+        for row in rows {
+            self.now = row.try_get("now")?;
+            let Some(account_id) = row.try_get::<Option<Uuid>, _>("account_id")? else {
+                continue;
+            };
+            self.get_mut(account_id)?.credits.insert(Credit {
+                entry: row.try_get("entry")?,
+                amount_nano: row.try_get("amount_nano")?,
+                remaining_nano: row.try_get("remaining_nano")?,
+                is_bought: row.try_get("is_bought")?,
+                expires_at: row.try_get("expires_at")?,
+                is_changed: false,
+            });
+        }
+        self.expire_credits()
+    }
+
     /// When the locks were granted: the time of everything this transaction records.
     pub(crate) const fn now(&self) -> OffsetDateTime {
         self.now
@@ -180,11 +225,6 @@ impl Accounts {
         }
     }
 
-    /// Entries appended so far, in order.
-    pub(crate) fn links(&self) -> &[Link] {
-        &self.links
-    }
-
     /// Takes away what is past its time, before anything else happens on the account.
     fn expire_credits(&mut self) -> Result<()> {
         let now = self.now;
@@ -207,91 +247,19 @@ impl Accounts {
         Ok(())
     }
 
-    /// Writes everything: entries, credits, rollups, accounts.
+    /// Writes everything that was appended and changed.
     pub(crate) async fn write(&self, tx: &mut PgConnection) -> Result<()> {
-        if !self.links.is_empty() {
-            let links: Vec<_> = self.links.iter().collect();
-            journal::insert(tx, &links).await?;
-            rollups::add(tx, &links).await?;
-        }
-        self.write_credits(tx).await?;
-        self.write_accounts(tx).await
+        write::write(self, &[], tx).await
     }
 
-    async fn write_credits(&self, tx: &mut PgConnection) -> Result<()> {
-        let changed: Vec<_> = self
-            .accounts
-            .values()
-            .flat_map(|account| {
-                account
-                    .credits
-                    .iter()
-                    .filter(|credit| credit.is_changed)
-                    .map(move |credit| (account.account_id, credit))
-            })
-            .collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        macro_rules! column {
-            ($field:expr) => {
-                changed.iter().map($field).collect::<Vec<_>>()
-            };
-        }
-        sqlx::query(
-            "insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought, expires_at)
-             select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[],
-                 $6::timestamptz[])
-             on conflict (account_id, entry) do update set remaining_nano = excluded.remaining_nano",
-        )
-        .bind(column!(|(account_id, _)| *account_id))
-        .bind(column!(|(_, credit)| credit.entry))
-        .bind(column!(|(_, credit)| credit.amount_nano))
-        .bind(column!(|(_, credit)| credit.remaining_nano))
-        .bind(column!(|(_, credit)| credit.is_bought))
-        .bind(column!(|(_, credit)| credit.expires_at))
-        .execute(tx)
-        .await?;
-        Ok(())
-    }
-
-    async fn write_accounts(&self, tx: &mut PgConnection) -> Result<()> {
-        let changed: Vec<_> = self
-            .accounts
-            .values()
-            .filter(|account| account.is_changed)
-            .collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        macro_rules! column {
-            ($field:expr) => {
-                changed.iter().map($field).collect::<Vec<_>>()
-            };
-        }
-        let updated = sqlx::query(
-            "update account a set balance_nano = t.balance_nano, held_nano = t.held_nano,
-                 debt_limit_nano = t.debt_limit_nano, entry_count = t.entry_count,
-                 last_hash = t.last_hash, updated_at = $7
-             from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
-                 as t (account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash)
-             where a.account_id = t.account_id",
-        )
-        .bind(column!(|account| account.account_id))
-        .bind(column!(|account| account.balance_nano))
-        .bind(column!(|account| account.held_nano))
-        .bind(column!(|account| account.debt_limit_nano))
-        .bind(column!(|account| account.entry_count))
-        .bind(column!(|account| account.last_hash.as_slice()))
-        .bind(self.now)
-        .execute(tx)
-        .await?
-        .rows_affected();
-        if usize::try_from(updated) == Ok(changed.len()) {
-            Ok(())
-        } else {
-            Err(Error::corrupt("an account vanished while it was locked"))
-        }
+    /// As [`Accounts::write`], with the deliveries' rows; tells every listening process of them
+    /// when the transaction commits.
+    pub(crate) async fn write_traced(
+        &self,
+        tx: &mut PgConnection,
+        traces: &[Trace<'_>],
+    ) -> Result<()> {
+        write::write(self, traces, tx).await
     }
 }
 
@@ -334,6 +302,10 @@ impl Account {
         let before = Points::from_nano(self.balance_nano);
         let after = before.plus(draft.amount)?;
         let number = self.entry_count.checked_add(1).ok_or(Overflow)?;
+        let (consumption, fingerprint) = match draft.consumption {
+            Some(claim) => (Some(claim.consumption), Some(claim.fingerprint)),
+            None => (None, None),
+        };
         let entry = Entry {
             account_id: self.account_id,
             entry: number,
@@ -346,7 +318,8 @@ impl Account {
             corrects_entry: draft.corrects_entry,
             reason: draft.reason,
             actor: draft.actor,
-            consumption: draft.consumption,
+            consumption,
+            terms: draft.terms,
         };
         if draft.amount.is_negative() {
             let taken = draft.amount.negated()?.nano();
@@ -376,6 +349,7 @@ impl Account {
             entry,
             previous_hash,
             hash,
+            fingerprint,
         })
     }
 }

@@ -1,0 +1,50 @@
+-- Before a journal is filled: the months it lies in, and whose entries it has.
+
+-- As ensure_partitions makes them, for the months behind instead of ahead.
+do $$
+declare
+    parent text;
+    month timestamptz;
+    child text;
+begin
+    foreach parent in array array['journal_entry', 'consumption'] loop
+        for step in 1..12 loop
+            month := date_trunc('month', now() at time zone 'utc') at time zone 'utc'
+                - step * interval '1 month';
+            child := format('%s_%s', parent, to_char(month at time zone 'utc', 'YYYY_MM'));
+            execute format('create table %I partition of %I for values from (%L) to (%L)',
+                child, parent, month, (month at time zone 'utc' + interval '1 month') at time zone 'utc');
+        end loop;
+    end loop;
+end
+$$;
+
+-- reader-0 has a tenth of all entries; the other 9,000 share the rest.
+create table filling_account as
+select number, 'reader-' || number as user_id,
+    encode(substr(sha256('tollgate account\000'::bytea || convert_to('reader-' || number, 'utf8')), 1, 16),
+        'hex')::uuid as account_id
+from generate_series(0, 9000) as number;
+create unique index on filling_account (number) include (account_id);
+analyze filling_account;
+
+insert into account (account_id, user_id, balance_nano, entry_count, last_hash)
+select account_id, user_id, 0, case number when 0 then :total / 10 else :total / 10000 end,
+    sha256(uuid_send(account_id))
+from filling_account;
+
+-- Entry numbers go up for each account as the time of recording does. Each account's first 100
+-- entries are of a model that nobody uses any more; every twentieth brings points.
+create function filling(first bigint, last bigint, total bigint, seconds_each float8, ends_at float8)
+returns table (n bigint, account_id uuid, entry bigint, recorded_at timestamptz, is_grant boolean, model integer)
+language sql stable as $$
+    select s.n, a.account_id, s.entry, to_timestamp(ends_at - (total - s.n) * seconds_each),
+        s.entry % 20 = 1, case when s.entry <= 100 then 1 else 2 + s.entry % 2 end::integer
+    from (
+        select n,
+            case when n % 10 = 0 then 0 else ((n - 1) / 10 * 9 + (n - 1) % 10) % 9000 + 1 end as number,
+            case when n % 10 = 0 then n / 10 else ((n - 1) / 10 * 9 + (n - 1) % 10) / 9000 + 1 end as entry
+        from generate_series(first, last) as n
+    ) s
+    join filling_account a using (number)
+$$;

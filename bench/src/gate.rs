@@ -1,0 +1,98 @@
+//! A server with its data, as an operator sets one up.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt, stream};
+use ledger::cluster::PgConnectOptions;
+use ledger::{Actor, Ledger, SealingKey, Settings};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::place::Databases;
+use crate::process::{self, Server};
+use crate::traffic::{HOT_USER, user_name};
+
+/// The program that is measured, and the database that it works on.
+pub struct Gate<'a> {
+    pub tollgate: &'a Path,
+    pub databases: &'a Databases,
+    pub database: &'static str,
+}
+
+const GRANTS_AT_ONCE: u32 = 16;
+
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+impl Gate<'_> {
+    /// The program with a command and the settings of this database, for the rest its own.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = process::command(self.tollgate);
+        command
+            .args(arguments)
+            .env("TOLLGATE_DATA_DIR", &self.databases.data_dir)
+            .env("DATABASE_URL", self.databases.url(self.database))
+            .env("TOLLGATE_ADDR", "127.0.0.1:0");
+        command
+    }
+
+    pub async fn serve(&self) -> Result<Server> {
+        let log = self
+            .databases
+            .data_dir
+            .join(format!("{}.log", self.database));
+        Server::start(self.command(&["serve"]), &log).await
+    }
+
+    pub async fn price(&self, model: &str) -> Result<()> {
+        let arguments = [
+            "price", "set", "--model", model, "--input", "30", "--output", "60",
+        ];
+        process::output(self.command(&arguments), "")
+            .await
+            .map(drop)
+    }
+
+    pub async fn key(&self, scope: &str) -> Result<String> {
+        let arguments = ["key", "create", "--name", scope, "--scope", scope, "--json"];
+        let created = process::output(self.command(&arguments), "").await?;
+        let key: Key = serde_json::from_str(&created).context("the created key")?;
+        Ok(key.key)
+    }
+
+    /// Runs a statement on the database and gives what it selects.
+    pub async fn sql(&self, statement: &str) -> Result<String> {
+        self.databases.sql(self.database, statement, &[]).await
+    }
+
+    /// Gives every user, and the hot one, more points than a run can use up.
+    pub async fn give_points(&self) -> Result<()> {
+        let options: PgConnectOptions = self.databases.url(self.database).parse()?;
+        // Nothing that is sealed is touched here.
+        let sealing = SealingKey::from_bytes([0; 32]);
+        let settings = Settings {
+            // A grant may need two at once.
+            pool_connections_max: 2 * GRANTS_AT_ONCE + 2,
+            ..Settings::default()
+        };
+        let ledger = Ledger::connect(options, sealing, settings).await?;
+        let actor = Actor {
+            name: "bench".to_owned(),
+            origin: "bench".to_owned(),
+        };
+        let points = "1000000000".parse().context("points")?;
+        stream::iter(0..=HOT_USER)
+            .map(anyhow::Ok)
+            .try_for_each_concurrent(usize::try_from(GRANTS_AT_ONCE)?, async |user| {
+                let user = user_name(user).parse().context("a user")?;
+                ledger
+                    .add_points(&user, points, "for a measurement", &actor)
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+}

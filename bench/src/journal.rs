@@ -1,0 +1,347 @@
+//! A journal that has grown for a year, beside a young one: history pages and `tollgate verify`
+//! must not notice the difference.
+
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use futures::FutureExt;
+use futures::future::try_join_all;
+use hdrhistogram::Histogram;
+use ledger::cluster::Durability;
+use serde::Deserialize;
+use serde_json::json;
+use shared::clock::Timestamp;
+use time::{Duration, OffsetDateTime};
+use tokio::time::Instant;
+
+use crate::charging::verify;
+use crate::connection::Connection;
+use crate::gate::Gate;
+use crate::load::{latencies, quantile_ms, record};
+use crate::place::{Databases, Place};
+use crate::table::{Figure, Name, Row, Table};
+use crate::traffic::{head, text_of};
+use crate::{Options, Part, Plan, note};
+
+pub const PARTS: &[Part] = &[Part::History, Part::Verify];
+
+/// Entries of the young journal.
+const YOUNG: u64 = 10_000;
+/// Whoever has a tenth of all entries.
+const READER: &str = "reader-0";
+/// In the order of their versions' ids; the first is of the reader's first 100 entries only.
+const MODELS: [&str; 3] = ["gpt-3.5-turbo", "gpt-4", "claude-sonnet"];
+const PAGE_ITEMS: u64 = 50;
+/// Of each kind of page, read before anything counts.
+const PAGES_WARM_UP: u64 = 5;
+
+const SHAPE: &str = include_str!("../sql/journal_shape.sql");
+const FILL: &str = include_str!("../sql/journal_fill.sql");
+
+/// # Errors
+/// When Postgres cannot be set up; what fails later is a row of the table.
+pub async fn measure(
+    options: &Options,
+    plan: &Plan,
+    place: &Place,
+    table: &mut Table,
+) -> Result<()> {
+    // Nothing in here is worth keeping, and reading does not differ.
+    let databases = place.start("journal", Durability::Disposable).await?;
+    // What the filling leaves to be tidied up is not measured here.
+    let settings = "alter system set autovacuum = off;\nselect pg_reload_conf();";
+    databases.sql("postgres", settings, &[]).await?;
+    let journals = [("young", YOUNG), ("old", plan.entries)].map(|(database, entries)| Journal {
+        gate: Gate {
+            tollgate: &options.tollgate,
+            databases: &databases,
+            database,
+        },
+        entries,
+    });
+    let [young, old] = &journals;
+    let lengths = format!(
+        "{} entries, {} of them of the account that is read; in the young one {} and {}",
+        old.entries,
+        old.of_reader(),
+        young.entries,
+        young.of_reader()
+    );
+    table.conditions.push(("Long journal", lengths));
+    for journal in &journals {
+        journal.fill().await?;
+    }
+    let parts = [
+        (
+            Part::History,
+            HISTORY,
+            history(&journals, plan).boxed_local(),
+        ),
+        (
+            Part::Verify,
+            VERIFY,
+            memory_of_verify(&journals).boxed_local(),
+        ),
+    ];
+    for (part, name, measuring) in parts {
+        if options.wants(part) {
+            note(name.1);
+            match measuring.await {
+                Ok(rows) => table.rows.extend(rows),
+                Err(error) => table.rows.push(Row::failed(name, &error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+const HISTORY: Name<&str> = (
+    "history",
+    "history page of 50 in a long journal, the worst kind, median",
+);
+const VERIFY: Name<&str> = (
+    "verify-memory",
+    "peak memory of tollgate verify on a long journal",
+);
+
+/// A database with a journal of so many entries.
+struct Journal<'a> {
+    gate: Gate<'a>,
+    entries: u64,
+}
+
+impl Journal<'_> {
+    async fn fill(&self) -> Result<()> {
+        let (begun, total) = (Instant::now(), self.entries.to_string());
+        note(&format!("Filling a journal with {total} entries"));
+        let (databases, database): (&Databases, _) = (self.gate.databases, self.gate.database);
+        databases.create(database).await?;
+        for model in MODELS {
+            self.gate.price(model).await?;
+        }
+        self.gate.key("webhook").await?;
+        databases.sql(database, SHAPE, &[("total", &total)]).await?;
+        let ends_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        // A year, spread evenly.
+        let seconds_each = format!("(365 * 86400 / {total}.0)");
+        // Two halves at a time: one for each of the CPUs that this is meant for.
+        let halves = [(1, self.entries / 2), (self.entries / 2 + 1, self.entries)];
+        try_join_all(halves.map(async |(first, last)| {
+            let variables = [
+                ("first", first.to_string()),
+                ("last", last.to_string()),
+                ("total", total.clone()),
+                ("seconds_each", seconds_each.clone()),
+                ("ends_at", ends_at.to_string()),
+            ];
+            let variables = variables
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            databases.sql(database, FILL, &variables).await
+        }))
+        .await?;
+        self.gate.sql("analyze").await?;
+        self.gate.databases.checkpoint().await?;
+        note(&format!(
+            "  filled in {:.0} s",
+            begun.elapsed().as_secs_f64()
+        ));
+        Ok(())
+    }
+
+    /// How many of the entries are the reader's.
+    const fn of_reader(&self) -> u64 {
+        self.entries / 10
+    }
+}
+
+/// A kind of history page.
+struct Kind {
+    name: Name<&'static str>,
+    /// The query that asks for it, of a reader with so many entries, as the page with this number.
+    query: fn(entries: u64, number: u64) -> String,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind {
+        name: ("history-first", "history: the first page"),
+        query: |_, _| String::new(),
+    },
+    Kind {
+        name: ("history-deep", "history: a deep page"),
+        // Between a tenth and nine tenths of the way back, another each time.
+        query: |entries, number| {
+            let share = 100 + number * 617 % 800;
+            format!("&cursor={}", entries * share / 1000)
+        },
+    },
+    Kind {
+        name: ("history-model", "history: one of two models"),
+        query: |_, _| "&modelName=gpt-4".to_owned(),
+    },
+    Kind {
+        name: ("history-old-model", "history: a model last used long ago"),
+        query: |_, _| "&modelName=gpt-3.5-turbo".to_owned(),
+    },
+    Kind {
+        name: ("history-kind", "history: grants, one of 20 entries"),
+        query: |_, _| "&kind=grant".to_owned(),
+    },
+    Kind {
+        name: ("history-time", "history: until half a year ago"),
+        query: |_, _| {
+            let to = Timestamp::new(OffsetDateTime::now_utc() - Duration::days(182));
+            format!("&to={to}")
+        },
+    },
+];
+
+async fn history(journals: &[Journal<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
+    let [young, old] = journals;
+    let (young_server, old_server) = (young.gate.serve().await?, old.gate.serve().await?);
+    let mut young = Reader::open(young, young_server.addr()).await?;
+    let mut old = Reader::open(old, old_server.addr()).await?;
+    let mut rows = Vec::new();
+    for kind in &KINDS {
+        young.begin()?;
+        old.begin()?;
+        let mut until = Instant::now() + plan.page;
+        let mut number = 0;
+        // In turn, so that whatever else the machine does hits both.
+        while Instant::now() < until || number <= PAGES_WARM_UP {
+            let counts = number >= PAGES_WARM_UP;
+            young.read(kind, number, counts).await?;
+            old.read(kind, number, counts).await?;
+            number += 1;
+            if number == PAGES_WARM_UP {
+                until = Instant::now() + plan.page;
+            }
+        }
+        let row = Row::new(kind.name, Figure::millis(old.median()))
+            .against("in the young journal", Figure::millis(young.median()))
+            .details(json!({
+                "pages": old.micros.len(),
+                "p99": quantile_ms(&old.micros, 0.99),
+                "youngP99": quantile_ms(&young.micros, 0.99),
+            }));
+        note(&format!(
+            "{}: {:.2} ms, in the young journal {:.2} ms",
+            kind.name.1,
+            old.median(),
+            young.median()
+        ));
+        rows.push(row);
+    }
+    let worst = rows
+        .iter()
+        .max_by(|one, other| {
+            one.ratio()
+                .partial_cmp(&other.ratio())
+                .unwrap_or(std::cmp::Ordering::Equal)
+        })
+        .context("no page was read")?;
+    let worst_row = Row {
+        id: HISTORY.0,
+        what: HISTORY.1.to_owned(),
+        measured: worst.measured.clone(),
+        reference: worst.reference,
+        goal: None,
+        details: json!({ "worst": worst.id }),
+    }
+    .goal(1.5, 1.1);
+    rows.insert(0, worst_row);
+    Ok(rows)
+}
+
+/// A client that reads one journal's pages.
+struct Reader {
+    connection: Connection,
+    key: String,
+    entries: u64,
+    micros: Histogram<u64>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Items,
+}
+
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<serde_json::Value>,
+}
+
+impl Reader {
+    async fn open(journal: &Journal<'_>, addr: SocketAddr) -> Result<Self> {
+        let key = journal.gate.key("points").await?;
+        Ok(Self {
+            connection: Connection::open(addr).await?,
+            key,
+            entries: journal.of_reader(),
+            micros: latencies()?,
+        })
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.micros = latencies()?;
+        Ok(())
+    }
+
+    fn median(&self) -> f64 {
+        quantile_ms(&self.micros, 0.5)
+    }
+
+    async fn read(&mut self, kind: &Kind, number: u64, counts: bool) -> Result<()> {
+        let query = (kind.query)(self.entries, number);
+        let path = format!("/api/user/points/history?userId={READER}&limit={PAGE_ITEMS}{query}");
+        let request = head("GET", &path, &self.key) + "\r\n";
+        let begun = Instant::now();
+        let answer = self.connection.exchange(request.as_bytes()).await?;
+        let latency = begun.elapsed();
+        let text = text_of(answer)?;
+        if !counts {
+            // Reading it as JSON costs more than asking for it; once is enough to know it is right.
+            let answer: Answer = serde_json::from_str(text).context("a history page")?;
+            let items = answer.data.items.len();
+            if u64::try_from(items) != Ok(PAGE_ITEMS) {
+                bail!("{}: {items} items instead of {PAGE_ITEMS}", kind.name.1);
+            }
+        } else {
+            record(&mut self.micros, latency);
+        }
+        Ok(())
+    }
+}
+
+/// How much more memory `tollgate verify` takes for the long journal. That it finds the made-up
+/// chains broken is as it should be.
+async fn memory_of_verify([young, old]: &[Journal<'_>; 2]) -> Result<Vec<Row>> {
+    let (young_peak, young_seconds) = run_verify(young).await?;
+    let (old_peak, old_seconds) = run_verify(old).await?;
+    let row = Row::new(VERIFY, old_peak).against("in the young journal", young_peak);
+    Ok(vec![row.details(json!({
+        "entries": old.entries,
+        "seconds": old_seconds,
+        "youngEntries": young.entries,
+        "youngSeconds": young_seconds,
+    }))])
+}
+
+async fn run_verify(journal: &Journal<'_>) -> Result<(Figure, f64)> {
+    note(&format!(
+        "Running tollgate verify on {} entries",
+        journal.entries
+    ));
+    let (report, ended) = verify(&journal.gate).await?;
+    let (seconds, peak) = (ended.elapsed.as_secs_f64(), Figure::megabytes(ended.peak));
+    note(&format!("  {seconds:.1} s, at most {:.1} MB", peak.value));
+    if report.ok || report.entries != journal.entries {
+        bail!(
+            "tollgate verify counted {} entries, ok: {}",
+            report.entries,
+            report.ok
+        );
+    }
+    Ok((peak, seconds))
+}

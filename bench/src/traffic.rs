@@ -1,0 +1,234 @@
+//! What is sent: messages in the webhook's format, one by one and in batches, and questions.
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::ops::Range;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail};
+use shared::clock::Timestamp;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::answer::Answer;
+use crate::feed::Feed;
+use crate::load::Traffic;
+
+pub const MODEL: &str = "gpt-4";
+/// Users are named `user-00000` and so on; one more is the hot one.
+pub const USERS: u32 = 10_000;
+pub const HOT_USER: u32 = USERS;
+
+pub fn user_name(user: u32) -> String {
+    format!("user-{user:05}")
+}
+
+/// Which messages there are. Their numbers begin at 0.
+#[derive(Debug, Default)]
+pub struct Messages {
+    sent: Cell<u64>,
+    acknowledged: Cell<u64>,
+}
+
+impl Messages {
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.get()
+    }
+
+    fn next(&self, count: u64) -> Range<u64> {
+        let first = self.sent.get();
+        self.sent.set(first + count);
+        first..first + count
+    }
+}
+
+/// Before each request: everything but the length and the body.
+pub fn head(method: &str, path: &str, key: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n")
+}
+
+fn write_post(request: &mut Vec<u8>, head: &str, body: &[u8]) {
+    request.clear();
+    request.extend_from_slice(head.as_bytes());
+    request.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
+    // Writing to memory cannot fail.
+    drop(write!(request, "{}\r\n\r\n", body.len()));
+    request.extend_from_slice(body);
+}
+
+/// Whom something is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Users {
+    All,
+    Hot,
+}
+
+/// Random enough for choosing users and token counts (xorshift).
+#[derive(Debug)]
+struct Dice(Cell<u64>);
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self(Cell::new(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+impl Dice {
+    fn below(&self, bound: u32) -> u32 {
+        let mut bits = self.0.get();
+        bits ^= bits << 13;
+        bits ^= bits >> 7;
+        bits ^= bits << 17;
+        self.0.set(bits);
+        u32::try_from((bits >> 32) % u64::from(bound.max(1))).unwrap_or(0)
+    }
+
+    fn user(&self, users: Users) -> u32 {
+        match users {
+            Users::All => self.below(USERS),
+            Users::Hot => HOT_USER,
+        }
+    }
+}
+
+/// Messages of one run, by the webhook.
+pub struct Events {
+    head: String,
+    users: Users,
+    /// Messages in one request; `None` sends them one by one.
+    batch: Option<u64>,
+    happened_at: Timestamp,
+    dice: Dice,
+    body: RefCell<Vec<u8>>,
+    messages: Rc<Messages>,
+    feed: Feed,
+}
+
+impl Events {
+    pub fn new(key: &str, users: Users, messages: Rc<Messages>, feed: Feed) -> Self {
+        Self {
+            head: head("POST", "/api/dify/webhook", key),
+            users,
+            batch: None,
+            happened_at: Timestamp::new(OffsetDateTime::now_utc()),
+            dice: Dice::default(),
+            body: RefCell::default(),
+            messages,
+            feed,
+        }
+    }
+
+    /// The same, so many messages in each request.
+    pub fn in_batches(self, size: u64) -> Self {
+        Self {
+            head: self.head.replacen("/webhook", "/webhook/batch", 1),
+            batch: Some(size),
+            ..self
+        }
+    }
+
+    fn write_event(&self, body: &mut Vec<u8>, number: u64) {
+        let (input, output) = (200 + self.dice.below(3000), 50 + self.dice.below(1500));
+        let (total, at) = (input + output, self.happened_at);
+        let user = self.dice.user(self.users);
+        let id = self.feed.message_id(number);
+        drop(write!(
+            body,
+            r#"{{"event":"message_end","data":{{"conversation_id":"conv-{user:05}","message_id":"{id}","user_id":"user-{user:05}","model_name":"{MODEL}","input_tokens":{input},"output_tokens":{output},"total_tokens":{total},"timestamp":"{at}"}},"request_id":"req-{number}"}}"#
+        ));
+    }
+}
+
+impl Traffic for Events {
+    fn write(&self, request: &mut Vec<u8>) -> Range<u64> {
+        let messages = self.messages.next(self.batch.unwrap_or(1));
+        let mut body = self.body.borrow_mut();
+        body.clear();
+        match self.batch {
+            None => self.write_event(&mut body, messages.start),
+            Some(_) => {
+                let mut before: &[u8] = br#"{"events":["#;
+                for number in messages.clone() {
+                    body.extend_from_slice(before);
+                    self.write_event(&mut body, number);
+                    before = b",";
+                }
+                body.extend_from_slice(b"]}");
+            }
+        }
+        write_post(request, &self.head, &body);
+        messages
+    }
+
+    fn check(&self, messages: Range<u64>, answer: &Answer, at: Instant) -> Result<u64> {
+        let text = text_of(answer)?;
+        let sent = messages.end - messages.start;
+        let mut charged = text.matches(r#""status":"charged""#);
+        if (0..sent).any(|_| charged.next().is_none()) || charged.next().is_some() {
+            bail!("not every message was charged: {}", beginning(text));
+        }
+        let acknowledged = &self.messages.acknowledged;
+        acknowledged.set(acknowledged.get() + sent);
+        for number in messages {
+            self.feed.answered(number, at);
+        }
+        Ok(sent)
+    }
+}
+
+/// Whether somebody can afford a call, without a hold.
+pub struct Checks {
+    head: String,
+    dice: Dice,
+    body: RefCell<Vec<u8>>,
+}
+
+impl Checks {
+    pub fn new(key: &str) -> Self {
+        Self {
+            head: head("POST", "/api/user/points/check-balance", key),
+            dice: Dice::default(),
+            body: RefCell::default(),
+        }
+    }
+}
+
+impl Traffic for Checks {
+    fn write(&self, request: &mut Vec<u8>) -> Range<u64> {
+        let mut body = self.body.borrow_mut();
+        body.clear();
+        let user = self.dice.user(Users::All);
+        drop(write!(
+            body,
+            r#"{{"userId":"user-{user:05}","modelName":"{MODEL}","estimatedInputTokens":1500,"estimatedOutputTokens":800}}"#
+        ));
+        write_post(request, &self.head, &body);
+        0..0
+    }
+
+    fn check(&self, _: Range<u64>, answer: &Answer, _: Instant) -> Result<u64> {
+        let text = text_of(answer)?;
+        if !text.contains(r#""canProceed":true"#) {
+            bail!("the call cannot proceed: {}", beginning(text));
+        }
+        Ok(1)
+    }
+}
+
+/// The body of an answer, which must be a success.
+pub fn text_of(answer: &Answer) -> Result<&str> {
+    let text = std::str::from_utf8(answer.body()).context("an answer that is not UTF-8")?;
+    match answer.status() {
+        200 => Ok(text),
+        status => bail!("answered {status}: {}", beginning(text)),
+    }
+}
+
+/// Enough of an answer to see what is wrong.
+fn beginning(text: &str) -> String {
+    text.chars().take(300).collect()
+}

@@ -1,0 +1,198 @@
+//! Writes everything that a transaction appended, in one statement: the time of a small commit is
+//! mostly the time of its round trips.
+
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+
+use super::{Account, Accounts};
+use crate::deliveries::Trace;
+use crate::error::{Error, Result};
+use crate::{live, rollups};
+
+/// Entries ($1 to $23) with their consumptions and their messages' identities, rollups ($24 to $32),
+/// credits ($33 to $38), accounts ($39 to $44), deliveries ($45 to $58). Identities are claimed in order, so that two
+/// processes that claim the same ones wait for each other and never in a circle.
+const WRITE: &str = "
+with input as (
+    select * from unnest(
+        $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::bigint[], $7::text[],
+        $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
+        $14::uuid[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::uuid[],
+        $20::text[], $21::bigint[], $22::jsonb[], $23::bytea[]
+    ) as t (account_id, entry, occurred_at, kind, amount_nano, counter_account,
+        balance_after_nano, corrects_entry, reason, actor, previous_hash, hash,
+        consumption_id, namespace_id, message_id, conversation_id, request_id, api_key_id,
+        entrance, total_tokens, lines, fingerprint)
+), claimed as (
+    insert into message (namespace_id, message_id, fingerprint, consumption_id, total_tokens,
+        charge_nano, balance_after_nano, recorded_at)
+    select namespace_id, message_id, fingerprint, consumption_id, total_tokens,
+        -amount_nano, balance_after_nano, $1
+    from input where consumption_id is not null order by namespace_id, message_id
+), used as (
+    insert into consumption (account_id, entry, recorded_at, consumption_id, namespace_id,
+        message_id, conversation_id, request_id, api_key_id, entrance, occurred_at, total_tokens,
+        charge_nano, lines)
+    select account_id, entry, $1, consumption_id, namespace_id, message_id, conversation_id,
+        request_id, api_key_id, entrance, occurred_at, total_tokens, -amount_nano, lines
+    from input where consumption_id is not null
+), entered as (
+    insert into journal_entry (account_id, entry, recorded_at, occurred_at, kind, amount_nano,
+        counter_account, balance_after_nano, consumption_id, corrects_entry, reason, actor,
+        previous_hash, hash)
+    select account_id, entry, $1, occurred_at, kind, amount_nano, counter_account,
+        balance_after_nano, consumption_id, corrects_entry, reason, actor, previous_hash, hash
+    from input
+), summed as (
+    insert into rollup as r (account_id, hour, kind, model_key, api_key_id, entries, input_tokens,
+        output_tokens, amount_nano)
+    select t.account_id, $24, t.kind, t.model_key, t.api_key_id, t.entries, t.input_tokens,
+        t.output_tokens, t.amount_nano
+    from unnest($25::uuid[], $26::text[], $27::text[], $28::uuid[], $29::bigint[], $30::bigint[],
+        $31::bigint[], $32::bigint[]) as t (account_id, kind, model_key, api_key_id, entries,
+        input_tokens, output_tokens, amount_nano)
+    on conflict (account_id, hour, kind, model_key, api_key_id) do update set
+        entries = r.entries + excluded.entries,
+        input_tokens = r.input_tokens + excluded.input_tokens,
+        output_tokens = r.output_tokens + excluded.output_tokens,
+        amount_nano = r.amount_nano + excluded.amount_nano
+), credited as (
+    insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought, expires_at)
+    select * from unnest($33::uuid[], $34::bigint[], $35::bigint[], $36::bigint[], $37::boolean[],
+        $38::timestamptz[])
+    on conflict (account_id, entry) do update set remaining_nano = excluded.remaining_nano
+), updated as (
+    update account a set balance_nano = t.balance_nano, held_nano = t.held_nano,
+        debt_limit_nano = t.debt_limit_nano, entry_count = t.entry_count, last_hash = t.last_hash,
+        updated_at = $1
+    from unnest($39::uuid[], $40::bigint[], $41::bigint[], $42::bigint[], $43::bigint[],
+            $44::bytea[])
+        as t (account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash)
+    where a.account_id = t.account_id
+    returning 1
+), delivered as (
+    insert into delivery (received_at, api_key_id, entrance, outcome, reason, message_id, user_id,
+        model_name, input_tokens, output_tokens, charge_nano, balance_after_nano, consumption_id,
+        body)
+    select * from unnest($45::timestamptz[], $46::uuid[], $47::text[], $48::text[], $49::text[],
+        $50::text[], $51::text[], $52::text[], $53::bigint[], $54::bigint[], $55::bigint[],
+        $56::bigint[], $57::uuid[], $58::bytea[])
+)
+select (select count(*) from updated) as updated,
+    case when cardinality($46) > 0 then pg_notify($59, '') end";
+
+pub(super) async fn write(
+    accounts: &Accounts,
+    traces: &[Trace<'_>],
+    tx: &mut PgConnection,
+) -> Result<()> {
+    let links = &accounts.links;
+    let sums = rollups::sum(links);
+    let changed: Vec<&Account> = accounts
+        .accounts
+        .values()
+        .filter(|account| account.is_changed)
+        .collect();
+    let credits: Vec<_> = changed
+        .iter()
+        .flat_map(|account| {
+            account
+                .credits
+                .iter()
+                .filter(|credit| credit.is_changed)
+                .map(|credit| (account.account_id, credit))
+        })
+        .collect();
+    if changed.is_empty() && traces.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        ($rows:expr, $field:expr) => {
+            $rows.iter().map($field).collect::<Vec<_>>()
+        };
+    }
+    macro_rules! used {
+        ($field:expr) => {
+            links
+                .iter()
+                .map(|link| link.entry.consumption.as_ref().map($field))
+                .collect::<Vec<_>>()
+        };
+    }
+    let row = sqlx::query(WRITE)
+        .bind(accounts.now)
+        .bind(column!(links, |link| link.entry.account_id))
+        .bind(column!(links, |link| link.entry.entry))
+        .bind(column!(links, |link| link.entry.occurred_at))
+        .bind(column!(links, |link| link.entry.kind.as_str()))
+        .bind(column!(links, |link| link.entry.amount_nano))
+        .bind(column!(links, |link| link.entry.counter_account))
+        .bind(column!(links, |link| link.entry.balance_after_nano))
+        .bind(column!(links, |link| link.entry.corrects_entry))
+        .bind(column!(links, |link| link.entry.reason.as_deref()))
+        .bind(column!(links, |link| link.entry.actor.as_deref()))
+        .bind(column!(links, |link| link.previous_hash.as_slice()))
+        .bind(column!(links, |link| link.hash.as_slice()))
+        .bind(used!(|used| used.consumption_id))
+        .bind(used!(|used| used.namespace_id))
+        .bind(used!(|used| used.message_id.as_str()))
+        .bind(column!(links, |link| {
+            let used = link.entry.consumption.as_ref()?;
+            used.conversation_id.as_deref()
+        }))
+        .bind(column!(links, |link| {
+            let used = link.entry.consumption.as_ref()?;
+            used.request_id.as_deref()
+        }))
+        .bind(used!(|used| used.api_key_id))
+        .bind(used!(|used| used.entrance.as_str()))
+        .bind(used!(|used| used.total_tokens))
+        .bind(used!(|used| Json(&used.lines)))
+        .bind(column!(links, |link| link
+            .fingerprint
+            .as_ref()
+            .map(|hash| hash.as_slice())))
+        .bind(rollups::hour_of(accounts.now))
+        .bind(column!(sums, |(key, _)| key.account_id))
+        .bind(column!(sums, |(key, _)| key.kind))
+        .bind(column!(sums, |(key, _)| key.model_key))
+        .bind(column!(sums, |(key, _)| key.api_key_id))
+        .bind(column!(sums, |(_, sum)| sum.entries))
+        .bind(column!(sums, |(_, sum)| sum.input_tokens))
+        .bind(column!(sums, |(_, sum)| sum.output_tokens))
+        .bind(column!(sums, |(_, sum)| sum.amount_nano))
+        .bind(column!(credits, |(account_id, _)| *account_id))
+        .bind(column!(credits, |(_, credit)| credit.entry))
+        .bind(column!(credits, |(_, credit)| credit.amount_nano))
+        .bind(column!(credits, |(_, credit)| credit.remaining_nano))
+        .bind(column!(credits, |(_, credit)| credit.is_bought))
+        .bind(column!(credits, |(_, credit)| credit.expires_at))
+        .bind(column!(changed, |account| account.account_id))
+        .bind(column!(changed, |account| account.balance_nano))
+        .bind(column!(changed, |account| account.held_nano))
+        .bind(column!(changed, |account| account.debt_limit_nano))
+        .bind(column!(changed, |account| account.entry_count))
+        .bind(column!(changed, |account| account.last_hash.as_slice()))
+        .bind(column!(traces, |trace| trace.received_at))
+        .bind(column!(traces, |trace| trace.api_key_id))
+        .bind(column!(traces, |trace| trace.entrance))
+        .bind(column!(traces, |trace| trace.outcome.as_str()))
+        .bind(column!(traces, |trace| trace.reason))
+        .bind(column!(traces, Trace::message_id))
+        .bind(column!(traces, Trace::user_id))
+        .bind(column!(traces, Trace::model_names))
+        .bind(column!(traces, Trace::input_tokens))
+        .bind(column!(traces, Trace::output_tokens))
+        .bind(column!(traces, |trace| trace.charge_nano))
+        .bind(column!(traces, |trace| trace.balance_after_nano))
+        .bind(column!(traces, |trace| trace.consumption_id))
+        .bind(column!(traces, |trace| trace.body))
+        .bind(live::DELIVERY_CHANNEL)
+        .fetch_one(tx)
+        .await?;
+    if usize::try_from(row.try_get::<i64, _>("updated")?) == Ok(changed.len()) {
+        Ok(())
+    } else {
+        Err(Error::corrupt("an account vanished while it was locked"))
+    }
+}

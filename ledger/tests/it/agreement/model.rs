@@ -1,0 +1,900 @@
+//! The obvious ledger: lists and additions. It knows an account's entries and nothing else of it;
+//! whatever it is asked, it adds them up again from the first one. Amounts are nanopoints in 128
+//! bits, times whole seconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::api::{EntryKind, HoldStatus, Outcome, QuarantineReason};
+use shared::problem::{FieldFault, Problem};
+
+use super::steps::{Call, Prices, Report, Step, TOKENS_MAX, USERS};
+
+/// How long before now a price may still be said to start.
+const START_TOLERANCE_SECONDS: i64 = 300;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub call: Call,
+    /// By the order of publishing.
+    pub version: usize,
+    pub cost: i128,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub kind: EntryKind,
+    pub amount: i128,
+    pub recorded: i64,
+    pub occurred: i64,
+    /// Entries are numbered from 1.
+    pub corrects: Option<usize>,
+    /// Of points that came in.
+    pub is_bought: bool,
+    pub expires: Option<i64>,
+    /// Of a charge.
+    pub lines: Vec<Line>,
+}
+
+/// Points that came in by one entry, and what is left of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lot {
+    pub entry: usize,
+    pub left: i128,
+    pub is_bought: bool,
+    pub expires: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    pub entries: Vec<Entry>,
+    pub debt_limit: i128,
+}
+
+impl Account {
+    pub fn balance(&self) -> i128 {
+        self.entries.iter().map(|entry| entry.amount).sum()
+    }
+
+    /// Points that come in pay debts first. Points go out soonest expiry first, what never expires
+    /// last, then granted before bought, then oldest first.
+    pub fn lots(&self) -> Vec<Lot> {
+        let mut lots: Vec<Lot> = Vec::new();
+        let mut balance = 0;
+        for (index, entry) in self.entries.iter().enumerate() {
+            if entry.amount > 0 {
+                let debt = (-balance).max(0);
+                lots.push(Lot {
+                    entry: index + 1,
+                    left: (entry.amount - debt).max(0),
+                    is_bought: entry.is_bought,
+                    expires: entry.expires,
+                });
+            } else if entry.kind == EntryKind::Expiry {
+                for lot in lots
+                    .iter_mut()
+                    .filter(|lot| Some(lot.entry) == entry.corrects)
+                {
+                    lot.left += entry.amount;
+                }
+            } else {
+                lots.sort_by_key(burn_order);
+                let mut owed = -entry.amount;
+                for lot in &mut lots {
+                    let taken = owed.min(lot.left);
+                    lot.left -= taken;
+                    owed -= taken;
+                }
+            }
+            balance += entry.amount;
+        }
+        lots.retain(|lot| lot.left > 0);
+        lots.sort_by_key(burn_order);
+        lots
+    }
+
+    /// What an entry's message costs, and what was given back of it; `None` if it is no charge.
+    fn standing(&self, entry: usize) -> Option<(i128, i128)> {
+        let charge = self.entries.get(entry.checked_sub(1)?)?;
+        if charge.kind != EntryKind::Charge {
+            return None;
+        }
+        let corrections = |kind| -> i128 {
+            let corrects = |it: &&Entry| it.kind == kind && it.corrects == Some(entry);
+            self.entries
+                .iter()
+                .filter(corrects)
+                .map(|it| it.amount)
+                .sum()
+        };
+        let cost = -charge.amount - corrections(EntryKind::Rerate);
+        Some((cost, corrections(EntryKind::Refund)))
+    }
+
+    /// Enters the end of what is past its time.
+    fn expire(&mut self, now: i64) {
+        for lot in self.lots() {
+            if let Some(expires) = lot.expires.filter(|expires| *expires <= now) {
+                self.entries.push(Entry {
+                    kind: EntryKind::Expiry,
+                    amount: -lot.left,
+                    recorded: now,
+                    occurred: expires,
+                    corrects: Some(lot.entry),
+                    is_bought: false,
+                    expires: None,
+                    lines: Vec::new(),
+                });
+            }
+        }
+    }
+
+    fn has_expired(&self, now: i64) -> bool {
+        self.lots()
+            .iter()
+            .any(|lot| lot.expires.is_some_and(|expires| expires <= now))
+    }
+}
+
+fn burn_order(lot: &Lot) -> (i64, bool, usize) {
+    (lot.expires.unwrap_or(i64::MAX), lot.is_bought, lot.entry)
+}
+
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub model: usize,
+    pub number: i32,
+    pub prices: Prices,
+    pub is_active: bool,
+    /// `None` is since ever.
+    pub from: Option<i64>,
+}
+
+impl Prices {
+    fn cost(&self, call: &Call) -> i128 {
+        let cached = self.cached.unwrap_or(self.input);
+        i128::from(self.input) * i128::from(call.input)
+            + i128::from(cached) * i128::from(call.cached)
+            + i128::from(self.output) * i128::from(call.output)
+            + i128::from(self.per_request)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldState {
+    Open,
+    /// By this message.
+    Settled(u8),
+    Released,
+    Expired,
+}
+
+impl HoldState {
+    pub const fn status(self) -> HoldStatus {
+        match self {
+            Self::Open => HoldStatus::Open,
+            Self::Settled(_) => HoldStatus::Settled,
+            Self::Released => HoldStatus::Released,
+            Self::Expired => HoldStatus::Expired,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Hold {
+    pub user: usize,
+    pub amount: i128,
+    pub expires: i64,
+    pub state: HoldState,
+}
+
+/// A message that was charged, and what its first sender was told.
+#[derive(Debug, Clone)]
+pub struct Charged {
+    pub report: Report,
+    points: i128,
+    balance: i128,
+}
+
+/// What waits is a report, or a body that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    Report(Report),
+    Body(u8),
+}
+
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub waiting: Waiting,
+    received: i64,
+    pub reason: QuarantineReason,
+    /// `waiting`, `charged` or `dismissed`.
+    pub status: &'static str,
+}
+
+impl Row {
+    /// The message's id, where the body could be read.
+    pub fn reported_id(&self) -> Option<u8> {
+        match &self.waiting {
+            Waiting::Report(report) => Some(report.id),
+            Waiting::Body(_) => None,
+        }
+    }
+}
+
+/// What the ledger says to a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Done,
+    Problem(Problem),
+    Message {
+        outcome: Outcome,
+        /// The message whose charge is told.
+        of: Option<String>,
+        points: i128,
+        tokens: u64,
+        balance: i128,
+        reason: Option<QuarantineReason>,
+    },
+    Messages(Vec<Answer>),
+    Checked {
+        can_proceed: bool,
+        is_held: bool,
+        balance: i128,
+        held: i128,
+        estimate: i128,
+        shortfall: i128,
+    },
+    Hold(HoldStatus),
+    Count(u64),
+    Published {
+        version: i32,
+        from: Option<i64>,
+    },
+    /// By user: messages and what the balance gains.
+    Rerated(Vec<(usize, u64, i128)>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub now: i64,
+    pub accounts: Vec<Account>,
+    pub versions: Vec<Version>,
+    pub holds: Vec<Hold>,
+    pub messages: BTreeMap<u8, Charged>,
+    pub rows: Vec<Row>,
+    /// Everything that was ever reported, to be reported again.
+    pub reports: Vec<Report>,
+    pub answer: Answer,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            now: 0,
+            accounts: vec![Account::default(); USERS],
+            versions: Vec::new(),
+            holds: Vec::new(),
+            messages: BTreeMap::new(),
+            rows: Vec::new(),
+            reports: Vec::new(),
+            answer: Answer::Done,
+        }
+    }
+}
+
+type Refused<T> = Result<T, Problem>;
+
+fn refuse<T>(field: &str, fault: FieldFault) -> Refused<T> {
+    Err(Problem::field(field, fault))
+}
+
+fn fits(nano: i128) -> bool {
+    i64::try_from(nano).is_ok()
+}
+
+impl Report {
+    fn tokens(&self) -> u64 {
+        self.calls
+            .iter()
+            .map(|call| call.input + call.cached + call.output)
+            .sum()
+    }
+
+    /// Equal for two reports of the same use by the same user.
+    fn use_of(&self) -> (usize, &[Call]) {
+        (self.user, &self.calls)
+    }
+
+    fn doubt(&self) -> Option<QuarantineReason> {
+        if self.contradicts {
+            Some(QuarantineReason::ContradictoryTokens)
+        } else if self.has_answer && self.tokens() == 0 {
+            Some(QuarantineReason::ZeroUsage)
+        } else {
+            (self.tokens() > TOKENS_MAX).then_some(QuarantineReason::TooManyTokens)
+        }
+    }
+}
+
+impl Model {
+    /// One step takes a second, so that no two have the same time.
+    pub fn take(&mut self, step: &Step) {
+        self.now += 1;
+        self.answer = self.act(step).unwrap_or_else(Answer::Problem);
+    }
+
+    fn act(&mut self, step: &Step) -> Refused<Answer> {
+        match step {
+            Step::Wait { seconds } => {
+                self.now += seconds;
+                Ok(Answer::Done)
+            }
+            Step::Deliver(report) => Ok(self.deliver(report)),
+            Step::DeliverTogether(reports) => Ok(Answer::Messages(
+                reports.iter().map(|report| self.deliver(report)).collect(),
+            )),
+            Step::Check {
+                user,
+                model,
+                input,
+                output,
+                hold_seconds,
+            } => {
+                let call = Call {
+                    model: *model,
+                    input: *input,
+                    cached: 0,
+                    output: *output,
+                };
+                self.check(*user, &call, *hold_seconds)
+            }
+            Step::Settle { hold, report } => self.settle(*hold, report),
+            Step::Release { hold, user } => self.release(*hold, *user),
+            Step::ExpireHolds => Ok(self.expire_holds()),
+            Step::ExpireCredits => Ok(self.expire_credits()),
+            Step::Grant {
+                user,
+                nano,
+                is_bought,
+                seconds,
+            } => self.grant(*user, *nano, *is_bought, *seconds),
+            Step::LimitDebt { user, nano } => self.limit_debt(*user, *nano),
+            Step::Refund { user, entry, nano } => self.refund(*user, *entry, *nano),
+            Step::Publish {
+                model,
+                prices,
+                is_active,
+                starts_in,
+                is_outdated,
+            } => {
+                if *is_outdated {
+                    return Err(Problem::Outdated);
+                }
+                self.publish(*model, *prices, *is_active, *starts_in)
+            }
+            Step::Rerate { versions, from, to } => self.rerate(versions, *from, *to),
+            Step::Reject { body } => Ok(self.reject(*body)),
+            Step::Dismiss { row } => self.dismiss(*row),
+            Step::ChargeWaiting { row, corrected } => self.charge_waiting(*row, corrected.as_ref()),
+        }
+    }
+
+    pub fn held(&self, user: usize) -> i128 {
+        let is_open = |hold: &&Hold| hold.user == user && hold.state == HoldState::Open;
+        self.holds
+            .iter()
+            .filter(is_open)
+            .map(|hold| hold.amount)
+            .sum()
+    }
+
+    /// When something will run out or begin.
+    pub fn dates(&self) -> Vec<i64> {
+        let lots = self.accounts.iter().flat_map(Account::lots);
+        let holds = self.holds.iter();
+        lots.filter_map(|lot| lot.expires)
+            .chain(holds.map(|hold| hold.expires))
+            .chain(self.versions.iter().filter_map(|version| version.from))
+            .filter(|date| *date > self.now + 2)
+            .collect()
+    }
+
+    fn usable(&self, user: usize) -> i128 {
+        let account = &self.accounts[user];
+        account.balance() - self.held(user) + account.debt_limit
+    }
+
+    /// Every charge: user, entry, and what may still be refunded.
+    pub fn charges(&self) -> Vec<(usize, usize, i128)> {
+        let mut charges = Vec::new();
+        for (user, account) in self.accounts.iter().enumerate() {
+            for entry in 1..=account.entries.len() {
+                if let Some((cost, refunded)) = account.standing(entry) {
+                    charges.push((user, entry, cost - refunded));
+                }
+            }
+        }
+        charges
+    }
+
+    /// Adds an entry after what runs out before it, or changes nothing if it does not fit.
+    fn enter(&mut self, user: usize, entry: Entry) -> Refused<()> {
+        let mut account = self.accounts[user].clone();
+        account.expire(self.now);
+        if !fits(account.balance() + entry.amount) {
+            return refuse("points", FieldFault::TooLarge);
+        }
+        account.entries.push(entry);
+        self.accounts[user] = account;
+        Ok(())
+    }
+
+    fn entry(&self, kind: EntryKind, amount: i128) -> Entry {
+        Entry {
+            kind,
+            amount,
+            recorded: self.now,
+            occurred: self.now,
+            corrects: None,
+            is_bought: false,
+            expires: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// The version in force is the one that started last; of two that started at once, the later.
+    fn in_force(&self, model: usize, at: i64) -> Result<usize, QuarantineReason> {
+        let newest = (0..self.versions.len())
+            .filter(|index| self.versions[*index].model == model)
+            .filter(|index| self.versions[*index].from.is_none_or(|from| from <= at))
+            .max_by_key(|index| (self.versions[*index].from, self.versions[*index].number))
+            .ok_or(QuarantineReason::UnknownModel)?;
+        if self.versions[newest].is_active {
+            Ok(newest)
+        } else {
+            Err(QuarantineReason::InactivePrice)
+        }
+    }
+
+    fn deliver(&mut self, report: &Report) -> Answer {
+        self.reports.push(report.clone());
+        self.judge(report, self.now, None, None)
+    }
+
+    /// `hold` is what the message settles, `resolves` the quarantine row that it was.
+    fn judge(
+        &mut self,
+        report: &Report,
+        received: i64,
+        hold: Option<usize>,
+        resolves: Option<usize>,
+    ) -> Answer {
+        self.accounts[report.user].expire(self.now);
+        // A settled hold stays settled by its first message, whatever a second one is called.
+        let id = match hold.map(|hold| self.holds[hold].state) {
+            Some(HoldState::Settled(by)) => by,
+            _ => report.id,
+        };
+        let conflict = Answer::Problem(Problem::MessageConflict {
+            message_id: message_name(report.id),
+        });
+        if let Some(charged) = self.messages.get(&id).cloned() {
+            if charged.report.use_of() != report.use_of() {
+                return conflict;
+            }
+            self.close(hold, id);
+            self.mark_charged(resolves);
+            return Answer::Message {
+                outcome: Outcome::Duplicate,
+                of: Some(message_name(id)),
+                points: charged.points,
+                tokens: report.tokens(),
+                balance: charged.balance,
+                reason: None,
+            };
+        }
+        let waits = self.rows.iter().position(|row| match &row.waiting {
+            Waiting::Report(report) => report.id == id && row.status == "waiting",
+            Waiting::Body(_) => false,
+        });
+        // Whoever resolves it may put the numbers right.
+        if let Some(Waiting::Report(waiting)) = waits.map(|row| &self.rows[row].waiting)
+            && waiting.use_of() != report.use_of()
+            && resolves.is_none()
+        {
+            return conflict;
+        }
+        match self.charge(report, received, resolves.is_some()) {
+            Ok(points) => {
+                let balance = self.accounts[report.user].balance();
+                let report = report.clone();
+                let tokens = report.tokens();
+                self.messages.insert(
+                    id,
+                    Charged {
+                        report,
+                        points,
+                        balance,
+                    },
+                );
+                self.close(hold, id);
+                self.mark_charged(resolves);
+                self.mark_charged(waits);
+                Answer::Message {
+                    outcome: Outcome::Charged,
+                    of: Some(message_name(id)),
+                    points,
+                    tokens,
+                    balance,
+                    reason: None,
+                }
+            }
+            Err(reason) => {
+                if waits.is_none() && resolves.is_none() {
+                    let waiting = Waiting::Report(report.clone());
+                    self.rows.push(Row {
+                        waiting,
+                        received,
+                        reason,
+                        status: "waiting",
+                    });
+                }
+                Answer::Message {
+                    outcome: Outcome::Quarantined,
+                    of: None,
+                    points: 0,
+                    tokens: report.tokens(),
+                    balance: self.accounts[report.user].balance(),
+                    reason: Some(reason),
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, hold: Option<usize>, by: u8) {
+        if let Some(hold) = hold {
+            self.holds[hold].state = HoldState::Settled(by);
+        }
+    }
+
+    fn mark_charged(&mut self, row: Option<usize>) {
+        if let Some(row) = row {
+            self.rows[row].status = "charged";
+        }
+    }
+
+    fn charge(
+        &mut self,
+        report: &Report,
+        received: i64,
+        is_believed: bool,
+    ) -> Result<i128, QuarantineReason> {
+        if let Some(doubt) = report.doubt().filter(|_| !is_believed) {
+            return Err(doubt);
+        }
+        // A message never happens after its arrival.
+        let occurred = report.happened.unwrap_or(received).min(received);
+        let mut lines = Vec::new();
+        for call in &report.calls {
+            let version = self.in_force(call.model, occurred)?;
+            let cost = self.versions[version].prices.cost(call);
+            lines.push(Line {
+                call: call.clone(),
+                version,
+                cost,
+            });
+            if !fits(lines.iter().map(|line| line.cost).sum()) {
+                return Err(QuarantineReason::Overflow);
+            }
+        }
+        let points: i128 = lines.iter().map(|line| line.cost).sum();
+        let entry = Entry {
+            occurred,
+            lines,
+            ..self.entry(EntryKind::Charge, -points)
+        };
+        self.enter(report.user, entry)
+            .map_err(|_| QuarantineReason::Overflow)?;
+        Ok(points)
+    }
+
+    fn check(&mut self, user: usize, call: &Call, seconds: Option<u32>) -> Refused<Answer> {
+        let version = match self.in_force(call.model, self.now) {
+            Ok(version) => version,
+            Err(QuarantineReason::InactivePrice) => {
+                return refuse("modelName", FieldFault::PriceInactive);
+            }
+            Err(_) => return refuse("modelName", FieldFault::NotPriced),
+        };
+        let cost = self.versions[version].prices.cost(call);
+        // Until its expiry is entered, what ran out a moment ago still shows.
+        let (balance, held) = (self.accounts[user].balance(), self.held(user));
+        let mut shortfall = (cost - self.usable(user)).max(0);
+        let mut is_held = false;
+        if shortfall == 0
+            && let Some(seconds) = seconds
+        {
+            self.accounts[user].expire(self.now);
+            is_held = cost <= self.usable(user);
+            if is_held {
+                let expires = self.now + i64::from(seconds);
+                self.holds.push(Hold {
+                    user,
+                    amount: cost,
+                    expires,
+                    state: HoldState::Open,
+                });
+            } else {
+                // How much is missing is not looked up again: the least amount stands for it.
+                shortfall = 1;
+            }
+        }
+        let can_proceed = shortfall == 0;
+        Ok(Answer::Checked {
+            can_proceed,
+            is_held,
+            balance,
+            held,
+            estimate: cost,
+            shortfall,
+        })
+    }
+
+    fn settle(&mut self, hold: usize, report: &Report) -> Refused<Answer> {
+        if self.holds[hold].user != report.user {
+            return Err(Problem::NotFound);
+        }
+        self.reports.push(report.clone());
+        Ok(self.judge(report, self.now, Some(hold), None))
+    }
+
+    fn release(&mut self, hold: usize, user: usize) -> Refused<Answer> {
+        if self.holds[hold].user != user {
+            return Err(Problem::NotFound);
+        }
+        match self.holds[hold].state {
+            HoldState::Settled(_) => return Err(Problem::Outdated),
+            HoldState::Open => self.holds[hold].state = HoldState::Released,
+            HoldState::Released | HoldState::Expired => {}
+        }
+        self.accounts[user].expire(self.now);
+        Ok(Answer::Hold(self.holds[hold].state.status()))
+    }
+
+    fn expire_holds(&mut self) -> Answer {
+        let mut count = 0;
+        let mut touched = BTreeSet::new();
+        for hold in &mut self.holds {
+            if hold.state == HoldState::Open && hold.expires <= self.now {
+                hold.state = HoldState::Expired;
+                touched.insert(hold.user);
+                count += 1;
+            }
+        }
+        for user in touched {
+            self.accounts[user].expire(self.now);
+        }
+        Answer::Count(count)
+    }
+
+    fn expire_credits(&mut self) -> Answer {
+        let mut count = 0;
+        for account in &mut self.accounts {
+            count += u64::from(account.has_expired(self.now));
+            account.expire(self.now);
+        }
+        Answer::Count(count)
+    }
+
+    fn grant(
+        &mut self,
+        user: usize,
+        nano: i64,
+        is_bought: bool,
+        seconds: Option<i64>,
+    ) -> Refused<Answer> {
+        if nano == 0 || (nano < 0 && seconds.is_some()) {
+            return refuse("points", FieldFault::NotPositive);
+        }
+        if seconds.is_some_and(|seconds| seconds <= 0) {
+            return refuse("expiresAt", FieldFault::InThePast);
+        }
+        let kind = if nano < 0 {
+            EntryKind::Adjustment
+        } else {
+            EntryKind::Grant
+        };
+        let entry = Entry {
+            is_bought,
+            expires: seconds.map(|seconds| self.now + seconds),
+            ..self.entry(kind, nano.into())
+        };
+        self.enter(user, entry)?;
+        Ok(Answer::Done)
+    }
+
+    fn limit_debt(&mut self, user: usize, nano: i64) -> Refused<Answer> {
+        if nano < 0 {
+            return refuse("debtLimit", FieldFault::Negative);
+        }
+        self.accounts[user].expire(self.now);
+        self.accounts[user].debt_limit = nano.into();
+        Ok(Answer::Done)
+    }
+
+    fn refund(&mut self, user: usize, entry: usize, nano: Option<i64>) -> Refused<Answer> {
+        let standing = self.accounts[user].standing(entry);
+        let (cost, refunded) = standing.ok_or(Problem::NotFound)?;
+        let left = cost - refunded;
+        let points = nano.map_or(left, i128::from);
+        if points <= 0 {
+            return refuse("points", FieldFault::NotPositive);
+        }
+        if points > left {
+            return refuse("points", FieldFault::TooLarge);
+        }
+        let refund = Entry {
+            corrects: Some(entry),
+            ..self.entry(EntryKind::Refund, points)
+        };
+        self.enter(user, refund)?;
+        Ok(Answer::Done)
+    }
+
+    fn publish(
+        &mut self,
+        model: usize,
+        prices: Prices,
+        is_active: bool,
+        starts_in: Option<i64>,
+    ) -> Refused<Answer> {
+        let earlier = self
+            .versions
+            .iter()
+            .filter(|version| version.model == model)
+            .count();
+        let from = match starts_in {
+            None if earlier == 0 => None,
+            None => Some(self.now),
+            Some(seconds) if seconds < -START_TOLERANCE_SECONDS => {
+                return refuse("effectiveFrom", FieldFault::InThePast);
+            }
+            Some(seconds) => Some(self.now + seconds.max(0)),
+        };
+        let number = i32::try_from(earlier + 1).unwrap();
+        self.versions.push(Version {
+            model,
+            number,
+            prices,
+            is_active,
+            from,
+        });
+        if is_active {
+            for index in 0..self.rows.len() {
+                let row = self.rows[index].clone();
+                let for_a_price = matches!(
+                    row.reason,
+                    QuarantineReason::UnknownModel | QuarantineReason::InactivePrice
+                );
+                if let Waiting::Report(report) = row.waiting
+                    && row.status == "waiting"
+                    && for_a_price
+                    && report.calls.iter().any(|call| call.model == model)
+                {
+                    self.judge(&report, row.received, None, Some(index));
+                }
+            }
+        }
+        Ok(Answer::Published {
+            version: number,
+            from,
+        })
+    }
+
+    /// What an entry's account gains when the named versions price it; what was given back already
+    /// is not given back again.
+    fn gain(&self, user: usize, entry: usize, versions: &[usize]) -> i128 {
+        let account = &self.accounts[user];
+        let (cost, refunded) = account.standing(entry).unwrap();
+        let new_cost: i128 = account.entries[entry - 1]
+            .lines
+            .iter()
+            .map(|line| {
+                let version = versions
+                    .iter()
+                    .find(|version| self.versions[**version].model == line.call.model);
+                version.map_or(line.cost, |version| {
+                    self.versions[*version].prices.cost(&line.call)
+                })
+            })
+            .sum();
+        if new_cost < cost {
+            (cost - refunded - new_cost).max(0)
+        } else {
+            cost - new_cost
+        }
+    }
+
+    fn rerate(&mut self, versions: &[usize], from: i64, to: i64) -> Refused<Answer> {
+        let models: BTreeSet<_> = versions
+            .iter()
+            .map(|version| self.versions[*version].model)
+            .collect();
+        if models.is_empty() || models.len() != versions.len() {
+            return refuse("priceVersionIds", FieldFault::NotPriced);
+        }
+        if from >= to {
+            return refuse("to", FieldFault::InThePast);
+        }
+        let mut differences = BTreeMap::new();
+        for (user, entry, _) in self.charges() {
+            let charge = &self.accounts[user].entries[entry - 1];
+            let is_touched = charge
+                .lines
+                .iter()
+                .any(|line| models.contains(&line.call.model));
+            let gain = self.gain(user, entry, versions);
+            if (from..to).contains(&charge.occurred) && is_touched && gain != 0 {
+                let difference = differences.entry(user).or_insert((0, 0));
+                difference.0 += 1;
+                difference.1 += gain;
+                let rerate = Entry {
+                    corrects: Some(entry),
+                    ..self.entry(EntryKind::Rerate, gain)
+                };
+                self.enter(user, rerate)?;
+            }
+        }
+        let rerated = differences
+            .into_iter()
+            .map(|(user, (messages, gain))| (user, messages, gain));
+        Ok(Answer::Rerated(rerated.collect()))
+    }
+
+    fn reject(&mut self, body: u8) -> Answer {
+        let waiting = Waiting::Body(body);
+        let is_known = |row: &Row| row.waiting == waiting && row.status == "waiting";
+        if !self.rows.iter().any(is_known) {
+            let reason = QuarantineReason::Unreadable;
+            self.rows.push(Row {
+                waiting,
+                received: self.now,
+                reason,
+                status: "waiting",
+            });
+        }
+        Answer::Done
+    }
+
+    fn dismiss(&mut self, row: usize) -> Refused<Answer> {
+        if self.rows[row].status != "waiting" {
+            return Err(Problem::NotFound);
+        }
+        self.rows[row].status = "dismissed";
+        Ok(Answer::Done)
+    }
+
+    fn charge_waiting(&mut self, row: usize, corrected: Option<&Report>) -> Refused<Answer> {
+        if self.rows[row].status != "waiting" {
+            return Err(Problem::NotFound);
+        }
+        let reported = match self.rows[row].waiting.clone() {
+            Waiting::Report(report) => Some(report),
+            Waiting::Body(_) => None,
+        };
+        if let (Some(corrected), Some(reported)) = (corrected, &reported)
+            && corrected.id != reported.id
+        {
+            let allowed = message_name(reported.id);
+            return refuse("message_id", FieldFault::NotOneOf { allowed });
+        }
+        let Some(report) = corrected.or(reported.as_ref()) else {
+            return refuse("usage", FieldFault::Missing);
+        };
+        Ok(self.judge(report, self.rows[row].received, None, Some(row)))
+    }
+}
+
+pub fn message_name(id: u8) -> String {
+    format!("m{id}")
+}

@@ -1,0 +1,206 @@
+//! Everything at once, through two processes: sums stay exact, and nobody waits for each other.
+
+use std::fs;
+
+use futures::future::{BoxFuture, FutureExt, join_all};
+use ledger::{Grant, Ledger};
+use shared::api::{CheckBalance, Outcome};
+use shared::money::Points;
+use shared::problem::{FieldFault, Problem};
+use shared::tokens::Tokens;
+
+use crate::{Books, actor, cluster, message, points, problem, user};
+
+const USERS: usize = 5;
+/// Of each kind, for each user.
+const ROUNDS: usize = 12;
+
+fn name(number: usize) -> String {
+    format!("u{number}")
+}
+
+/// How often Postgres had to end a deadlock since it was first started for these tests.
+async fn deadlocks() -> usize {
+    let log = cluster().await.folder().join("postgres.log");
+    let log = fs::read_to_string(log).unwrap();
+    log.matches("deadlock detected").count()
+}
+
+/// Charges a point, before everything else, so that it can be refunded: entry 2 and following.
+async fn charge_before(books: &Books) {
+    for number in 0..USERS {
+        books.grant(&name(number), "1000").await;
+        for round in 0..ROUNDS {
+            let id = format!("before {number} {round}");
+            let used = message(&id, &name(number), "m", Tokens::new(1000, 0));
+            books.ledger.deliver(books.delivery(used)).await.unwrap();
+        }
+    }
+}
+
+/// A charge of two points.
+async fn charge(books: &Books, ledger: &Ledger, number: usize, round: usize) {
+    let id = format!("charge {number} {round}");
+    let used = message(&id, &name(number), "m", Tokens::new(2000, 0));
+    let answer = ledger.deliver(books.delivery(used)).await.unwrap();
+    assert_eq!(answer.status, Outcome::Charged);
+}
+
+/// A hold of four points: every third is settled with three, every third is released.
+async fn hold(books: &Books, ledger: &Ledger, number: usize, round: usize) {
+    let check = CheckBalance {
+        model_name: "m".parse().unwrap(),
+        estimated_input_tokens: Some(4000),
+        estimated_output_tokens: Some(0),
+        user_id: None,
+        hold: true,
+        hold_seconds: None,
+    };
+    let owner = user(&name(number));
+    let checked = ledger.check_balance(&owner, &check).await.unwrap();
+    let hold = checked.hold_id.unwrap();
+    match round % 3 {
+        0 => {
+            let id = format!("held {number} {round}");
+            let used = message(&id, &name(number), "m", Tokens::new(3000, 0));
+            ledger
+                .settle_hold(&hold, books.delivery(used))
+                .await
+                .unwrap();
+        }
+        1 => {
+            ledger.release_hold(&owner, &hold).await.unwrap();
+        }
+        _ => {}
+    }
+}
+
+async fn grant(ledger: &Ledger, number: usize, round: usize) {
+    let grant = Grant {
+        points: points("5"),
+        reason: "test".into(),
+        is_bought: round.is_multiple_of(2),
+        expires_at: None,
+    };
+    ledger
+        .grant(&user(&name(number)), &grant, &actor())
+        .await
+        .unwrap();
+}
+
+/// Each charge is refunded by both processes, of which one comes too late.
+async fn refund(ledger: &Ledger, number: usize, round: usize) -> bool {
+    let entry = i64::try_from(round).unwrap() + 2;
+    match ledger
+        .refund(&user(&name(number)), entry, None, "test", &actor())
+        .await
+    {
+        Ok(_) => true,
+        Err(error) => {
+            let late = Problem::field("points", FieldFault::NotPositive);
+            assert_eq!(problem::<()>(Err(error)), late);
+            false
+        }
+    }
+}
+
+#[tokio::test]
+async fn charges_holds_refunds_and_grants_at_once_add_up() {
+    let deadlocks_before = deadlocks().await;
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    charge_before(&books).await;
+    let ledgers = [books.ledger.clone(), books.replica().await];
+    let mut work: Vec<BoxFuture<'_, usize>> = Vec::new();
+    for round in 0..ROUNDS {
+        for number in 0..USERS {
+            // Two processes, in opposite orders.
+            let other = USERS - 1 - number;
+            let books = &books;
+            let [one, two] = &ledgers;
+            work.push(charge(books, one, number, 2 * round).map(|()| 0).boxed());
+            work.push(charge(books, two, other, 2 * round + 1).map(|()| 0).boxed());
+            work.push(hold(books, one, other, round).map(|()| 0).boxed());
+            work.push(grant(two, number, round).map(|()| 0).boxed());
+            for ledger in &ledgers {
+                work.push(refund(ledger, number, round).map(usize::from).boxed());
+            }
+        }
+        for ledger in &ledgers {
+            work.push(
+                async {
+                    ledger.expire_holds().await.unwrap();
+                    0
+                }
+                .boxed(),
+            );
+            work.push(
+                async {
+                    ledger.expire_credits().await.unwrap();
+                    0
+                }
+                .boxed(),
+            );
+        }
+    }
+    let refunded: usize = join_all(work).await.into_iter().sum();
+    assert_eq!(refunded, USERS * ROUNDS);
+    let rounds = i64::try_from(ROUNDS).unwrap();
+    // Granted, charged and refunded before; two charges of 2, grants of 5, and a third settles 3.
+    let balance = 1000 - rounds + rounds - 4 * rounds + 5 * rounds - rounds / 3 * 3;
+    let held = rounds / 3 * 4;
+    for number in 0..USERS {
+        let told = books.ledger.balance(&user(&name(number))).await.unwrap();
+        let whole = |points: i64| Points::from_nano(points * 1_000_000_000);
+        assert_eq!((told.balance, told.held), (whole(balance), whole(held)));
+    }
+    assert_eq!(deadlocks().await, deadlocks_before);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn groups_that_cross_never_deadlock() {
+    let deadlocks_before = deadlocks().await;
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let ledgers = [books.ledger.clone(), books.replica().await];
+    for batch in 0..5 {
+        let deliveries = (0..200).map(|number| {
+            // New accounts and old ones, upwards in one process and downwards in the other.
+            let account = if number % 2 == 0 {
+                number / 2
+            } else {
+                99 - number / 2
+            };
+            let id = format!("m{batch} {number}");
+            let used = message(&id, &name(account + batch * 50), "m", Tokens::new(1000, 0));
+            ledgers[number % 2].deliver(books.delivery(used))
+        });
+        for answer in join_all(deliveries).await {
+            assert_eq!(answer.unwrap().status, Outcome::Charged);
+        }
+    }
+    assert_eq!(deadlocks().await, deadlocks_before);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn more_changes_at_once_than_connections_all_get_their_answer() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    charge_before(&books).await;
+    let (owner, actor) = (user(&name(0)), actor());
+    let changes = (0..ROUNDS).flat_map(|round| {
+        let (ledger, owner, actor) = (&books.ledger, &owner, &actor);
+        let entry = i64::try_from(round).unwrap() + 2;
+        [
+            ledger.refund(owner, entry, None, "test", actor).boxed(),
+            ledger.add_points(owner, points("1"), "test", actor).boxed(),
+            ledger.set_debt_limit(owner, points("1"), actor).boxed(),
+        ]
+    });
+    for answer in join_all(changes).await {
+        answer.unwrap();
+    }
+    assert_eq!(books.balance(&name(0)).await, points("1012"));
+}
