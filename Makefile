@@ -25,7 +25,7 @@ $(BUILT): $(SOURCES) $(if $(wildcard target/release/tollgate),,force) | setup-bu
 force:
 
 dev: setup-build ## Serve a development build; rebuild and reload on every change
-	@. scripts/env.sh; exec cargo leptos watch -- serve
+	@. scripts/env.sh; exec cargo leptos watch --split -- serve
 
 test: setup ## Run every check and every test, as CI does
 	@scripts/test.sh

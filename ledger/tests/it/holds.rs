@@ -227,6 +227,9 @@ async fn a_released_or_expired_hold_frees_its_points_once_and_a_late_settlement_
 async fn a_hold_belongs_to_its_user() {
     let books = books_with("10").await;
     let id = hold(&books, 1000).await;
+    let open = books.ledger.open_holds(&user("u")).await.unwrap();
+    assert_eq!((open.len(), &open[0].hold_id), (1, &id));
+    assert_eq!(books.ledger.open_holds(&user("v")).await.unwrap(), []);
     for stranger in ["hold_x", "x"] {
         assert_eq!(
             problem(books.ledger.find_hold(&user("u"), stranger).await),
