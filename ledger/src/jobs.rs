@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
+use shared::problem::Problem;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -167,11 +168,12 @@ impl Ledger {
         };
         let fault = match outcome {
             Ok(()) => None,
-            // Postgres or the queue was away for a moment: the job stays open.
-            Err(error) if error.problem() != shared::problem::Problem::Internal => {
-                return Err(error);
-            }
-            Err(error) => Some(error.to_string()),
+            Err(error) => match error.problem() {
+                // What does not fit an account today does not fit it a second later either.
+                Problem::Internal | Problem::InvalidField { .. } => Some(error.to_string()),
+                // Postgres or the queue was away for a moment: the job stays open.
+                _ => return Err(error),
+            },
         };
         sqlx::query("update job set finished_at = now(), error = $2 where job_id = $1")
             .bind(id)
@@ -219,7 +221,7 @@ impl Ledger {
             .bind(id)
             .fetch_optional(self.pool())
             .await?
-            .ok_or(Error::Problem(shared::problem::Problem::NotFound))?;
+            .ok_or(Error::Problem(Problem::NotFound))?;
         summary(&row)
     }
 }
