@@ -22,6 +22,22 @@ pub struct Running {
     pub url: String,
 }
 
+impl Running {
+    /// Starts a server and waits until it is ready.
+    pub fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program runs");
+        let stdout = child.stdout.take().expect("a pipe");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let url = line.trim().strip_prefix("Tollgate is ready on ");
+        Self {
+            url: url.expect("an address").to_owned(),
+            child,
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.child.kill());
@@ -49,22 +65,8 @@ impl Installation {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    /// Starts the server and waits until it is ready.
     pub fn serve(&self) -> Running {
-        let mut child = self
-            .command(&["serve"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program runs");
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let url = line.trim().strip_prefix("Tollgate is ready on ");
-        Running {
-            url: url.expect("an address").to_owned(),
-            child,
-        }
+        Running::start(self.command(&["serve"]))
     }
 
     fn cluster(&self) -> PathBuf {

@@ -268,6 +268,10 @@ enum End {
     At(Instant),
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the seed is wanted when it fails, and the toll when it is long"
+)]
 async fn torture(name: &str, seed: u64, victims: &[Victim], end: End) {
     println!("torture of {victims:?} with seed {seed}");
     let installation = Arc::new(Installation {
