@@ -4,8 +4,9 @@
 use std::pin::Pin;
 
 use leptos::prelude::*;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use shared::api::{AccountSummary, Balance, HistoryFilter, Page};
+use shared::api::{AccountSummary, HistoryFilter, Page, QuarantineItem, QuarantineReason};
 use shared::ids::UserId;
 
 use crate::AppError;
@@ -17,7 +18,10 @@ use crate::pages::monitor::{LiveStart, latest_deliveries};
 use crate::pages::my::history::{HistoryView, history_page};
 use crate::pages::my::{Overview, my_overview};
 use crate::pages::prices::{ModelPrice, ModelVersions, model_prices, versions_of_model};
-use crate::pages::users::{account_balance, accounts};
+use crate::pages::quarantine::{Waiting, waiting_message, waiting_messages};
+use crate::pages::rerate::{JobView, ReratableModel, recent_jobs, reratable_models};
+use crate::pages::users::{AccountView, account_of, accounts};
+use crate::wire::Told;
 
 /// A question, and what it is about. Asked again whenever it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,14 @@ pub enum Ask {
     },
     /// A user's id.
     Account(String),
+    WaitingMessages {
+        reason: Option<QuarantineReason>,
+        cursor: Option<String>,
+    },
+    /// Its id.
+    WaitingMessage(String),
+    Reratable,
+    Jobs,
     Overview,
     History {
         /// `None` for the visitor's own.
@@ -49,19 +61,23 @@ pub enum Ask {
     },
 }
 
-/// What came back; the variant is that of the question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What came back; the variant is that of the question. The page that asked reads it.
+#[derive(Clone, Serialize, Deserialize)]
 pub enum Answer {
     Nothing,
     Session(Session),
-    Deliveries(LiveStart),
-    Prices(Vec<ModelPrice>),
-    Versions(ModelVersions),
-    Accounts(Page<AccountSummary>),
-    Account(Balance),
-    Overview(Overview),
-    History(HistoryView),
-    Gate(Protection),
+    Deliveries(Told<LiveStart>),
+    Prices(Told<Vec<ModelPrice>>),
+    Versions(Told<ModelVersions>),
+    Accounts(Told<Page<AccountSummary>>),
+    Account(Told<AccountView>),
+    WaitingMessages(Told<Page<QuarantineItem>>),
+    WaitingMessage(Told<Waiting>),
+    Reratable(Told<Vec<ReratableModel>>),
+    Jobs(Told<Vec<JobView>>),
+    Overview(Told<Overview>),
+    History(Told<HistoryView>),
+    Gate(Told<Protection>),
 }
 
 /// An answer under way.
@@ -87,7 +103,13 @@ fn answer(ask: Ask) -> Answering {
             Ask::Prices => Answer::Prices(model_prices().await?),
             Ask::Versions(model) => Answer::Versions(versions_of_model(model).await?),
             Ask::Accounts { search, cursor } => Answer::Accounts(accounts(search, cursor).await?),
-            Ask::Account(user) => Answer::Account(account_balance(user).await?),
+            Ask::Account(user) => Answer::Account(account_of(user).await?),
+            Ask::WaitingMessages { reason, cursor } => {
+                Answer::WaitingMessages(waiting_messages(reason, cursor).await?)
+            }
+            Ask::WaitingMessage(id) => Answer::WaitingMessage(waiting_message(id).await?),
+            Ask::Reratable => Answer::Reratable(reratable_models().await?),
+            Ask::Jobs => Answer::Jobs(recent_jobs().await?),
             Ask::Overview => Answer::Overview(my_overview().await?),
             Ask::History {
                 user,
@@ -110,5 +132,13 @@ pub fn otherwise(answer: Result<Answer, AppError>) -> AnyView {
     match answer {
         Err(error) => view! { <Refusal error /> }.lean(),
         Ok(_) => ().lean(),
+    }
+}
+
+/// A view of what was told, or why it cannot be read.
+pub fn shown<T: DeserializeOwned>(told: &Told<T>, view: impl FnOnce(T) -> AnyView) -> AnyView {
+    match told.read() {
+        Ok(told) => view(told),
+        Err(error) => view! { <Refusal error /> }.lean(),
     }
 }

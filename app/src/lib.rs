@@ -7,6 +7,7 @@
 mod ask;
 pub mod auth;
 mod browser;
+mod chunk;
 pub mod components;
 mod error;
 mod lean;
@@ -20,18 +21,15 @@ use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::{SsrMode, path};
 
+#[cfg(feature = "hydrate")]
+pub use chunk::preload;
 pub use error::AppError;
 
 use components::layout::Layout;
 use components::preferences::server_preferences;
-use pages::calculator::CalculatorPage;
 use pages::home::HomePage;
 use pages::missing::MissingPage;
-use pages::monitor::MonitorPage;
-use pages::my::MyPage;
-use pages::prices::PricesPage;
 use pages::sign_in::SignInPage;
-use pages::users::UsersPage;
 
 /// What server functions need; the server provides it as context for rendering and for calls.
 #[cfg(feature = "ssr")]
@@ -78,6 +76,7 @@ pub fn App() -> impl IntoView {
     components::preferences::provide_preferences();
     browser::provide_hydrated();
     components::notice::provide_notices();
+    components::layout::provide_waiting();
     auth::session::provide_session();
 
     view! {
@@ -90,11 +89,13 @@ pub fn App() -> impl IntoView {
                 <FlatRoutes fallback=MissingPage>
                     <Route path=path!("/") view=HomePage ssr=SsrMode::Async />
                     <Route path=path!("/sign-in") view=SignInPage ssr=SsrMode::Async />
-                    <Route path=path!("/admin") view=MonitorPage ssr=SsrMode::Async />
-                    <Route path=path!("/admin/prices") view=PricesPage ssr=SsrMode::Async />
-                    <Route path=path!("/admin/calculator") view=CalculatorPage ssr=SsrMode::Async />
-                    <Route path=path!("/admin/users") view=UsersPage ssr=SsrMode::Async />
-                    <Route path=path!("/my") view=MyPage ssr=SsrMode::Async />
+                    <Route path=path!("/admin") view=chunk::Monitor ssr=SsrMode::Async />
+                    <Route path=path!("/admin/prices") view=chunk::Prices ssr=SsrMode::Async />
+                    <Route path=path!("/admin/calculator") view=chunk::Calculator ssr=SsrMode::Async />
+                    <Route path=path!("/admin/prices/rerate") view=chunk::Rerate ssr=SsrMode::Async />
+                    <Route path=path!("/admin/users") view=chunk::Users ssr=SsrMode::Async />
+                    <Route path=path!("/admin/quarantine") view=chunk::Quarantine ssr=SsrMode::Async />
+                    <Route path=path!("/my") view=chunk::My ssr=SsrMode::Async />
                 </FlatRoutes>
             </Layout>
         </Router>

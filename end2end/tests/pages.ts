@@ -34,8 +34,55 @@ export const VISITS: Visit[] = [
     path: "/admin/calculator",
     act: (page) => page.getByLabel(MODEL, { exact: true }).check(),
   },
+  {
+    name: "rerate",
+    who: "administrator",
+    path: `/admin/prices/rerate?model=${MODEL}`,
+    act: async (page) => {
+      await page.locator("#from").fill("2024-01-01T00:00");
+      await page.locator("#to").fill("2099-01-01T00:00");
+      await page.locator("#rerateVersion").selectOption({ index: 1 });
+      await page.locator("main form [type=submit]").click();
+      await page.locator("#rerateReason").waitFor();
+    },
+  },
   { name: "users", who: "administrator", path: "/admin/users" },
   { name: "user", who: "administrator", path: `/admin/users?user=${SHOWN_USER}` },
+  {
+    name: "user-refund",
+    who: "administrator",
+    path: `/admin/users?user=${SHOWN_USER}`,
+    act: (page) => page.locator("main li.entry details > summary").first().click(),
+  },
+  { name: "user-new", who: "administrator", path: "/admin/users?user=nobody-yet" },
+  { name: "quarantine", who: "administrator", path: "/admin/quarantine" },
+  {
+    name: "quarantine-empty",
+    who: "administrator",
+    path: "/admin/quarantine?reason=overflow",
+  },
+  {
+    name: "quarantine-model",
+    who: "administrator",
+    path: "/admin/quarantine?reason=unknown_model",
+    act: openFirst,
+  },
+  {
+    name: "quarantine-doubtful",
+    who: "administrator",
+    path: "/admin/quarantine?reason=contradictory_tokens",
+    act: async (page) => {
+      await openFirst(page);
+      await page.locator("main details > summary").click();
+      await page.locator(".confirm > button").click();
+    },
+  },
+  {
+    name: "quarantine-unreadable",
+    who: "administrator",
+    path: "/admin/quarantine?reason=unreadable",
+    act: openFirst,
+  },
   { name: "not-yours", who: "user", path: "/admin" },
   {
     name: "my",
@@ -57,6 +104,12 @@ export const VISITS: Visit[] = [
   },
 ];
 
+/** Opens the first message of the list. */
+async function openFirst(page: Page): Promise<void> {
+  await page.locator("tbody tr td.end a").first().click();
+  await page.locator("pre.body").waitFor();
+}
+
 async function askForCall(page: Page, output: string): Promise<void> {
   await page.locator("#callOutput").fill(output);
   await page.locator("#callModel").selectOption(MODEL);
@@ -68,6 +121,7 @@ async function askForCall(page: Page, output: string): Promise<void> {
 export async function furnish(tollgate: Tollgate): Promise<void> {
   await tollgate.setPrice("claude-sonnet", "22.5", "112.5");
   await tollgate.setPrice("text-embedding-3-large", "0.013", "0");
+  await tollgate.setPrice(MODEL, "28", "60");
   await tollgate.setPrice(MODEL, "30", "60");
   await tollgate.addPoints(SHOWN_USER, "1000");
   const deliver = (data: Record<string, unknown>) =>
@@ -81,6 +135,22 @@ export async function furnish(tollgate: Tollgate): Promise<void> {
   await deliver({ total_tokens: 9 });
   await deliver({ input_tokens: -1 });
   await deliver({ user_id: DEBTOR });
+  await tollgate.deliverBody('{"event": "message_end", "data": {"user_id": "user_789", ');
+  await tollgate.hold(SHOWN_USER, MODEL, 500);
+
+  const forShownUser = ["--user", SHOWN_USER, "--reason"];
+  await tollgate.command([
+    ...["points", "add", ...forShownUser, "Package A", "--points", "500"],
+    ...["--bought", "--expires", "2099-12-31T16:00:00Z"],
+  ]);
+  await tollgate.command([
+    ...["points", "refund", ...forShownUser, "The answer was cut off"],
+    ...["--entry", "2", "--points", "10.5"],
+  ]);
+  await tollgate.command([
+    ...["rerate", "--from", "2020-01-01", "--to", "2099-01-01", "--price", `${MODEL}@1`],
+    ...["--apply", "--reason", "The price list was wrong"],
+  ]);
 }
 
 /** Goes there and does what is done there. */

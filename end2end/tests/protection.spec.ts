@@ -3,7 +3,7 @@ import { MODEL } from "./tollgate";
 import type { Page } from "@playwright/test";
 
 async function ask(page: Page, input: string, output: string) {
-  await page.getByLabel("Model").first().selectOption(MODEL);
+  await page.getByLabel("Model", { exact: true }).selectOption(MODEL);
   await page.getByLabel("Input tokens").fill(input);
   await page.getByLabel("Output tokens").fill(output);
   await page.getByRole("button", { name: "Check the balance" }).click();

@@ -1,7 +1,14 @@
 import { expect, hydrated, open, submitSignIn, test, unique } from "./fixtures";
 import { ADMINISTRATOR } from "./tollgate";
 
-const ADMIN_PATHS = ["/admin", "/admin/prices", "/admin/calculator", "/admin/users"];
+const ADMIN_PATHS = [
+  "/admin",
+  "/admin/prices",
+  "/admin/prices/rerate",
+  "/admin/calculator",
+  "/admin/users",
+  "/admin/quarantine",
+];
 
 test("an administrator signs in and out", async ({ page }) => {
   await open(page, "/");

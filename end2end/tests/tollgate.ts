@@ -146,24 +146,56 @@ export class Tollgate {
     return JSON.parse(await this.command(["balance", "--user", user, "--json"])).balance;
   }
 
-  private webhookKey?: Promise<string>;
+  private readonly keys = new Map<string, Promise<string>>();
 
-  /** A key for the webhook; always the same. */
-  key(): Promise<string> {
-    this.webhookKey ??= this.command([
-      ...["key", "create", "--name", "end2end", "--scope", "webhook", "--json"],
-    ]).then((created) => JSON.parse(created).key);
-    return this.webhookKey;
+  /** A key of a scope; always the same. */
+  key(scope: "webhook" | "points"): Promise<string> {
+    const name = scope === "webhook" ? "end2end" : `end2end ${scope}`;
+    const create = () =>
+      this.command(["key", "create", "--name", name, "--scope", scope, "--json"]).then(
+        (created) => JSON.parse(created).key as string,
+      );
+    const key = this.keys.get(scope) ?? create();
+    this.keys.set(scope, key);
+    return key;
+  }
+
+  private async post(path: string, scope: "webhook" | "points", body: string): Promise<WebhookAnswer> {
+    const answer = await fetch(this.url + path, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${await this.key(scope)}`,
+        "content-type": "application/json",
+      },
+      body,
+    });
+    return { status: answer.status, body: await answer.json() };
   }
 
   /** Delivers an event over HTTP, as Dify would. */
-  async deliver(event: unknown): Promise<WebhookAnswer> {
-    const answer = await fetch(`${this.url}/api/dify/webhook`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${await this.key()}`, "content-type": "application/json" },
-      body: JSON.stringify(event),
-    });
-    return { status: answer.status, body: await answer.json() };
+  deliver(event: unknown): Promise<WebhookAnswer> {
+    return this.deliverBody(JSON.stringify(event));
+  }
+
+  /** Delivers whatever text there is. */
+  deliverBody(body: string): Promise<WebhookAnswer> {
+    return this.post("/api/dify/webhook", "webhook", body);
+  }
+
+  /** Holds what a call with so many input tokens costs, as an operator's back end would. */
+  async hold(user: string, model: string, inputTokens: number): Promise<void> {
+    const answer = await this.post(
+      "/api/user/points/check-balance",
+      "points",
+      JSON.stringify({
+        userId: user,
+        modelName: model,
+        estimatedInputTokens: inputTokens,
+        estimatedOutputTokens: 0,
+        hold: true,
+      }),
+    );
+    if (answer.status !== 200) throw new Error(`no hold: ${JSON.stringify(answer)}`);
   }
 
   /** The address of a link that signs a user in. */

@@ -147,6 +147,31 @@ impl Ledger {
         Ok(posted)
     }
 
+    /// What is left to be given back of some of a user's charges, by their entries; entries that
+    /// are none are left out.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::Error::Database).
+    pub async fn refundable(&self, user: &UserId, entries: &[i64]) -> Result<Vec<(i64, Points)>> {
+        sqlx::query(
+            "select coalesce(corrects_entry, entry) as charge, -sum(amount_nano)::bigint as left_nano
+             from journal_entry
+             where account_id = $1 and kind in ('charge', 'rerate', 'refund')
+                 and (entry = any($2) or corrects_entry = any($2))
+             group by charge having bool_or(kind = 'charge')",
+        )
+        .bind(chain::account_id(user))
+        .bind(entries)
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(|row| {
+            let left = Points::from_nano(row.try_get("left_nano")?);
+            Ok((row.try_get("charge")?, left.max(Points::ZERO)))
+        })
+        .collect()
+    }
+
     /// The entry of a charge, by its consumption's public id (`cons_…`).
     ///
     /// # Errors

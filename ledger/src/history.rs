@@ -26,6 +26,22 @@ pub(crate) fn entry_kind(text: &str) -> Result<EntryKind> {
         .ok_or_else(|| Error::corrupt(format!("entry kind {text}")))
 }
 
+/// The rows of entries that a condition on `j` and `c` picks.
+macro_rules! entries {
+    ($condition:literal) => {
+        concat!(
+            "select j.entry, j.kind, j.amount_nano, j.balance_after_nano, j.occurred_at,
+                    j.recorded_at, j.reason, j.corrects_entry, c.consumption_id, c.message_id, c.conversation_id,
+                    c.total_tokens, c.lines
+             from journal_entry j
+             left join consumption c on c.account_id = j.account_id and c.entry = j.entry
+                 and c.recorded_at = j.recorded_at
+             where j.account_id = $1 and ",
+            $condition
+        )
+    };
+}
+
 impl Ledger {
     /// Entries of one account, newest first. `from` and `to` bound when they happened.
     ///
@@ -43,20 +59,14 @@ impl Ledger {
             .model_name
             .as_ref()
             .map(|model| serde_json::json!([{ "modelKey": model.key() }]));
-        let rows = sqlx::query(
-            "select j.entry, j.kind, j.amount_nano, j.balance_after_nano, j.occurred_at,
-                    j.recorded_at, j.reason, j.corrects_entry, c.consumption_id, c.message_id, c.conversation_id,
-                    c.total_tokens, c.lines
-             from journal_entry j
-             left join consumption c on c.account_id = j.account_id and c.entry = j.entry
-                 and c.recorded_at = j.recorded_at
-             where j.account_id = $1 and j.entry < $2
+        let rows = sqlx::query(entries!(
+            "j.entry < $2
                  and ($3::text is null or j.kind = $3)
                  and ($4::timestamptz is null or j.occurred_at >= $4)
                  and ($5::timestamptz is null or j.occurred_at < $5)
                  and ($6::jsonb is null or c.lines @> $6)
-             order by j.entry desc limit $7",
-        )
+             order by j.entry desc limit $7"
+        ))
         .bind(chain::account_id(user))
         .bind(before)
         .bind(filter.kind.map(EntryKind::as_str))
@@ -71,6 +81,20 @@ impl Ledger {
             let item = history_item(row, &prices)?;
             Ok((item.entry.to_string(), item))
         })
+    }
+
+    /// Some entries of one account, such as those that others correct.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn entries(&self, user: &UserId, entries: &[i64]) -> Result<Vec<HistoryItem>> {
+        let rows = sqlx::query(entries!("j.entry = any($2)"))
+            .bind(chain::account_id(user))
+            .bind(entries)
+            .fetch_all(self.pool())
+            .await?;
+        let prices = self.prices_of(&rows).await?;
+        rows.iter().map(|row| history_item(row, &prices)).collect()
     }
 
     /// The price versions that the rows' lines name.

@@ -19,6 +19,8 @@ use crate::{Delivery, IdempotencyKey, Ledger, chain, idempotency, locked};
 
 /// Accounts whose holds are expired in one transaction at most.
 const EXPIRE_ACCOUNTS_MAX: i64 = 500;
+/// Open holds told at most: the calls of one user that run at the same time are few.
+const OPEN_HOLDS_SHOWN_MAX: i64 = 100;
 
 /// A hold as its transaction sees it.
 #[derive(Debug, Clone)]
@@ -204,6 +206,23 @@ impl Ledger {
             .await?
             .ok_or(Problem::NotFound)?;
         hold(&row)
+    }
+
+    /// A user's open holds, the first to run out first, 100 at most.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn open_holds(&self, user: &UserId) -> Result<Vec<Hold>> {
+        sqlx::query(
+            "select * from hold where account_id = $1 and status = 'open' order by expires_at limit $2",
+        )
+        .bind(chain::account_id(user))
+        .bind(OPEN_HOLDS_SHOWN_MAX)
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(hold)
+        .collect()
     }
 
     /// Frees a hold's points. Releasing twice, or after the hold ran out, changes nothing.

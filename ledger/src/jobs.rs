@@ -52,6 +52,8 @@ impl Task {
 pub struct JobSummary {
     pub id: Uuid,
     pub kind: String,
+    /// The model whose messages wait no longer, or the reason for pricing again.
+    pub about: String,
     /// Messages to look at, as far as known when it began.
     pub total: i64,
     pub done: i64,
@@ -82,9 +84,14 @@ fn lock_of(id: Uuid) -> i32 {
 }
 
 fn summary(row: &PgRow) -> Result<JobSummary> {
+    let Json(task): Json<Task> = row.try_get("parameters")?;
     Ok(JobSummary {
         id: row.try_get("job_id")?,
         kind: row.try_get("kind")?,
+        about: match task {
+            Task::Release { model_name } => model_name.into(),
+            Task::Rerate(rerating) => rerating.reason,
+        },
         total: row.try_get("total")?,
         done: row.try_get("done")?,
         created_at: row.try_get::<OffsetDateTime, _>("created_at")?.into(),

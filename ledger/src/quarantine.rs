@@ -288,6 +288,18 @@ impl Ledger {
         })
     }
 
+    /// How many messages wait.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn waiting_count(&self) -> Result<u64> {
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from quarantine where status = 'waiting'")
+                .fetch_one(self.pool())
+                .await?;
+        u64::try_from(count).map_err(|_| Error::corrupt("a negative count"))
+    }
+
     /// One message that waits or has waited.
     ///
     /// # Errors

@@ -21,8 +21,14 @@ pub use guard::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Session {
     Nobody,
-    Administrator { name: String },
-    User { user_id: UserId },
+    Administrator {
+        name: String,
+        /// How many messages wait in quarantine.
+        waiting: u64,
+    },
+    User {
+        user_id: UserId,
+    },
 }
 
 /// Who is signed in.
@@ -30,9 +36,13 @@ pub enum Session {
 pub async fn current_session() -> Result<Session, AppError> {
     use ledger::Visitor;
 
-    Ok(match guard::visitor().await?.1 {
+    let (context, visitor) = guard::visitor().await?;
+    Ok(match visitor {
         None => Session::Nobody,
-        Some(Visitor::Administrator { name }) => Session::Administrator { name },
+        Some(Visitor::Administrator { name }) => Session::Administrator {
+            name,
+            waiting: context.ledger.waiting_count().await?,
+        },
         Some(Visitor::User(user_id)) => Session::User { user_id },
     })
 }

@@ -15,7 +15,7 @@ use crate::ask::{Answer, Ask, ask};
 use crate::lean::{Lean, flag, part, phrase, press, words};
 use crate::task::Task;
 use crate::text::{fill, use_text};
-use crate::wire::Json;
+use crate::wire::{Json, Telling, Told};
 
 /// The gate's answer, and where to buy points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,15 +25,15 @@ pub struct Protection {
 }
 
 /// Whether the signed-in user can afford a call.
-#[server(prefix = "/api/fn", endpoint = "ask_gate", input = Json, output = Json)]
-pub async fn ask_gate(request: CheckBalance) -> Result<Protection, AppError> {
+#[server(prefix = "/api/fn", endpoint = "ask_gate", input = Json, output = Telling)]
+pub async fn ask_gate(request: CheckBalance) -> Result<Told<Protection>, AppError> {
     let subject = crate::auth::subject(request.user_id.clone()).await?;
     let check = subject
         .context
         .ledger
         .check_balance(&subject.user_id, &request)
         .await?;
-    Ok(Protection {
+    Told::new(&Protection {
         check,
         recharge_url: subject.context.recharge_url,
     })
@@ -43,7 +43,11 @@ pub async fn ask_gate(request: CheckBalance) -> Result<Protection, AppError> {
 ///
 /// # Errors
 /// A name that is none, and whatever keeps the gate from answering.
-pub async fn check(model_name: String, input: u64, output: u64) -> Result<Protection, AppError> {
+pub async fn check(
+    model_name: String,
+    input: u64,
+    output: u64,
+) -> Result<Told<Protection>, AppError> {
     let model_name: ModelName = model_name
         .parse()
         .map_err(|fault| AppError::Refused(Problem::field("modelName", FieldFault::from(fault))))?;
@@ -97,10 +101,11 @@ pub fn BalanceProtection(
         let (model_name, input_tokens, output_tokens) = untrack(request);
         proceed.run(async move {
             let checked = check(model_name, input_tokens, output_tokens).await;
-            if checked
+            let protection = checked
                 .as_ref()
-                .is_ok_and(|protection| protection.check.can_proceed)
-            {
+                .map_err(AppError::clone)
+                .and_then(Told::read);
+            if protection.is_ok_and(|protection| protection.check.can_proceed) {
                 on_proceed.run(());
             } else {
                 was_refused.set(true);
@@ -118,20 +123,24 @@ pub fn BalanceProtection(
         >
             <h3 id="protection-title">{text.say(|t| t.protection.title)}</h3>
             {awaited(move || Box::pin(async move {
-                    match answer.await {
-                        Ok(Answer::Gate(protection)) => {
+                    let protection = match answer.await {
+                        Ok(Answer::Gate(told)) => told.read(),
+                        Ok(_) => return ().lean(),
+                        Err(error) => Err(error),
+                    };
+                    match protection {
+                        Ok(protection) => {
                             view! {
                                 <Checked
                                     protection
-                                was_refused
-                                proceed
+                                    was_refused
+                                    proceed
                                     on_proceed
                                     on_cancel
                                 />
                             }
                                 .lean()
                         }
-                        Ok(_) => ().lean(),
                         Err(error) => {
                             let model = model_name.get_untracked();
                             view! { <CannotCheck error model on_retry on_cancel /> }.lean()

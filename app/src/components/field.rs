@@ -14,7 +14,8 @@ use crate::text::{Say, use_text};
 #[component]
 pub fn Field(
     /// Unique in the page.
-    id: &'static str,
+    #[prop(into)]
+    id: String,
     label: Say,
     value: RwSignal<String>,
     #[prop(optional)] hint: Option<Say>,
@@ -46,8 +47,8 @@ pub fn Field(
         });
     }
 
-    let error_id = [id, "-error"].concat();
-    let hint_id = [id, "-hint"].concat();
+    let error_id = [&id, "-error"].concat();
+    let hint_id = [&id, "-hint"].concat();
     let described_by = {
         let (error_id, hint_id) = (error_id.clone(), hint_id.clone());
         move || match (fault.with(Option::is_some), hint.is_some()) {
@@ -67,9 +68,9 @@ pub fn Field(
     };
     view! {
         <div class="field" class:invalid=flag(move || fault.with(Option::is_some))>
-            <label for=id>{text.say(label)}</label>
+            <label for=id.clone()>{text.say(label)}</label>
             <input
-                id=id
+                id=id.clone()
                 name=id
                 type=kind
                 inputmode=inputmode
@@ -121,8 +122,9 @@ fn follow(input: NodeRef<html::Input>, value: RwSignal<String>, is_hydrating: bo
 /// The fault of one field, out of what the browser or the server found wrong with the form.
 pub fn fault_of(
     error: impl Fn() -> Option<AppError> + Send + Sync + 'static,
-    field: &'static str,
+    field: impl Into<String>,
 ) -> Signal<Option<FieldFault>> {
+    let field = field.into();
     Signal::derive(move || match error()? {
         AppError::Refused(Problem::InvalidField { field: at, fault }) if at == field => Some(fault),
         _ => None,

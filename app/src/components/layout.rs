@@ -3,13 +3,50 @@
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 
+use super::amount::count_text;
 use super::awaited::awaited_quietly;
 use super::notice::{NoticeBar, use_notices};
 use super::preferences::{LanguageSwitch, ThemeSwitch};
 use crate::auth::session::use_session;
 use crate::auth::{Session, SignOut};
-use crate::lean::{Lean, phrase};
-use crate::text::{Say, use_text};
+use crate::lean::{Lean, part, phrase};
+use crate::pages::quarantine::waiting_count;
+use crate::task::Task;
+use crate::text::{Say, fill, use_text};
+
+/// How many messages wait in quarantine, as far as this browser knows.
+#[derive(Clone, Copy)]
+pub struct Waiting {
+    count: RwSignal<u64>,
+    look: Task,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self {
+            count: RwSignal::new(0),
+            look: Task::new(),
+        }
+    }
+
+    /// Asks the server again.
+    pub fn look_again(self) {
+        self.look.run(async move {
+            self.count.try_set(waiting_count().await?);
+            Ok(())
+        });
+    }
+}
+
+/// Provides [`use_waiting`].
+pub fn provide_waiting() {
+    provide_context(Waiting::new());
+}
+
+#[must_use]
+pub fn use_waiting() -> Waiting {
+    use_context().unwrap_or_else(Waiting::new)
+}
 
 #[component]
 pub fn Layout(children: Children) -> impl IntoView {
@@ -67,7 +104,9 @@ fn Navigation() -> impl IntoView {
                 match session {
                     Some(session) => {
                         match session.get().await {
-                            Ok(Session::Administrator { name }) => administrator_links(name),
+                            Ok(Session::Administrator { name, waiting }) => {
+                                administrator_links(name, waiting)
+                            }
                             Ok(Session::User { user_id }) => user_links(String::from(user_id)),
                             Ok(Session::Nobody) | Err(_) => nobody_links(),
                         }
@@ -83,34 +122,69 @@ fn nobody_links() -> AnyView {
     view! { <span class="spacer"></span> }.lean()
 }
 
-fn link(href: &'static str, label: Say) -> AnyView {
+/// `waiting` is a number beside the words, for what somebody should look at.
+fn link(href: &'static str, label: Say, waiting: Option<Waiting>) -> AnyView {
     let text = use_text();
     let path = leptos_router::hooks::use_location().pathname;
     let current = phrase(move || {
-        if path.with(|path| path == href) {
-            "page"
-        } else {
-            "false"
-        }
+        let is_here = path.with(|path| {
+            // The other pages' addresses begin with the monitor's.
+            path == href || href != "/admin" && path.starts_with(href)
+        });
+        if is_here { "page" } else { "false" }
     });
     view! {
         <li>
             <a href=href aria-current=current>
-                {text.say(label)}
+                {text.say(label)} {waiting.map(count_badge)}
             </a>
         </li>
     }
     .lean()
 }
 
-fn administrator_links(name: String) -> AnyView {
+fn count_badge(waiting: Waiting) -> AnyView {
     let text = use_text();
+    part(move || {
+        let count = waiting.count.get();
+        if count == 0 {
+            return ().lean();
+        }
+        let count = count_text(count);
+        let said = fill(text.get().nav.waiting_count, &[&count]);
+        let title = said.clone();
+        view! {
+            " "
+            <span class="badge waiting" title=title>
+                <span aria-hidden="true">{count}</span>
+                <span class="visually-hidden">{said}</span>
+            </span>
+        }
+        .lean()
+    })
+    .lean()
+}
+
+fn administrator_links(name: String, waiting: u64) -> AnyView {
+    let text = use_text();
+    let known = use_waiting();
+    known.count.set(waiting);
+    let path = leptos_router::hooks::use_location().pathname;
+    Effect::new(move |seen: Option<String>| {
+        let path = path.get();
+        if seen.is_some_and(|seen| seen != path) {
+            known.look_again();
+        }
+        path
+    });
     view! {
         <nav class="links" aria-label=text.say(|t| t.nav.main)>
             <ul>
-                {link("/admin", |t| t.nav.monitor)} {link("/admin/prices", |t| t.nav.prices)}
-                {link("/admin/calculator", |t| t.nav.calculator)}
-                {link("/admin/users", |t| t.nav.users)}
+                {link("/admin", |t| t.nav.monitor, None)}
+                {link("/admin/prices", |t| t.nav.prices, None)}
+                {link("/admin/calculator", |t| t.nav.calculator, None)}
+                {link("/admin/users", |t| t.nav.users, None)}
+                {link("/admin/quarantine", |t| t.nav.quarantine, Some(known))}
             </ul>
         </nav>
         <Account name />
@@ -122,7 +196,7 @@ fn user_links(name: String) -> AnyView {
     let text = use_text();
     view! {
         <nav class="links" aria-label=text.say(|t| t.nav.main)>
-            <ul>{link("/my", |t| t.nav.my)}</ul>
+            <ul>{link("/my", |t| t.nav.my, None)}</ul>
         </nav>
         <Account name />
     }

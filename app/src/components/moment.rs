@@ -4,9 +4,9 @@ use leptos::prelude::*;
 use shared::clock::Timestamp;
 
 use crate::browser;
-use crate::lean::{Lean, flag, words};
+use crate::lean::{Lean, words};
 
-/// UTC as the server sends it; the browser then shows its own time zone, in the same width, and
+/// UTC as the server sends it, marked with a `Z`; the browser then shows its own time zone, and
 /// keeps the exact UTC moment as a tooltip.
 #[component]
 pub fn Moment(at: Timestamp) -> impl IntoView {
@@ -16,15 +16,12 @@ pub fn Moment(at: Timestamp) -> impl IntoView {
         if hydrated.get() {
             browser::local_time(at)
         } else {
-            browser::utc_time(at)
+            browser::utc_time(at) + "Z"
         }
     };
     view! {
         <time class="moment" datetime=exact.clone() title=exact>
             {words(shown)}
-            <span class="zone" class:gone=flag(move || hydrated.get())>
-                " UTC"
-            </span>
         </time>
     }
     .lean()

@@ -11,7 +11,7 @@ use shared::tokens::Tokens;
 
 use super::prices::{ModelPrice, parse_rates};
 use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise};
+use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::amount::{percent, points_text};
 use crate::components::awaited::awaited;
 use crate::components::field::{Field, fault_of};
@@ -30,7 +30,9 @@ pub fn CalculatorPage() -> impl IntoView {
         <Title text=text.say(|t| t.calculator.title) />
         {awaited(move || Box::pin(async move {
                 match prices.await {
-                    Ok(Answer::Prices(prices)) => view! { <Calculator prices /> }.lean(),
+                    Ok(Answer::Prices(told)) => {
+                        shown(&told, |prices| view! { <Calculator prices /> }.lean())
+                    }
                     other => otherwise(other),
                 }
             }))}

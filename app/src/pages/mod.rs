@@ -6,5 +6,7 @@ pub mod missing;
 pub mod monitor;
 pub mod my;
 pub mod prices;
+pub mod quarantine;
+pub mod rerate;
 pub mod sign_in;
 pub mod users;

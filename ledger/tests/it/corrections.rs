@@ -115,12 +115,23 @@ async fn refunds_give_back_what_was_charged_and_never_more() {
             .refund(&user("u"), 2, part.map(points), "goodwill", &actor())
             .await
     };
+    let refundable = async || {
+        let left = books.ledger.refundable(&user("u"), &[1, 2, 3]).await;
+        left.unwrap()
+    };
+    assert_eq!(refundable().await, [(2, points("8"))]);
     assert_eq!(refund(Some("3")).await.unwrap().balance, points("5"));
+    assert_eq!(refundable().await, [(2, points("5"))]);
     assert_eq!(
         problem(refund(Some("5.000000001")).await),
         Problem::field("points", FieldFault::TooLarge)
     );
     assert_eq!(refund(None).await.unwrap().balance, points("10"));
+    assert_eq!(refundable().await, [(2, points("0"))]);
+    let origins = books.ledger.entries(&user("u"), &[2, 9]).await.unwrap();
+    assert_eq!(origins.len(), 1);
+    assert_eq!((origins[0].entry, origins[0].points), (2, points("-8")));
+    assert!(origins[0].consumption.is_some());
     assert_eq!(
         problem(refund(None).await),
         Problem::field("points", FieldFault::NotPositive)

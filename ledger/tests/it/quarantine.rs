@@ -219,12 +219,15 @@ async fn a_release_is_a_job_that_counts_its_progress() {
         let used = message(&format!("m{number}"), "u", "late", Tokens::new(1000, 0));
         books.ledger.deliver(books.delivery(used)).await.unwrap();
     }
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 30);
     books.set_price("late", "1", "1").await;
     let job = &books.ledger.jobs(1).await.unwrap()[0];
     assert_eq!(
         (job.kind.as_str(), job.done, job.total),
         ("release", 30, 30)
     );
+    assert_eq!(job.about, "late");
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
     assert!(job.finished_at.is_some());
     assert_eq!(books.balance("u").await, points("-30"));
 }

@@ -13,13 +13,13 @@ use crate::command_line::tollgate;
 use crate::world::{SAMPLE, client, folder};
 
 /// An installation with a private Postgres.
-struct Installation {
-    data_dir: PathBuf,
+pub struct Installation {
+    pub data_dir: PathBuf,
 }
 
-struct Running {
+pub struct Running {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Drop for Running {
@@ -39,7 +39,7 @@ impl Installation {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> String {
+    pub fn run(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().expect("the program runs");
         assert!(
             output.status.success(),
@@ -50,7 +50,7 @@ impl Installation {
     }
 
     /// Starts the server and waits until it is ready.
-    fn serve(&self) -> Running {
+    pub fn serve(&self) -> Running {
         let mut child = self
             .command(&["serve"])
             .stdout(Stdio::piped())
@@ -80,7 +80,7 @@ impl Installation {
     }
 
     /// The process id of the postmaster, while there is one.
-    fn postmaster(&self) -> Option<String> {
+    pub fn postmaster(&self) -> Option<String> {
         let text = fs::read_to_string(self.cluster().join("data/postmaster.pid")).ok()?;
         let pid = text.lines().next()?.to_owned();
         Path::new("/proc").join(&pid).exists().then_some(pid)
@@ -101,7 +101,7 @@ impl Drop for Installation {
     }
 }
 
-fn kill(pid: &str) {
+pub fn kill(pid: &str) {
     let status = Command::new("kill").args(["-9", pid]).status();
     assert!(status.expect("kill runs").success());
 }

@@ -14,6 +14,7 @@ use super::summary::Summary;
 use crate::browser;
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
+use crate::components::layout::use_waiting;
 use crate::components::moment::Moment;
 use crate::lean::{Item, Lean, flag, list, part, phrase, press, words};
 use crate::text::{Say, Text, Texts, fill, use_text};
@@ -41,6 +42,7 @@ pub fn Board(start: LiveStart) -> impl IntoView {
     let is_paused = RwSignal::new(false);
     let waiting = RwSignal::new(0_u32);
     let announcement = RwSignal::new(String::new());
+    let in_quarantine = use_waiting();
 
     let show = move || {
         let arrived = feed.with_value(Feed::waiting_count);
@@ -56,8 +58,12 @@ pub fn Board(start: LiveStart) -> impl IntoView {
         let Ok(event) = serde_json::from_str::<LiveEvent>(data) else {
             return;
         };
+        let is_waiting = event.outcome == Outcome::Quarantined;
         if feed.try_update_value(|feed| feed.accept(event)) != Some(true) {
             return;
+        }
+        if is_waiting {
+            in_quarantine.look_again();
         }
         if is_paused.get_untracked() {
             waiting.set(feed.with_value(Feed::waiting_count));

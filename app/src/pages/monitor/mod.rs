@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use shared::api::LiveEvent;
 
 use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise};
+use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::Json;
+use crate::wire::{Json, Telling, Told};
 use board::Board;
 
 /// How many deliveries are listed; older ones give way to newer ones.
@@ -30,12 +30,12 @@ pub struct LiveStart {
 }
 
 /// The latest deliveries.
-#[server(prefix = "/api/fn", endpoint = "latest_deliveries", input = Json, output = Json)]
-pub async fn latest_deliveries() -> Result<LiveStart, AppError> {
+#[server(prefix = "/api/fn", endpoint = "latest_deliveries", input = Json, output = Telling)]
+pub async fn latest_deliveries() -> Result<Told<LiveStart>, AppError> {
     let (context, _) = crate::auth::administrator().await?;
     let limit = u32::try_from(ROWS_MAX).unwrap_or(u32::MAX);
     let page = context.ledger.live_latest(limit).await?;
-    Ok(LiveStart {
+    Told::new(&LiveStart {
         events: page.events,
         cursor: page.cursor,
     })
@@ -49,7 +49,9 @@ pub fn MonitorPage() -> impl IntoView {
         <Title text=text.say(|t| t.monitor.title) />
         {awaited(move || Box::pin(async move {
                 match start.await {
-                    Ok(Answer::Deliveries(start)) => view! { <Board start /> }.lean(),
+                    Ok(Answer::Deliveries(told)) => {
+                        shown(&told, |start| view! { <Board start /> }.lean())
+                    }
                     other => otherwise(other),
                 }
             }))}

@@ -1,11 +1,13 @@
 //! An account's figures, large.
 
 use leptos::prelude::*;
+use shared::api::ExpiringPoints;
 use shared::money::Points;
 
 use crate::components::amount::points_text;
-use crate::lean::Lean;
-use crate::text::use_text;
+use crate::components::moment::Moment;
+use crate::lean::{Lean, words};
+use crate::text::{fill, use_text};
 
 #[component]
 pub fn Figures(balance: Points, held: Points, available: Points) -> impl IntoView {
@@ -37,6 +39,37 @@ pub fn Figures(balance: Points, held: Points, available: Points) -> impl IntoVie
                 .then(|| {
                     view! { <p class="verdict bad">{text.say(|t| t.balance.in_debt)}</p> }.lean()
                 })}
+        </section>
+    }
+    .lean()
+}
+
+/// Points that are only good until a certain time, soonest first; nothing when there are none.
+#[component]
+pub fn Expiring(expiring: Vec<ExpiringPoints>) -> impl IntoView {
+    let text = use_text();
+    if expiring.is_empty() {
+        return ().lean();
+    }
+    let rows = expiring
+        .into_iter()
+        .map(|part| {
+            let points = points_text(part.points);
+            view! {
+                <li>
+                    {words(move || fill(text.get().balance.expires, &[&points]))} " "
+                    <Moment at=part.expires_at />
+                </li>
+            }
+            .lean()
+        })
+        .collect_view();
+    view! {
+        <section class="card" aria-labelledby="expiring-title">
+            <h2 id="expiring-title">{text.say(|t| t.balance.expiring)}</h2>
+            <ul class="expiring" data-testid="expiring">
+                {rows}
+            </ul>
         </section>
     }
     .lean()

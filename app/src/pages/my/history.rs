@@ -7,9 +7,10 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use shared::api::{EntryKind, HistoryFilter, HistoryItem};
 use shared::ids::UserId;
+use shared::money::Points;
 
 use crate::AppError;
-use crate::ask::{Answer, Ask, Asked, ask};
+use crate::ask::{Answer, Ask, Asked, ask, shown};
 use crate::browser;
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::awaited::awaited;
@@ -18,8 +19,8 @@ use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
 use crate::components::receipt::{VersionRates, receipt};
 use crate::lean::{Item, Lean, flag, list, phrase, submit_with, words};
-use crate::text::use_text;
-use crate::wire::Json;
+use crate::text::{fill, use_text};
+use crate::wire::{Json, Telling, Told};
 
 /// A page of entries, with the prices its receipts need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,19 +29,34 @@ pub struct HistoryView {
     pub items: Vec<HistoryItem>,
     pub next_cursor: Option<String>,
     pub rates: Vec<VersionRates>,
+    /// What the page's corrections and expiries are about.
+    pub origins: Vec<Origin>,
+    /// What is left to be given back of the page's charges; only for an administrator.
+    pub refundable: Vec<(i64, Points)>,
+}
+
+/// The entry that another one puts right, or whose points it takes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    pub entry: i64,
+    /// The models of a charge, or the reason of any other entry.
+    pub what: String,
+    pub points: Points,
 }
 
 /// Entries of the signed-in user, or of the user an administrator names.
-#[server(prefix = "/api/fn", endpoint = "history", input = Json, output = Json)]
+#[server(prefix = "/api/fn", endpoint = "history", input = Json, output = Telling)]
 pub async fn history_page(
     user_id: Option<UserId>,
     filter: HistoryFilter,
     cursor: Option<String>,
-) -> Result<HistoryView, AppError> {
+) -> Result<Told<HistoryView>, AppError> {
     use std::collections::BTreeSet;
 
     use shared::api::PAGE_ITEMS_DEFAULT;
 
+    let is_administrator = user_id.is_some();
     let subject = crate::auth::subject(user_id).await?;
     let ledger = &subject.context.ledger;
     let page = ledger
@@ -72,12 +88,62 @@ pub async fn history_page(
             });
         }
     }
-    Ok(HistoryView {
+    let corrected: Vec<i64> = page
+        .items
+        .iter()
+        .filter_map(|item| item.corrects_entry)
+        .collect();
+    let origins = if corrected.is_empty() {
+        Vec::new()
+    } else {
+        ledger.entries(&subject.user_id, &corrected).await?
+    };
+    let charges: Vec<i64> = page
+        .items
+        .iter()
+        .filter(|item| item.kind == EntryKind::Charge)
+        .map(|item| item.entry)
+        .collect();
+    let refundable = if is_administrator && !charges.is_empty() {
+        ledger.refundable(&subject.user_id, &charges).await?
+    } else {
+        Vec::new()
+    };
+    Told::new(&HistoryView {
+        origins: origins
+            .iter()
+            .map(|origin| Origin {
+                entry: origin.entry,
+                what: what_of(origin),
+                points: origin.points,
+            })
+            .collect(),
+        refundable,
         items: page.items,
         next_cursor: page.next_cursor,
         rates,
     })
 }
+
+/// What an entry is about, as its writer put it: models, or a reason. An expiry has neither.
+fn what_of(item: &HistoryItem) -> String {
+    match (&item.consumption, &item.reason) {
+        (Some(consumption), _) => {
+            let mut models: Vec<&str> = consumption
+                .lines
+                .iter()
+                .map(|line| line.model_name.as_str())
+                .collect();
+            models.dedup();
+            models.join(", ")
+        }
+        (None, Some(reason)) if item.kind != EntryKind::Expiry => reason.clone(),
+        (None, _) => String::new(),
+    }
+}
+
+/// Makes what stands below a charge's receipt, from its entry and what can still be given back.
+pub type BelowReceipt = Arc<dyn Fn(i64, Points) -> AnyView + Send + Sync>;
 
 /// Whose history a page is about.
 pub enum Whose {
@@ -126,15 +192,22 @@ pub fn use_history(user: impl Fn() -> Option<Whose> + Send + Sync + 'static) -> 
 }
 
 #[component]
-pub fn HistorySection(history: History) -> impl IntoView {
+pub fn HistorySection(
+    history: History,
+    #[prop(optional)] below_receipt: Option<BelowReceipt>,
+) -> impl IntoView {
     let text = use_text();
     view! {
         <section class="history" aria-labelledby="history-title">
             <h2 id="history-title">{text.say(|t| t.history.title)}</h2>
             <Filters history />
-            {awaited(move || Box::pin(async move {
+            {awaited(move || {
+                let below_receipt = below_receipt.clone();
+                Box::pin(async move {
                     match history.answer.await {
-                        Ok(Answer::History(view)) => view! { <Entries view history /> }.lean(),
+                        Ok(Answer::History(told)) => {
+                            shown(&told, |view| view! { <Entries view history below_receipt /> }.lean())
+                        }
                         Ok(_) => ().lean(),
                         Err(error) => {
                             view! {
@@ -145,7 +218,8 @@ pub fn HistorySection(history: History) -> impl IntoView {
                                 .lean()
                         }
                     }
-                }))}
+                })
+            })}
         </section>
     }
     .lean()
@@ -195,7 +269,7 @@ fn Filters(history: History) -> impl IntoView {
     view! {
         <form class="inline filters" aria-label=text.say(|t| t.history.filters) on:submit=submit_with(submit) on:reset=reset>
             <div class="field">
-                <label for="historyModel">{text.say(|t| t.common.model)}</label>
+                <label for="historyModel">{text.say(|t| t.history.model)}</label>
                 <input id="historyModel" type="text" autocomplete="off" spellcheck="false" node_ref=model />
             </div>
             <div class="field">
@@ -225,14 +299,25 @@ fn Filters(history: History) -> impl IntoView {
 }
 
 #[component]
-fn Entries(view: HistoryView, history: History) -> impl IntoView {
+fn Entries(
+    view: HistoryView,
+    history: History,
+    below_receipt: Option<BelowReceipt>,
+) -> impl IntoView {
     let text = use_text();
     let HistoryView {
         items,
         next_cursor,
         rates,
+        origins,
+        refundable,
     } = view;
     let rates: Arc<[VersionRates]> = rates.into();
+    let origins: Arc<[Origin]> = origins.into();
+    let left_of = move |entry: i64| {
+        let found = refundable.iter().find(|(charge, _)| *charge == entry);
+        found.map(|(_, left)| *left)
+    };
     let body = if items.is_empty() {
         let is_filtered = history
             .filter
@@ -258,9 +343,15 @@ fn Entries(view: HistoryView, history: History) -> impl IntoView {
                 {list(move || {
                     let shown = |item: &HistoryItem| {
                         let (item, rates) = (item.clone(), Arc::clone(&rates));
+                        let origins = Arc::clone(&origins);
+                        // What cost nothing cannot be given back.
+                        let left = left_of(item.entry).filter(|_| !item.points.is_zero());
+                        let below = below_receipt.clone().zip(left);
                         Item {
-                            key: item.entry.to_string(),
-                            view: Box::new(move || entry(&item, &rates)),
+                            // A refund changes what can be given back, and so the view.
+                            key: [item.entry.to_string(), left.unwrap_or_default().to_string()]
+                                .join(" "),
+                            view: Box::new(move || entry(&item, &rates, &origins, below)),
                         }
                     };
                     items.iter().map(shown).collect()
@@ -276,21 +367,40 @@ fn Entries(view: HistoryView, history: History) -> impl IntoView {
     .lean()
 }
 
-fn entry(item: &HistoryItem, rates: &[VersionRates]) -> AnyView {
+/// The line that says which entry this one is about.
+fn origin_line(item: &HistoryItem, origins: &[Origin]) -> Option<AnyView> {
     let text = use_text();
-    let what = match (&item.consumption, &item.reason) {
-        (Some(consumption), _) => {
-            let mut models: Vec<&str> = consumption
-                .lines
-                .iter()
-                .map(|line| line.model_name.as_str())
-                .collect();
-            models.dedup();
-            models.join(", ")
+    let entry = item.corrects_entry?;
+    let number = entry.to_string();
+    let origin = origins.iter().find(|origin| origin.entry == entry);
+    let what = origin.map(|origin| origin.what.clone()).unwrap_or_default();
+    let points = origin
+        .map(|origin| signed_points_text(origin.points))
+        .unwrap_or_default();
+    let gone = points_text(item.points.negated().unwrap_or_default());
+    let kind = item.kind;
+    let said = words(move || {
+        let words = &text.get().history;
+        match kind {
+            EntryKind::Expiry => fill(words.of_points, &[&number, &what, &gone]),
+            _ if what.is_empty() => fill(words.of_entry, &[&number]),
+            _ => fill(words.of_charge, &[&number, &what, &points]),
         }
-        (None, Some(reason)) => reason.clone(),
-        (None, None) => String::new(),
-    };
+    });
+    Some(view! { <span class="entry-origin quiet small">{said}</span> }.lean())
+}
+
+fn entry(
+    item: &HistoryItem,
+    rates: &[VersionRates],
+    origins: &[Origin],
+    below: Option<(BelowReceipt, Points)>,
+) -> AnyView {
+    let text = use_text();
+    let what = what_of(item);
+    let number = item.entry.to_string();
+    let origin = origin_line(item, origins);
+    let entry = item.entry;
     let signed = signed_points_text(item.points);
     let balance = points_text(item.balance_after);
     let (kind, occurred_at) = (item.kind, item.occurred_at);
@@ -301,8 +411,12 @@ fn entry(item: &HistoryItem, rates: &[VersionRates]) -> AnyView {
             <span class="name">{what}</span>
             <span class="num amount">{signed}</span>
         </span>
+        {origin}
         <span class="entry-foot quiet small">
             <Moment at=occurred_at />
+            <span class="nowrap">
+                {words(move || fill(text.get().history.entry_number, &[&number]))}
+            </span>
             {is_charge
                 .then(|| view! { <span class="opens">{text.say(|t| t.receipt.title)}</span> }.lean())}
             <span class="after">
@@ -317,6 +431,10 @@ fn entry(item: &HistoryItem, rates: &[VersionRates]) -> AnyView {
                 <details>
                     <summary>{lines}</summary>
                     {receipt(detail, charged, rates)}
+                    {below
+                        .map(|(below, left)| {
+                            view! { <div class="below-receipt">{below(entry, left)}</div> }.lean()
+                        })}
                 </details>
             }
             .lean()

@@ -11,12 +11,12 @@ use shared::api::Balance;
 use shared::ids::ModelName;
 
 use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise};
+use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::Json;
-use balance::Figures;
+use crate::wire::{Json, Telling, Told};
+use balance::{Expiring, Figures};
 use history::{HistorySection, Whose, use_history};
 use try_call::TryCall;
 
@@ -29,8 +29,8 @@ pub struct Overview {
 }
 
 /// The signed-in user's balance, and the models they can call.
-#[server(prefix = "/api/fn", endpoint = "my_overview", input = Json, output = Json)]
-pub async fn my_overview() -> Result<Overview, AppError> {
+#[server(prefix = "/api/fn", endpoint = "my_overview", input = Json, output = Telling)]
+pub async fn my_overview() -> Result<Told<Overview>, AppError> {
     let subject = crate::auth::subject(None).await?;
     let ledger = &subject.context.ledger;
     let balance = ledger.balance(&subject.user_id).await?;
@@ -41,7 +41,7 @@ pub async fn my_overview() -> Result<Overview, AppError> {
         .filter(|version| book.in_force(&version.model_name, now).is_ok())
         .map(|version| version.model_name.clone())
         .collect();
-    Ok(Overview { balance, models })
+    Told::new(&Overview { balance, models })
 }
 
 #[component]
@@ -53,7 +53,7 @@ pub fn MyPage() -> impl IntoView {
         <Title text=text.say(|t| t.my.title) />
         {awaited(move || Box::pin(async move {
                 match overview.await {
-                    Ok(Answer::Overview(Overview { balance, models })) => {
+                    Ok(Answer::Overview(told)) => shown(&told, |Overview { balance, models }| {
                         view! {
                             <div class="page-head">
                                 <h1>{text.say(|t| t.my.title)}</h1>
@@ -63,11 +63,12 @@ pub fn MyPage() -> impl IntoView {
                                 held=balance.held
                                 available=balance.available
                             />
+                            <Expiring expiring=balance.expiring />
                             <TryCall models />
                             <HistorySection history />
                         }
                             .lean()
-                    }
+                    }),
                     other => otherwise(other),
                 }
             }))}

@@ -55,6 +55,9 @@ pub fn List(prices: Vec<ModelPrice>) -> impl IntoView {
     view! {
         <div class="page-head">
             <h1>{text.say(|t| t.prices.title)}</h1>
+            <a class="button" href="/admin/prices/rerate">
+                {text.say(|t| t.prices.rerate_past)}
+            </a>
             <a class="button primary" href="/admin/prices?new=1">
                 {text.say(|t| t.prices.add)}
             </a>

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use shared::price::PriceVersion;
 
 use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise};
+use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::Json;
+use crate::wire::{Json, Telling, Told};
 pub use draft::{PriceDraft, parse_rates};
 use editor::Editor;
 use list::List;
@@ -49,12 +49,12 @@ pub struct ModelVersions {
 }
 
 /// All models with their current prices.
-#[server(prefix = "/api/fn", endpoint = "model_prices", input = Json, output = Json)]
-pub async fn model_prices() -> Result<Vec<ModelPrice>, AppError> {
+#[server(prefix = "/api/fn", endpoint = "model_prices", input = Json, output = Telling)]
+pub async fn model_prices() -> Result<Told<Vec<ModelPrice>>, AppError> {
     let (context, _) = crate::auth::administrator().await?;
     let now = crate::auth::now();
     let book = context.ledger.price_book().await?;
-    Ok(book
+    let prices: Vec<ModelPrice> = book
         .current(now)
         .map(|current| ModelPrice {
             current: current.clone(),
@@ -65,12 +65,13 @@ pub async fn model_prices() -> Result<Vec<ModelPrice>, AppError> {
                 .last()
                 .cloned(),
         })
-        .collect())
+        .collect();
+    Told::new(&prices)
 }
 
 /// One model's versions; empty for a model without any.
-#[server(prefix = "/api/fn", endpoint = "versions_of_model", input = Json, output = Json)]
-pub async fn versions_of_model(model_name: String) -> Result<ModelVersions, AppError> {
+#[server(prefix = "/api/fn", endpoint = "versions_of_model", input = Json, output = Telling)]
+pub async fn versions_of_model(model_name: String) -> Result<Told<ModelVersions>, AppError> {
     use shared::ids::ModelName;
     use shared::problem::{FieldFault, Problem};
 
@@ -102,7 +103,7 @@ pub async fn versions_of_model(model_name: String) -> Result<ModelVersions, AppE
         .map(|(version, _)| version.version)
         .max()
         .unwrap_or(0);
-    Ok(ModelVersions {
+    Told::new(&ModelVersions {
         versions,
         latest_version,
     })
@@ -155,9 +156,13 @@ pub fn PricesPage() -> impl IntoView {
                 let asked = asked();
                 Box::pin(async move {
                     match (asked, answer.await) {
-                        (_, Ok(Answer::Prices(prices))) => view! { <List prices /> }.lean(),
-                        (Some(model), Ok(Answer::Versions(found))) => {
-                            view! { <Editor model found=Some(found) versions=answer /> }.lean()
+                        (_, Ok(Answer::Prices(told))) => {
+                            shown(&told, |prices| view! { <List prices /> }.lean())
+                        }
+                        (Some(model), Ok(Answer::Versions(told))) => {
+                            shown(&told, |found| {
+                                view! { <Editor model found=Some(found) versions=answer /> }.lean()
+                            })
                         }
                         (Some(model), Ok(_)) => {
                             view! { <Editor model found=None versions=answer /> }.lean()

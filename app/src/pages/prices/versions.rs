@@ -1,6 +1,7 @@
 //! A model's price versions: who published what, when, and what changed.
 
 use leptos::prelude::*;
+use leptos_router::location::Url;
 use shared::price::{PriceVersion, Rates};
 
 use super::{ModelVersions, Standing};
@@ -18,6 +19,12 @@ pub fn Versions(found: ModelVersions) -> impl IntoView {
         .iter()
         .map(|(version, _)| version.clone())
         .collect();
+    let name = all.first().map(|version| version.model_name.as_str());
+    let rerate = [
+        "/admin/prices/rerate?model=",
+        &Url::escape(name.unwrap_or_default()),
+    ]
+    .concat();
     let rows = found
         .versions
         .into_iter()
@@ -31,7 +38,10 @@ pub fn Versions(found: ModelVersions) -> impl IntoView {
         .collect_view();
     view! {
         <section class="card flush" aria-labelledby="versions-title">
-            <h2 id="versions-title">{text.say(|t| t.prices.versions)}</h2>
+            <div class="card-head">
+                <h2 id="versions-title">{text.say(|t| t.prices.versions)}</h2>
+                <a href=rerate>{text.say(|t| t.prices.rerate_past)}</a>
+            </div>
             <table class="listing">
                 <caption class="visually-hidden">{text.say(|t| t.prices.versions)}</caption>
                 <thead>

@@ -1,63 +1,124 @@
 //! `/admin/users`: accounts and their balances; with `?user=…` one account.
 
 mod account;
+mod credits;
+mod link;
 mod list;
+mod points;
+mod refund;
 
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 use serde::{Deserialize, Serialize};
-use shared::api::{AccountSummary, Balance, Page};
+use shared::api::{AccountSummary, Balance, CreditItem, Hold, Page};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 
 use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise};
+use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::components::pager::Pages;
 use crate::lean::Lean;
 use crate::pages::my::history::{Whose, use_history};
 use crate::text::use_text;
-use crate::wire::Json;
+use crate::wire::{Json, Telling, Told};
 use account::Account;
 use list::List;
 
 /// Accounts whose user id contains `search`, the latest active first.
-#[server(prefix = "/api/fn", endpoint = "accounts", input = Json, output = Json)]
+#[server(prefix = "/api/fn", endpoint = "accounts", input = Json, output = Telling)]
 pub async fn accounts(
     search: Option<String>,
     cursor: Option<String>,
-) -> Result<Page<AccountSummary>, AppError> {
+) -> Result<Told<Page<AccountSummary>>, AppError> {
     use shared::api::PAGE_ITEMS_DEFAULT;
 
     let (context, _) = crate::auth::administrator().await?;
-    Ok(context
+    let page = context
         .ledger
         .accounts(search.as_deref(), cursor.as_deref(), PAGE_ITEMS_DEFAULT)
-        .await?)
+        .await?;
+    Told::new(&page)
+}
+
+/// One account with what its balance is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    pub balance: Balance,
+    /// In the order in which they are used.
+    pub credits: Vec<CreditItem>,
+    /// The open ones.
+    pub holds: Vec<Hold>,
 }
 
 /// One account; zeros for a user the ledger has not met.
-#[server(prefix = "/api/fn", endpoint = "account_balance", input = Json, output = Json)]
-pub async fn account_balance(user_id: String) -> Result<Balance, AppError> {
+#[server(prefix = "/api/fn", endpoint = "account_of", input = Json, output = Telling)]
+pub async fn account_of(user_id: String) -> Result<Told<AccountView>, AppError> {
     let (context, _) = crate::auth::administrator().await?;
-    Ok(context.ledger.balance(&parse_user(&user_id)?).await?)
+    let user = parse_user(&user_id)?;
+    Told::new(&AccountView {
+        balance: context.ledger.balance(&user).await?,
+        credits: context.ledger.credits(&user).await?,
+        holds: context.ledger.open_holds(&user).await?,
+    })
 }
 
-/// Adds points, or takes them when `points` is negative; both leave an entry with the reason.
+/// Points to be given or taken, as they are typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PointsDraft {
+    pub user_id: String,
+    /// Negative to take.
+    pub points: String,
+    pub reason: String,
+    /// Bought points are used after granted ones.
+    pub is_bought: bool,
+    /// Good until then; `None` is for ever.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Adds points, or takes them; both leave an entry with the reason.
 #[server(prefix = "/api/fn", endpoint = "change_points", input = Json, output = Json)]
-pub async fn change_points(
+pub async fn change_points(draft: PointsDraft) -> Result<Balance, AppError> {
+    let (context, actor) = crate::auth::administrator().await?;
+    let change = draft.parse()?;
+    let grant = ledger::Grant {
+        points: change.points,
+        reason: draft.reason,
+        is_bought: draft.is_bought,
+        expires_at: draft.expires_at,
+    };
+    Ok(context
+        .ledger
+        .grant(&change.user_id, &grant, &actor)
+        .await?)
+}
+
+/// Sets how far below zero new calls may take a balance.
+#[server(prefix = "/api/fn", endpoint = "set_debt_limit", input = Json, output = Json)]
+pub async fn set_debt_limit(user_id: String, limit: String) -> Result<Balance, AppError> {
+    let (context, actor) = crate::auth::administrator().await?;
+    let (user, limit) = (parse_user(&user_id)?, parse_limit(&limit)?);
+    Ok(context.ledger.set_debt_limit(&user, limit, &actor).await?)
+}
+
+/// Gives points of a charge back.
+#[server(prefix = "/api/fn", endpoint = "refund_charge", input = Json, output = Json)]
+pub async fn refund_charge(
     user_id: String,
+    entry: i64,
     points: String,
     reason: String,
 ) -> Result<Balance, AppError> {
     let (context, actor) = crate::auth::administrator().await?;
-    let change = parse_change(&user_id, &points, &reason)?;
+    let user = parse_user(&user_id)?;
+    let points = parse_refund(&points, &reason)?;
     Ok(context
         .ledger
-        .add_points(&change.user_id, change.points, reason.trim(), &actor)
+        .refund(&user, entry, Some(points), &reason, &actor)
         .await?)
 }
 
@@ -69,16 +130,13 @@ pub struct SignInLink {
     pub expires_at: Timestamp,
 }
 
-/// How long a sign-in link is good for.
-pub const LINK_SECONDS: u32 = 24 * 60 * 60;
-
-/// Makes a link that signs a user in until it expires.
+/// Makes a link that signs a user in until it expires, a day at most.
 #[server(prefix = "/api/fn", endpoint = "create_sign_in_link", input = Json, output = Json)]
-pub async fn create_sign_in_link(user_id: String) -> Result<SignInLink, AppError> {
+pub async fn create_sign_in_link(user_id: String, seconds: u32) -> Result<SignInLink, AppError> {
     let (context, actor) = crate::auth::administrator().await?;
     let session = context
         .ledger
-        .create_user_session(&parse_user(&user_id)?, LINK_SECONDS, &actor)
+        .create_user_session(&parse_user(&user_id)?, seconds, &actor)
         .await?;
     Ok(SignInLink {
         path: [
@@ -103,22 +161,56 @@ pub struct Change {
     pub points: Points,
 }
 
-/// Checks the form, in the browser and again on the server.
+impl PointsDraft {
+    /// Checks the form, in the browser and again on the server.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidField`] for the first field that does not make sense.
+    pub fn parse(&self) -> Result<Change, Problem> {
+        let user_id = parse_user(&self.user_id)?;
+        let points = parse_points("points", &self.points)?;
+        if points.is_zero() {
+            return Err(Problem::field("points", FieldFault::NotPositive));
+        }
+        refuse_no_reason(&self.reason)?;
+        Ok(Change { user_id, points })
+    }
+}
+
+/// # Errors
+/// A field problem for `debtLimit`.
+pub fn parse_limit(limit: &str) -> Result<Points, Problem> {
+    let limit = parse_points("debtLimit", limit)?;
+    if limit.is_negative() {
+        return Err(Problem::field("debtLimit", FieldFault::Negative));
+    }
+    Ok(limit)
+}
+
+/// What is to be given back of a charge.
 ///
 /// # Errors
-/// [`Problem::InvalidField`] for the first field that does not make sense.
-pub fn parse_change(user_id: &str, points: &str, reason: &str) -> Result<Change, Problem> {
-    let user_id = parse_user(user_id)?;
-    let points: Points = points
-        .parse()
-        .map_err(|fault| Problem::field("points", FieldFault::from(fault)))?;
-    if points.is_zero() {
+/// Field problems for `points` and `reason`.
+pub fn parse_refund(points: &str, reason: &str) -> Result<Points, Problem> {
+    let points = parse_points("points", points)?;
+    if points <= Points::ZERO {
         return Err(Problem::field("points", FieldFault::NotPositive));
     }
+    refuse_no_reason(reason)?;
+    Ok(points)
+}
+
+fn parse_points(field: &str, typed: &str) -> Result<Points, Problem> {
+    typed
+        .parse()
+        .map_err(|fault| Problem::field(field, FieldFault::from(fault)))
+}
+
+fn refuse_no_reason(reason: &str) -> Result<(), Problem> {
     if reason.trim().is_empty() {
         return Err(Problem::field("reason", FieldFault::Empty));
     }
-    Ok(Change { user_id, points })
+    Ok(())
 }
 
 #[component]
@@ -141,11 +233,13 @@ pub fn UsersPage() -> impl IntoView {
         <Title text=text.say(|t| t.users.title) />
         {awaited(move || Box::pin(async move {
                 match found.await {
-                    Ok(Answer::Account(account)) => {
-                        view! { <Account account found history /> }.lean()
+                    Ok(Answer::Account(told)) => {
+                        shown(&told, |account| view! { <Account account found history /> }.lean())
                     }
-                    Ok(Answer::Accounts(page)) => {
-                        view! { <List page pages search=untrack(search) /> }.lean()
+                    Ok(Answer::Accounts(told)) => {
+                        shown(&told, |page| {
+                            view! { <List page pages search=untrack(search) /> }.lean()
+                        })
                     }
                     other => otherwise(other),
                 }
@@ -158,22 +252,59 @@ pub fn UsersPage() -> impl IntoView {
 mod tests {
     use super::*;
 
+    fn draft(user: &str, points: &str, reason: &str) -> PointsDraft {
+        PointsDraft {
+            user_id: user.into(),
+            points: points.into(),
+            reason: reason.into(),
+            is_bought: false,
+            expires_at: None,
+        }
+    }
+
     #[test]
     fn a_change_needs_a_user_an_amount_and_a_reason() {
         assert_eq!(
-            parse_change(" u1 ", "-5.5", "refund").unwrap(),
+            draft(" u1 ", "-5.5", "refund").parse().unwrap(),
             Change {
                 user_id: "u1".parse().unwrap(),
                 points: "-5.5".parse().unwrap()
             }
         );
         let field = |user: &str, points: &str, reason: &str| {
-            let problem = parse_change(user, points, reason).unwrap_err();
+            let problem = draft(user, points, reason).parse().unwrap_err();
             problem.field_name().unwrap().to_owned()
         };
         assert_eq!(field("", "1", "r"), "userId");
         assert_eq!(field("u", "ten", "r"), "points");
         assert_eq!(field("u", "0", "r"), "points");
         assert_eq!(field("u", "1", " "), "reason");
+    }
+
+    #[test]
+    fn a_refund_gives_and_never_takes() {
+        assert_eq!(parse_refund("0.5", "r").unwrap().to_string(), "0.5");
+        let fault = |points: &str| parse_refund(points, "r").unwrap_err();
+        assert_eq!(
+            fault("0"),
+            Problem::field("points", FieldFault::NotPositive)
+        );
+        assert_eq!(
+            fault("-1"),
+            Problem::field("points", FieldFault::NotPositive)
+        );
+        assert_eq!(
+            parse_refund("1", ""),
+            Err(Problem::field("reason", FieldFault::Empty))
+        );
+    }
+
+    #[test]
+    fn a_debt_limit_is_an_amount_that_is_not_negative() {
+        assert_eq!(parse_limit("0").unwrap(), Points::ZERO);
+        assert_eq!(
+            parse_limit("-1"),
+            Err(Problem::field("debtLimit", FieldFault::Negative))
+        );
     }
 }

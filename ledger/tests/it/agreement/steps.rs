@@ -344,7 +344,7 @@ fn waiting_row(model: &Model) -> BoxedStrategy<Step> {
     );
     prop_oneof![
         1 => (0..rows).prop_map(|row| Step::Dismiss { row }),
-        3 => correction.prop_map(move |(row, mut corrected, other)| {
+        2 => correction.prop_map(move |(row, mut corrected, other)| {
             if let (Some(corrected), Some(id), None) = (&mut corrected, reported[row], other) {
                 corrected.id = id;
             }
@@ -466,7 +466,7 @@ pub fn next(model: &Model) -> BoxedStrategy<Step> {
         steps.push((2, release.boxed()));
     }
     if !model.rows.is_empty() {
-        steps.push((2, waiting_row(model)));
+        steps.push((4, waiting_row(model)));
     }
     if model.versions.iter().any(|version| version.model != DEAR) {
         steps.push((3, rerating(model)));

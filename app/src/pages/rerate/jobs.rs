@@ -1,0 +1,142 @@
+//! The latest jobs, followed until they are finished.
+
+use std::time::Duration;
+
+use leptos::prelude::*;
+
+use super::{JobKind, JobView};
+use crate::ask::{Answer, Asked, otherwise, shown};
+use crate::components::amount::count_text;
+use crate::components::awaited::awaited;
+use crate::components::badge::{Badge, Tone};
+use crate::components::moment::Moment;
+use crate::lean::{Lean, words};
+use crate::text::{fill, use_text};
+
+/// How often a job under way is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+#[component]
+pub fn Jobs(jobs: Asked) -> impl IntoView {
+    let text = use_text();
+    view! {
+        <section class="history" aria-labelledby="jobs-title">
+            <h2 id="jobs-title">{text.say(|t| t.rerate.jobs)}</h2>
+            {awaited(move || Box::pin(async move {
+                    match jobs.await {
+                        Ok(Answer::Jobs(told)) => {
+                            shown(&told, |list| view! { <Listed list jobs /> }.lean())
+                        }
+                        other => otherwise(other),
+                    }
+                }))}
+        </section>
+    }
+    .lean()
+}
+
+#[component]
+fn Listed(list: Vec<JobView>, jobs: Asked) -> impl IntoView {
+    let text = use_text();
+    if list.iter().any(|job| !job.is_finished) {
+        Effect::new(move |_| {
+            let look = set_timeout_with_handle(move || jobs.refetch(), LOOK_AGAIN);
+            on_cleanup(move || {
+                if let Ok(look) = look {
+                    look.clear();
+                }
+            });
+        });
+    }
+    if list.is_empty() {
+        return view! {
+            <div class="card empty">
+                <p>{text.say(|t| t.rerate.no_jobs)}</p>
+            </div>
+        }
+        .lean();
+    }
+    let rows = list.into_iter().map(row).collect_view();
+    view! {
+        <div class="card flush">
+            <table class="listing">
+                <caption class="visually-hidden">{text.say(|t| t.rerate.jobs)}</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">{text.say(|t| t.rerate.job)}</th>
+                        <th scope="col">{text.say(|t| t.rerate.state)}</th>
+                        <th scope="col">{text.say(|t| t.rerate.messages)}</th>
+                        <th scope="col">{text.say(|t| t.rerate.begun)}</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+    .lean()
+}
+
+fn row(job: JobView) -> AnyView {
+    let text = use_text();
+    let JobView {
+        kind,
+        about,
+        done,
+        total,
+        created_at,
+        created_by,
+        is_finished,
+        has_failed,
+    } = job;
+    let what = words(move || {
+        let words = &text.get().rerate;
+        let template = match kind {
+            JobKind::Release => words.job_release,
+            JobKind::Rerate => words.job_rerate,
+        };
+        fill(template, &[&about])
+    });
+    let counts = [done, total.max(done)].map(count_text);
+    let progress = words(move || {
+        let [done, total] = &counts;
+        fill(text.get().rerate.progress, &[done, total])
+    });
+    // The words beside it say the same.
+    let bar = (!is_finished).then(|| {
+        let share = done
+            .saturating_mul(100)
+            .checked_div(total)
+            .unwrap_or(0)
+            .min(100);
+        let style = ["width:", &share.to_string(), "%"].concat();
+        view! {
+            <span class="bar-track" aria-hidden="true">
+                <span class="bar-fill" style=style></span>
+            </span>
+        }
+        .lean()
+    });
+    let state = if has_failed {
+        view! { <Badge tone=Tone::Bad label=|t| t.rerate.failed /> }.lean()
+    } else if is_finished {
+        view! { <Badge tone=Tone::Good label=|t| t.rerate.done /> }.lean()
+    } else {
+        view! { <Badge tone=Tone::Waiting label=|t| t.rerate.running /> }.lean()
+    };
+    view! {
+        <tr>
+            <th scope="row" class="name" data-label=text.say(|t| t.rerate.job)>
+                {what}
+            </th>
+            <td data-label=text.say(|t| t.rerate.state)>{state}</td>
+            <td data-label=text.say(|t| t.rerate.messages)>
+                <span class="num">{progress}</span>
+                {bar}
+            </td>
+            <td data-label=text.say(|t| t.rerate.begun)>
+                <Moment at=created_at /> " " <span class="quiet">{created_by}</span>
+            </td>
+        </tr>
+    }
+    .lean()
+}

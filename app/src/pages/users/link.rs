@@ -1,0 +1,117 @@
+//! A link with which a user signs in.
+
+use leptos::html;
+use leptos::prelude::*;
+
+use super::{SignInLink, create_sign_in_link};
+use crate::browser;
+use crate::components::field::FormError;
+use crate::components::moment::Moment;
+use crate::lean::{Lean, flag, part, phrase, press};
+use crate::task::Task;
+use crate::text::{Say, Texts, use_text};
+
+/// Lives to choose from, in words and in seconds; the ledger allows a day at most.
+const LIVES: [(Say, u32); 3] = [
+    (|t: &'static Texts| t.users.one_hour, 60 * 60),
+    (|t: &'static Texts| t.users.eight_hours, 8 * 60 * 60),
+    (|t: &'static Texts| t.users.one_day, 24 * 60 * 60),
+];
+
+/// A link with which the user signs in; whoever has it is the user, so it is made on demand.
+#[component]
+pub fn Link(user: String) -> impl IntoView {
+    let text = use_text();
+    let hydrated = browser::use_hydrated();
+    let make = Task::new();
+    let link = RwSignal::new(None::<SignInLink>);
+    let life = NodeRef::<html::Select>::new();
+    let on_make = move |_| {
+        let user = user.clone();
+        let seconds = life
+            .get_untracked()
+            .and_then(|life| life.value().parse().ok());
+        link.set(None);
+        make.run(async move {
+            let seconds = seconds.unwrap_or(60 * 60);
+            link.set(Some(create_sign_in_link(user, seconds).await?));
+            Ok(())
+        });
+    };
+    let lives = LIVES
+        .map(|(label, seconds)| {
+            view! { <option value=seconds.to_string()>{text.say(label)}</option> }.lean()
+        })
+        .into_iter()
+        .collect_view();
+    view! {
+        <section class="card stack" aria-labelledby="link-title">
+            <h2 id="link-title">{text.say(|t| t.users.link)}</h2>
+            <p class="quiet">{text.say(|t| t.users.link_hint)}</p>
+            <div class="inline">
+                <div class="field">
+                    <label for="linkLife">{text.say(|t| t.users.link_life)}</label>
+                    <select id="linkLife" node_ref=life>
+                        {lives}
+                    </select>
+                </div>
+                <button
+                    type="button"
+                    class="button"
+                    disabled=flag(move || make.is_pending() || !hydrated.get())
+                    on:click=press(on_make)
+                >
+                    {text.say(|t| t.users.make_link)}
+                </button>
+            </div>
+            <FormError error=Signal::derive(move || make.error()) fields=&[] />
+            {part(move || match link.get() {
+                Some(link) => view! { <MadeLink link /> }.lean(),
+                None => ().lean(),
+            })}
+        </section>
+    }
+    .lean()
+}
+
+#[component]
+fn MadeLink(link: SignInLink) -> impl IntoView {
+    let text = use_text();
+    let input = NodeRef::<html::Input>::new();
+    let is_copied = RwSignal::new(false);
+    let address = [&browser::origin().unwrap_or_default(), link.path.as_str()].concat();
+    let copy = move |_| {
+        if let Some(input) = input.get_untracked() {
+            is_copied.set(browser::copy_text_of(&input));
+        }
+    };
+    view! {
+        <div class="inline">
+            <div class="field">
+                <label for="link">{text.say(|t| t.users.link_label)}</label>
+                <input
+                    id="link"
+                    type="text"
+                    readonly
+                    value=address
+                    node_ref=input
+                    on:focus=move |_| {
+                        if let Some(input) = input.get_untracked() {
+                            input.select();
+                        }
+                    }
+                />
+            </div>
+            <button type="button" class="button" on:click=press(copy)>
+                {text.say(|t| t.users.copy)}
+            </button>
+        </div>
+        <p class="quiet small" role="status">
+            {phrase(move || if is_copied.get() { text.get().users.copied } else { "" })}
+        </p>
+        <p class="quiet small">
+            {text.say(|t| t.users.link_expires)} " " <Moment at=link.expires_at />
+        </p>
+    }
+    .lean()
+}

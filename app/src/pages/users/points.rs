@@ -1,0 +1,222 @@
+//! Giving and taking points, and how far an account may go below zero. Nothing is ever overwritten.
+
+use leptos::prelude::*;
+use shared::money::Points;
+
+use super::{PointsDraft, change_points, parse_limit, set_debt_limit};
+use crate::ask::Asked;
+use crate::browser;
+use crate::components::amount::{points_text, signed_points_text};
+use crate::components::field::{Field, FormError, fault_of};
+use crate::components::notice::use_notices;
+use crate::lean::{Lean, flag, part, phrase, submit_with};
+use crate::pages::my::history::History;
+use crate::task::Task;
+use crate::text::{Say, fill, use_text};
+
+const FIELDS: [&str; 3] = ["points", "reason", "expiresAt"];
+
+/// One of two radio buttons: the one for `when`, with its words.
+fn radio(name: &'static str, label: Say, state: RwSignal<bool>, when: bool) -> AnyView {
+    let text = use_text();
+    view! {
+        <label>
+            <input
+                type="radio"
+                name=name
+                checked=state.get_untracked() == when
+                prop:checked=flag(move || state.get() == when)
+                on:change=move |_| state.set(when)
+            />
+            {text.say(label)}
+        </label>
+    }
+    .lean()
+}
+
+/// Adding is an entry, and so is taking.
+#[component]
+pub fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoView {
+    let text = use_text();
+    let notices = use_notices();
+    let hydrated = browser::use_hydrated();
+    let points = RwSignal::new(String::new());
+    let reason = RwSignal::new(String::new());
+    let expires_at = RwSignal::new(String::new());
+    let is_taking = RwSignal::new(false);
+    let is_bought = RwSignal::new(false);
+    let change = Task::new();
+    let error = move || change.error();
+    let submit = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let typed = points.get_untracked();
+        let draft = if is_taking.get_untracked() {
+            PointsDraft {
+                user_id: user.clone(),
+                points: ["-", typed.trim()].concat(),
+                reason: reason.get_untracked(),
+                is_bought: false,
+                expires_at: None,
+            }
+        } else {
+            PointsDraft {
+                user_id: user.clone(),
+                points: typed,
+                reason: reason.get_untracked(),
+                is_bought: is_bought.get_untracked(),
+                expires_at: browser::parse_local_time(&expires_at.get_untracked()),
+            }
+        };
+        let sent = match draft.parse() {
+            Ok(parsed) => signed_points_text(parsed.points),
+            Err(problem) => {
+                change.refuse(problem);
+                return;
+            }
+        };
+        change.run(async move {
+            let now = change_points(draft).await?;
+            notices.tell(fill(
+                text.now().users.told_changed,
+                &[now.user_id.as_str(), &sent, &points_text(now.balance)],
+            ));
+            points.set(String::new());
+            reason.set(String::new());
+            expires_at.set(String::new());
+            found.refetch();
+            history.refetch();
+            Ok(())
+        });
+    };
+    // Points that are taken come from what is there: they have no terms.
+    let terms = part(move || {
+        if is_taking.get() {
+            return ().lean();
+        }
+        view! {
+            <fieldset class="choice" aria-describedby="origin-hint">
+                <legend>{text.say(|t| t.users.origin)}</legend>
+                {radio("origin", |t| t.users.granted, is_bought, false)}
+                {radio("origin", |t| t.users.bought, is_bought, true)}
+                <p class="hint" id="origin-hint">
+                    {text.say(|t| t.users.origin_hint)}
+                </p>
+            </fieldset>
+            <Field
+                id="expiresAt"
+                label=|t| t.users.expires_at
+                hint=|t| t.users.expires_at_hint
+                value=expires_at
+                fault=fault_of(error, "expiresAt")
+                takes_focus=true
+                kind="datetime-local"
+            />
+        }
+        .lean()
+    });
+    view! {
+        <form class="card stack" novalidate on:submit=submit_with(submit)>
+            <h2>{text.say(|t| t.users.change)}</h2>
+            <fieldset class="choice">
+                <legend class="visually-hidden">{text.say(|t| t.users.direction)}</legend>
+                {radio("direction", |t| t.users.add, is_taking, false)}
+                {radio("direction", |t| t.users.take, is_taking, true)}
+            </fieldset>
+            <Field
+                id="points"
+                label=|t| t.common.points
+                value=points
+                fault=fault_of(error, "points")
+                takes_focus=true
+                inputmode="decimal"
+                required=true
+            />
+            <Field
+                id="reason"
+                label=|t| t.users.reason
+                hint=|t| t.users.reason_hint
+                value=reason
+                fault=fault_of(error, "reason")
+                takes_focus=true
+                required=true
+            />
+            {terms}
+            <FormError error=Signal::derive(error) fields=&FIELDS />
+            <div class="actions">
+                <button
+                    type="submit"
+                    class="button primary"
+                    disabled=flag(move || change.is_pending() || !hydrated.get())
+                >
+                    {phrase(move || {
+                        let words = &text.get().users;
+                        if change.is_pending() {
+                            words.changing
+                        } else if is_taking.get() {
+                            words.take
+                        } else {
+                            words.add
+                        }
+                    })}
+                </button>
+            </div>
+            <p class="quiet small">{text.say(|t| t.users.change_hint)}</p>
+        </form>
+    }
+    .lean()
+}
+
+/// How far below zero new calls may take the balance.
+#[component]
+pub fn DebtLimit(user: String, limit: Points, found: Asked) -> impl IntoView {
+    let text = use_text();
+    let notices = use_notices();
+    let hydrated = browser::use_hydrated();
+    let typed = RwSignal::new(limit.to_string());
+    let save = Task::new();
+    let error = move || save.error();
+    let submit = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let limit = typed.get_untracked();
+        if let Err(problem) = parse_limit(&limit) {
+            save.refuse(problem);
+            return;
+        }
+        let user = user.clone();
+        save.run(async move {
+            let now = set_debt_limit(user, limit).await?;
+            notices.tell(fill(
+                text.now().users.told_debt_limit,
+                &[now.user_id.as_str(), &points_text(now.debt_limit)],
+            ));
+            found.refetch();
+            Ok(())
+        });
+    };
+    view! {
+        <form class="card stack" novalidate on:submit=submit_with(submit)>
+            <h2>{text.say(|t| t.users.debt_limit)}</h2>
+            <div class="inline">
+                <Field
+                    id="debtLimit"
+                    label=|t| t.users.debt_limit_label
+                    value=typed
+                    fault=fault_of(error, "debtLimit")
+                    takes_focus=true
+                    inputmode="decimal"
+                    required=true
+                />
+                <button
+                    type="submit"
+                    class="button"
+                    disabled=flag(move || save.is_pending() || !hydrated.get())
+                >
+                    {text.say(|t| t.users.save)}
+                </button>
+            </div>
+            <FormError error=Signal::derive(error) fields=&["debtLimit"] />
+            <p class="quiet small">{text.say(|t| t.users.debt_limit_hint)}</p>
+        </form>
+    }
+    .lean()
+}

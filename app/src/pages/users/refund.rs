@@ -1,0 +1,101 @@
+//! Giving points of a charge back.
+
+use leptos::prelude::*;
+use shared::money::Points;
+
+use super::{parse_refund, refund_charge};
+use crate::ask::Asked;
+use crate::browser;
+use crate::components::amount::points_text;
+use crate::components::field::{Field, FormError, fault_of};
+use crate::components::notice::use_notices;
+use crate::lean::{Lean, flag, phrase, submit_with, words};
+use crate::pages::my::history::History;
+use crate::task::Task;
+use crate::text::{fill, use_text};
+
+/// The form below a charge's receipt. `left` is what can still be given back.
+#[component]
+pub fn Refund(
+    user: String,
+    entry: i64,
+    left: Points,
+    found: Asked,
+    history: History,
+) -> impl IntoView {
+    let text = use_text();
+    let notices = use_notices();
+    let hydrated = browser::use_hydrated();
+    if left.is_zero() {
+        return view! { <p class="quiet">{text.say(|t| t.users.refund_nothing)}</p> }.lean();
+    }
+    let points = RwSignal::new(left.to_string());
+    let reason = RwSignal::new(String::new());
+    let give = Task::new();
+    let error = move || give.error();
+    let points_id = ["refundPoints", &entry.to_string()].concat();
+    let reason_id = ["refundReason", &entry.to_string()].concat();
+    let submit = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let (typed, why) = (points.get_untracked(), reason.get_untracked());
+        let sent = match parse_refund(&typed, &why) {
+            Ok(points) => points_text(points),
+            Err(problem) => {
+                give.refuse(problem);
+                return;
+            }
+        };
+        let user = user.clone();
+        give.run(async move {
+            let now = refund_charge(user, entry, typed, why).await?;
+            notices.tell(fill(
+                text.now().users.told_refunded,
+                &[now.user_id.as_str(), &sent, &points_text(now.balance)],
+            ));
+            found.refetch();
+            history.refetch();
+            Ok(())
+        });
+    };
+    let left = points_text(left);
+    view! {
+        <form class="refund" novalidate on:submit=submit_with(submit)>
+            <h3>{text.say(|t| t.users.refund)}</h3>
+            <p class="quiet small">
+                {words(move || fill(text.get().users.refund_left, &[&left]))}
+            </p>
+            <div class="inline">
+                <Field
+                    id=points_id
+                    label=|t| t.users.refund_points
+                    value=points
+                    fault=fault_of(error, "points")
+                    takes_focus=true
+                    inputmode="decimal"
+                    required=true
+                />
+                <Field
+                    id=reason_id
+                    label=|t| t.users.reason
+                    hint=|t| t.users.reason_hint
+                    value=reason
+                    fault=fault_of(error, "reason")
+                    takes_focus=true
+                    required=true
+                />
+                <button
+                    type="submit"
+                    class="button"
+                    disabled=flag(move || give.is_pending() || !hydrated.get())
+                >
+                    {phrase(move || {
+                        let words = &text.get().users;
+                        if give.is_pending() { words.changing } else { words.refund }
+                    })}
+                </button>
+            </div>
+            <FormError error=Signal::derive(error) fields=&["points", "reason"] />
+        </form>
+    }
+    .lean()
+}
