@@ -1,4 +1,5 @@
--- Rows as the ledger writes them, over a year, in the order of time; only the hashes are made up.
+-- Rows as the ledger writes them, over a year, in the order of time; the hashes are made up, and the
+-- log of deliveries, which neither pages nor verification read, is left out.
 
 insert into journal_entry (account_id, entry, recorded_at, occurred_at, kind, amount_nano,
     counter_account, balance_after_nano, consumption_id, reason, actor, previous_hash, hash)

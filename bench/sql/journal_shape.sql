@@ -28,13 +28,24 @@ from generate_series(0, 9000) as number;
 create unique index on filling_account (number) include (account_id);
 analyze filling_account;
 
-insert into account (account_id, user_id, balance_nano, entry_count, last_hash)
-select account_id, user_id, 0, case number when 0 then :total / 10 else :total / 10000 end,
-    sha256(uuid_send(account_id))
-from filling_account;
+-- Every twentieth entry brings 2,000 points, each of the others takes 93 from the oldest.
+with account_end as (
+    select account_id, user_id, entries, (entries + 19) / 20 as grants
+    from filling_account,
+        lateral (select case number when 0 then :total / 10 else :total / 10000 end::bigint as entries) e
+), opened as (
+    insert into account (account_id, user_id, balance_nano, entry_count, last_hash)
+    select account_id, user_id, grants * 2000000000000 - (entries - grants) * 93000000000, entries,
+        sha256(uuid_send(account_id))
+    from account_end
+)
+insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought)
+select account_id, number * 20 - 19, 2000000000000,
+    greatest(0, least(2000000000000, number * 2000000000000 - (entries - grants) * 93000000000)), false
+from account_end, generate_series(1, grants) as number;
 
 -- Entry numbers go up for each account as the time of recording does. Each account's first 100
--- entries are of a model that nobody uses any more; every twentieth brings points.
+-- entries are of a model that nobody uses any more.
 create function filling(first bigint, last bigint, total bigint, seconds_each float8, ends_at float8)
 returns table (n bigint, account_id uuid, entry bigint, recorded_at timestamptz, is_grant boolean, model integer)
 language sql stable as $$

@@ -10,6 +10,7 @@ use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 use ledger::cluster::Durability;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use shared::clock::Timestamp;
 use time::{Duration, OffsetDateTime};
@@ -32,12 +33,11 @@ const YOUNG: u64 = 10_000;
 const READER: &str = "reader-0";
 /// In the order of their versions' ids; the first is of the reader's first 100 entries only.
 const MODELS: [&str; 3] = ["gpt-3.5-turbo", "gpt-4", "claude-sonnet"];
-const PAGE_ITEMS: u64 = 50;
-/// Of each kind of page, read before anything counts.
-const PAGES_WARM_UP: u64 = 5;
+const PAGE_ITEMS: usize = 50;
 
 const SHAPE: &str = include_str!("../sql/journal_shape.sql");
 const FILL: &str = include_str!("../sql/journal_fill.sql");
+const END: &str = include_str!("../sql/journal_end.sql");
 
 /// # Errors
 /// When Postgres cannot be set up; what fails later is a row of the table.
@@ -141,7 +141,7 @@ impl Journal<'_> {
             databases.sql(database, FILL, &variables).await
         }))
         .await?;
-        self.gate.sql("analyze").await?;
+        self.gate.sql(END).await?;
         self.gate.databases.checkpoint().await?;
         note(&format!(
             "  filled in {:.0} s",
@@ -204,18 +204,20 @@ async fn history(journals: &[Journal<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
     let mut old = Reader::open(old, old_server.addr()).await?;
     let mut rows = Vec::new();
     for kind in &KINDS {
-        young.begin()?;
-        old.begin()?;
-        let mut until = Instant::now() + plan.page;
         let mut number = 0;
-        // In turn, so that whatever else the machine does hits both.
-        while Instant::now() < until || number <= PAGES_WARM_UP {
-            let counts = number >= PAGES_WARM_UP;
-            young.read(kind, number, counts).await?;
-            old.read(kind, number, counts).await?;
-            number += 1;
-            if number == PAGES_WARM_UP {
-                until = Instant::now() + plan.page;
+        for length in [plan.page / 4, plan.page] {
+            // Everything before the last round was to warm up.
+            young.micros.reset();
+            old.micros.reset();
+            let until = Instant::now() + length;
+            loop {
+                // In turn, so that whatever else the machine does hits both.
+                young.read(kind, number).await?;
+                old.read(kind, number).await?;
+                number += 1;
+                if Instant::now() >= until {
+                    break;
+                }
             }
         }
         let row = Row::new(kind.name, Figure::millis(old.median()))
@@ -236,9 +238,8 @@ async fn history(journals: &[Journal<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
     let worst = rows
         .iter()
         .max_by(|one, other| {
-            one.ratio()
-                .partial_cmp(&other.ratio())
-                .unwrap_or(std::cmp::Ordering::Equal)
+            let ratio = |row: &Row| row.ratio().unwrap_or(0.0);
+            ratio(one).total_cmp(&ratio(other))
         })
         .context("no page was read")?;
     let worst_row = Row {
@@ -263,13 +264,13 @@ struct Reader {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct HistoryPage {
     data: Items,
 }
 
 #[derive(Deserialize)]
 struct Items {
-    items: Vec<serde_json::Value>,
+    items: Vec<IgnoredAny>,
 }
 
 impl Reader {
@@ -283,32 +284,21 @@ impl Reader {
         })
     }
 
-    fn begin(&mut self) -> Result<()> {
-        self.micros = latencies()?;
-        Ok(())
-    }
-
     fn median(&self) -> f64 {
         quantile_ms(&self.micros, 0.5)
     }
 
-    async fn read(&mut self, kind: &Kind, number: u64, counts: bool) -> Result<()> {
+    async fn read(&mut self, kind: &Kind, number: u64) -> Result<()> {
         let query = (kind.query)(self.entries, number);
         let path = format!("/api/user/points/history?userId={READER}&limit={PAGE_ITEMS}{query}");
         let request = head("GET", &path, &self.key) + "\r\n";
         let begun = Instant::now();
         let answer = self.connection.exchange(request.as_bytes()).await?;
-        let latency = begun.elapsed();
-        let text = text_of(answer)?;
-        if !counts {
-            // Reading it as JSON costs more than asking for it; once is enough to know it is right.
-            let answer: Answer = serde_json::from_str(text).context("a history page")?;
-            let items = answer.data.items.len();
-            if u64::try_from(items) != Ok(PAGE_ITEMS) {
-                bail!("{}: {items} items instead of {PAGE_ITEMS}", kind.name.1);
-            }
-        } else {
-            record(&mut self.micros, latency);
+        record(&mut self.micros, begun.elapsed());
+        let page: HistoryPage = serde_json::from_str(text_of(answer)?).context("a history page")?;
+        let items = page.data.items.len();
+        if items != PAGE_ITEMS {
+            bail!("{}: {items} items instead of {PAGE_ITEMS}", kind.name.1);
         }
         Ok(())
     }
