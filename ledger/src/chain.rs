@@ -1,6 +1,6 @@
 //! The hash chain of an account's entries. Each entry's hash covers every stored field of the
-//! entry, the consumption it charges, the terms of the credit it brings, and the hash before it, so that no row can be changed,
-//! removed or reordered without breaking every later one.
+//! entry, the consumption it charges, the terms of the credit it brings, and the hash before it, so
+//! that no row can be changed, removed or reordered without breaking every later one.
 
 use sha2::{Digest, Sha256};
 use shared::api::EntryKind;
