@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser bench screenshots fmt force
+.PHONY: help setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser bench torture mutants screenshots fmt force
 
 # Whatever the release build is made of; folders too, so that a deleted file counts as a change.
 SOURCES := Cargo.toml Cargo.lock scripts/build.sh scripts/precompress.mjs $(shell find app frontend ledger migrations public server shared style \
@@ -44,6 +44,13 @@ test-browser: setup $(BUILT) ## Run the browser tests against the release build
 
 bench: $(BUILT) ## Measure the release build beside pgbench (ARGS="--quick" tries it out, ARGS="--help" explains)
 	@. scripts/env.sh; cargo run --release --locked -p bench -- $(ARGS)
+
+torture: setup ## Kill servers and Postgres under load for MINUTES (5), by SEED; checks every charge
+	@scripts/torture.sh
+
+mutants: setup ## Break the money code in every small way and see whether a test notices (hours)
+	@scripts/setup.sh mutants
+	@scripts/mutants.sh $(ARGS)
 
 screenshots: setup $(BUILT) ## Save every page in both languages and themes, wide and narrow, in end2end/screenshots
 	@cd end2end && npm run --silent screenshots

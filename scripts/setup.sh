@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that: `setup.sh build` what building and running needs,
-# `setup.sh test` what only the tests need. Cargo's tools go to .tools/, npm's to node_modules/; a
+# `setup.sh test` what only the tests need, `setup.sh mutants` what only the mutation check needs. Cargo's tools go to .tools/, npm's to node_modules/; a
 # user's own tools are used when they fit and are never replaced. System packages are installed by
 # apt-get, as root or through a sudo that asks nothing; otherwise it says what to install by hand.
 set -euo pipefail
@@ -9,6 +9,7 @@ cd "$root"
 
 cargo_leptos_minor=0.3
 cargo_leptos_patch=10 # 0.3.11 needs a newer Rust than 1.95; later ones are fine where they run.
+cargo_mutants_min=27.1.0
 wasm_opt_min=123      # Older ones do not know the instructions that today's rustc emits.
 node_min=20
 
@@ -109,6 +110,16 @@ need_wasm_bindgen() {
         cargo_tool wasm-bindgen-cli "$need"
     fi
     ok "wasm-bindgen $need"
+}
+
+need_cargo_mutants() {
+    local have
+    have=$(version_of cargo-mutants mutants --version || true)
+    if ! at_least "${have:-0}" "$cargo_mutants_min"; then
+        have=$cargo_mutants_min
+        cargo_tool cargo-mutants "$have" --locked
+    fi
+    ok "cargo-mutants $have"
 }
 
 # need_node <lowest major version>
@@ -228,8 +239,12 @@ for group in "$@"; do
         need_npm_packages end2end
         need_browser
         ;;
+    mutants)
+        echo "Setting up for the mutation check"
+        need_cargo_mutants
+        ;;
     *)
-        echo "usage: $0 [build] [test]" >&2
+        echo "usage: $0 [build] [test] [mutants]" >&2
         exit 2
         ;;
     esac

@@ -74,8 +74,8 @@ impl Gate<'_> {
         // Nothing that is sealed is touched here.
         let sealing = SealingKey::from_bytes([0; 32]);
         let settings = Settings {
-            // A grant may need two at once.
-            pool_connections_max: 2 * GRANTS_AT_ONCE + 2,
+            // One for each grant, and what the ledger keeps for itself.
+            pool_connections_max: GRANTS_AT_ONCE + 4,
             ..Settings::default()
         };
         let ledger = Ledger::connect(options, sealing, settings).await?;

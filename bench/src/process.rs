@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,9 +17,11 @@ const START_MAX: Duration = Duration::from_secs(120);
 /// How often a process's memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A program with only those settings that are given here, which ends with this one.
+/// A program with only those settings that are given here. It ends with this one, even when this
+/// one is killed.
 pub fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
         let is_setting = name_text.starts_with("TOLLGATE_") || name_text.starts_with("PG");
@@ -29,6 +31,12 @@ pub fn command(program: &Path) -> Command {
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// What a command runs, for people.
+fn name_of(command: &Command) -> String {
+    let program = command.as_std().get_args().nth(2).unwrap_or_default();
+    program.display().to_string()
 }
 
 /// A server that said where it listens.
@@ -43,7 +51,7 @@ impl Server {
     /// Starts a server whose first line ends with `http://` and its address.
     pub async fn start(mut command: Command, log: &Path) -> Result<Self> {
         let errors = File::create(log).with_context(|| log.display().to_string())?;
-        let program = PathBuf::from(command.as_std().get_program());
+        let name = name_of(&command);
         let started = async {
             let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn()?;
             let mut stdout = BufReader::new(child.stdout.take().context("no output")?);
@@ -61,7 +69,7 @@ impl Server {
         };
         started.await.map_err(|error: anyhow::Error| {
             let log = fs::read_to_string(log).unwrap_or_default();
-            error.context(format!("{} did not start: {log}", program.display()))
+            error.context(format!("{name} did not start: {log}"))
         })
     }
 
@@ -111,14 +119,14 @@ pub struct Ended {
 
 /// Runs a command to its end. `input` is what it reads, and is short.
 pub async fn run(mut command: Command, input: &str) -> Result<Ended> {
-    let program = PathBuf::from(command.as_std().get_program());
+    let name = name_of(&command);
     let begun = Instant::now();
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("{} cannot be run", program.display()))?;
+        .with_context(|| format!("{name} cannot be run"))?;
     let pid = child.id().context("no process")?;
     let mut stdin = child.stdin.take().context("no input")?;
     stdin.write_all(input.as_bytes()).await?;
@@ -146,10 +154,9 @@ pub async fn run(mut command: Command, input: &str) -> Result<Ended> {
 
 /// Runs a command that must succeed, and gives what it printed.
 pub async fn output(command: Command, input: &str) -> Result<String> {
-    let program = PathBuf::from(command.as_std().get_program());
+    let name = name_of(&command);
     let ended = run(command, input).await?;
     if !ended.status.success() {
-        let name = program.display();
         bail!("{name} failed ({}): {}", ended.status, ended.stderr.trim());
     }
     Ok(ended.stdout)

@@ -232,3 +232,88 @@ pub fn text_of(answer: &Answer) -> Result<&str> {
 fn beginning(text: &str) -> String {
     text.chars().take(300).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use shared::dify::parse_webhook;
+
+    use super::*;
+
+    fn events() -> Events {
+        let feed = Feed::new(7).expect("a feed");
+        Events::new("the-key", Users::All, Rc::default(), feed)
+    }
+
+    fn body(request: &[u8]) -> &str {
+        let request = std::str::from_utf8(request).expect("UTF-8");
+        let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+        assert!(
+            head.contains("\r\nauthorization: Bearer the-key\r\n"),
+            "{head}"
+        );
+        let length = format!("\r\ncontent-length: {}", body.len());
+        assert!(head.ends_with(&length), "{head}");
+        body
+    }
+
+    fn answer(status: &str, body: &str) -> Answer {
+        let mut answer = Answer::default();
+        let length = body.len();
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+        answer.take(text.as_bytes()).expect("read");
+        answer
+    }
+
+    #[test]
+    fn events_are_messages_of_their_own() {
+        let events = events();
+        let mut ids = Vec::new();
+        let mut request = Vec::new();
+        for number in 0..3 {
+            assert_eq!(events.write(&mut request), number..number + 1);
+            assert!(request.starts_with(b"POST /api/dify/webhook HTTP/1.1\r\n"));
+            let message = parse_webhook(body(&request).as_bytes()).expect("a message");
+            assert!(!message.is_contradictory() && message.total_tokens() > 0);
+            ids.push(message.message_id.clone());
+        }
+        assert_eq!(ids, ["bench-7-0", "bench-7-1", "bench-7-2"]);
+    }
+
+    #[test]
+    fn a_batch_is_many_messages_in_one_body() {
+        let events = events().in_batches(100);
+        let mut request = Vec::new();
+        assert_eq!(events.write(&mut request), 0..100);
+        assert!(request.starts_with(b"POST /api/dify/webhook/batch HTTP/1.1\r\n"));
+        let batch: Value = serde_json::from_str(body(&request)).expect("JSON");
+        let batch = batch["events"].as_array().expect("events");
+        assert_eq!(batch.len(), 100);
+        for (number, event) in batch.iter().enumerate() {
+            let message = parse_webhook(event.to_string().as_bytes()).expect("a message");
+            assert_eq!(message.message_id, format!("bench-7-{number}"));
+        }
+        assert_eq!(events.write(&mut request), 100..200);
+    }
+
+    #[test]
+    fn an_answer_is_right_when_every_message_was_charged() {
+        let events = events().in_batches(2);
+        let check = |answer: &Answer| events.check(0..2, answer, Instant::now());
+        let charged = r#"{"status":"charged"}"#;
+        let two = format!(r#"{{"results":[{charged},{charged}],"charged":2}}"#);
+        assert_eq!(check(&answer("200 OK", &two)).expect("right"), 2);
+        assert_eq!(events.messages.acknowledged(), 2);
+
+        let one = format!(r#"{{"results":[{charged},{{"status":"duplicate"}}]}}"#);
+        let three = format!("[{charged},{charged},{charged}]");
+        for wrong in [
+            answer("200 OK", &one),
+            answer("200 OK", &three),
+            answer("503 Busy", &two),
+        ] {
+            assert!(check(&wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(events.messages.acknowledged(), 2);
+    }
+}

@@ -3,6 +3,7 @@
 use ledger::{Grant, Rerating};
 use shared::api::{EntryKind, HistoryFilter};
 use shared::clock::Timestamp;
+use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 
@@ -30,6 +31,15 @@ async fn give(books: &Books, amount: &str, is_bought: bool, expires_at: Option<T
 async fn spend(books: &Books, id: &str, thousands: u64) {
     let used = message(id, "u", "m", Tokens::new(thousands * 1000, 0));
     books.ledger.deliver(books.delivery(used)).await.unwrap();
+}
+
+fn everything_priced_by(price_version_ids: &[i64]) -> Rerating {
+    Rerating {
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: in_days(1).unwrap(),
+        price_version_ids: price_version_ids.to_vec(),
+        reason: "the price was wrong".into(),
+    }
 }
 
 /// What is left of each credit, in the order they came.
@@ -175,12 +185,7 @@ async fn re_rating_shows_the_difference_enters_it_once_and_leaves_other_models_a
     let other = message("o", "v", "other", Tokens::new(1000, 0));
     books.ledger.deliver(books.delivery(other)).await.unwrap();
     let cheaper = books.set_price("m", "0.5", "0").await;
-    let rerating = Rerating {
-        from: "2020-01-01T00:00:00Z".parse().unwrap(),
-        to: in_days(1).unwrap(),
-        price_version_ids: vec![cheaper.id],
-        reason: "the price was wrong".into(),
-    };
+    let rerating = everything_priced_by(&[cheaper.id]);
     let preview = books.ledger.preview_rerating(&rerating).await.unwrap();
     assert_eq!(preview.len(), 1);
     assert_eq!((preview[0].messages, preview[0].points), (5, points("7.5")));
@@ -360,12 +365,7 @@ async fn re_rating_does_not_give_back_again_what_was_refunded() {
     }
     assert_eq!(books.balance("u").await, points("-10"));
     let cheaper = books.set_price("m", "5", "0").await;
-    let rerating = Rerating {
-        from: "2020-01-01T00:00:00Z".parse().unwrap(),
-        to: in_days(1).unwrap(),
-        price_version_ids: vec![cheaper.id],
-        reason: "the price was wrong".into(),
-    };
+    let rerating = everything_priced_by(&[cheaper.id]);
     let preview = books.ledger.preview_rerating(&rerating).await.unwrap();
     assert_eq!((preview[0].messages, preview[0].points), (1, points("2")));
     for _ in 0..2 {
@@ -376,5 +376,29 @@ async fn re_rating_does_not_give_back_again_what_was_refunded() {
             .unwrap();
         assert_eq!(books.balance("u").await, points("-8"));
     }
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_re_rating_that_does_not_fit_an_account_ends_and_says_so() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "0").await;
+    spend(&books, "a", 1).await;
+    let full = Points::MAX;
+    for amount in [full, points("1")] {
+        books
+            .ledger
+            .add_points(&user("u"), amount, "test", &actor())
+            .await
+            .unwrap();
+    }
+    assert_eq!(books.balance("u").await, full);
+    let cheaper = books.set_price("m", "0.5", "0").await;
+    let rerating = everything_priced_by(&[cheaper.id]);
+    let job = books.ledger.rerate(rerating, &actor()).await.unwrap();
+    let job = books.ledger.job(job).await.unwrap();
+    assert!(job.finished_at.is_some());
+    assert_eq!(job.error.as_deref(), Some("invalid_field"));
+    assert_eq!(books.balance("u").await, full);
     books.assert_verified().await;
 }

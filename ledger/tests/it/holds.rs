@@ -1,6 +1,6 @@
 //! Invariants 7 and 8: no oversell, real cost.
 
-use shared::api::{CheckBalance, HoldStatus, Outcome};
+use shared::api::{BalanceCheck, CheckBalance, HoldStatus, Outcome};
 use shared::problem::Problem;
 use shared::tokens::Tokens;
 
@@ -55,13 +55,12 @@ async fn run_out(books: &Books) {
     books.ledger.expire_holds().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_thousand_holds_of_one_point_against_fifty_points_grant_exactly_fifty() {
-    let books = books_with("50").await;
+/// Asks for `attempts` holds of a point at once, by two processes in turn; how many were granted.
+async fn holds_of_one_point_at_once(books: &Books, attempts: usize) -> usize {
     let replica = books.replica().await;
     let one_point = check(1000, true);
     let owner = user("u");
-    let answers = futures::future::join_all((0..1000).map(|attempt| {
+    let answers = futures::future::join_all((0..attempts).map(|attempt| {
         let ledger = if attempt % 2 == 0 {
             &books.ledger
         } else {
@@ -70,16 +69,36 @@ async fn a_thousand_holds_of_one_point_against_fifty_points_grant_exactly_fifty(
         ledger.check_balance(&owner, &one_point)
     }))
     .await;
-    let granted = answers
-        .into_iter()
-        .filter(|answer| answer.as_ref().unwrap().hold_id.is_some())
-        .count();
-    assert_eq!(granted, 50);
-    let balance = books.ledger.balance(&owner).await.unwrap();
+    let is_granted = |answer: &ledger::Result<BalanceCheck>| {
+        let answer = answer.as_ref().unwrap();
+        assert_eq!(answer.can_proceed, answer.hold_id.is_some());
+        assert_eq!(answer.can_proceed, answer.shortfall.is_zero());
+        answer.can_proceed
+    };
+    answers.iter().filter(|answer| is_granted(answer)).count()
+}
+
+#[tokio::test]
+async fn a_thousand_holds_of_one_point_against_fifty_points_grant_exactly_fifty() {
+    let books = books_with("50").await;
+    assert_eq!(holds_of_one_point_at_once(&books, 1000).await, 50);
+    let balance = books.ledger.balance(&user("u")).await.unwrap();
     assert_eq!(
         (balance.balance, balance.held, balance.available),
         (points("50"), points("50"), points("0"))
     );
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn holds_at_once_go_down_to_the_debt_limit_and_no_further() {
+    let books = books_with("5").await;
+    books
+        .ledger
+        .set_debt_limit(&user("u"), points("7"), &actor())
+        .await
+        .unwrap();
+    assert_eq!(holds_of_one_point_at_once(&books, 100).await, 12);
     books.assert_verified().await;
 }
 

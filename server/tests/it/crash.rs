@@ -13,13 +13,29 @@ use crate::command_line::tollgate;
 use crate::world::{SAMPLE, client, folder};
 
 /// An installation with a private Postgres.
-struct Installation {
-    data_dir: PathBuf,
+pub struct Installation {
+    pub data_dir: PathBuf,
 }
 
-struct Running {
+pub struct Running {
     child: Child,
-    url: String,
+    pub url: String,
+}
+
+impl Running {
+    /// Starts a server and waits until it is ready.
+    pub fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program runs");
+        let stdout = child.stdout.take().expect("a pipe");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let url = line.trim().strip_prefix("Tollgate is ready on ");
+        Self {
+            url: url.expect("an address").to_owned(),
+            child,
+        }
+    }
 }
 
 impl Drop for Running {
@@ -39,7 +55,7 @@ impl Installation {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> String {
+    pub fn run(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().expect("the program runs");
         assert!(
             output.status.success(),
@@ -49,22 +65,8 @@ impl Installation {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    /// Starts the server and waits until it is ready.
-    fn serve(&self) -> Running {
-        let mut child = self
-            .command(&["serve"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program runs");
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let url = line.trim().strip_prefix("Tollgate is ready on ");
-        Running {
-            url: url.expect("an address").to_owned(),
-            child,
-        }
+    pub fn serve(&self) -> Running {
+        Running::start(self.command(&["serve"]))
     }
 
     fn cluster(&self) -> PathBuf {
@@ -80,7 +82,7 @@ impl Installation {
     }
 
     /// The process id of the postmaster, while there is one.
-    fn postmaster(&self) -> Option<String> {
+    pub fn postmaster(&self) -> Option<String> {
         let text = fs::read_to_string(self.cluster().join("data/postmaster.pid")).ok()?;
         let pid = text.lines().next()?.to_owned();
         Path::new("/proc").join(&pid).exists().then_some(pid)
@@ -101,7 +103,7 @@ impl Drop for Installation {
     }
 }
 
-fn kill(pid: &str) {
+pub fn kill(pid: &str) {
     let status = Command::new("kill").args(["-9", pid]).status();
     assert!(status.expect("kill runs").success());
 }

@@ -16,5 +16,7 @@ mod points;
 mod quarantine;
 mod rerating;
 mod sign_in;
+mod torture;
+mod two_processes;
 mod webhook;
 mod world;

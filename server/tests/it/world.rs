@@ -22,9 +22,8 @@ pub const DIFY_MESSAGE_END: &str = include_str!("../fixtures/sse_message_end.jso
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(1);
 
-/// A new, empty database, as `DATABASE_URL`.
-pub async fn database_url() -> String {
-    let cluster = CLUSTER
+async fn cluster() -> &'static Cluster {
+    CLUSTER
         .get_or_init(|| async {
             let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("server-clusters");
             sweep(&parent);
@@ -33,7 +32,18 @@ pub async fn database_url() -> String {
                 .await
                 .expect("a cluster for the tests")
         })
-        .await;
+        .await
+}
+
+/// What Postgres has said while these tests ran.
+pub async fn postgres_log() -> String {
+    let log = cluster().await.folder().join("postgres.log");
+    fs::read_to_string(log).expect("a log")
+}
+
+/// A new, empty database, as `DATABASE_URL`.
+pub async fn database_url() -> String {
+    let cluster = cluster().await;
     let name = format!("it_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     cluster
         .create_database(&name)

@@ -388,14 +388,15 @@ impl Model {
             .sum()
     }
 
-    /// When something will run out or begin.
+    /// When something runs out or begins: later than now.
     pub fn dates(&self) -> Vec<i64> {
         let lots = self.accounts.iter().flat_map(Account::lots);
-        let holds = self.holds.iter();
+        let open = |hold: &&Hold| hold.state == HoldState::Open;
+        let holds = self.holds.iter().filter(open).map(|hold| hold.expires);
         lots.filter_map(|lot| lot.expires)
-            .chain(holds.map(|hold| hold.expires))
+            .chain(holds)
             .chain(self.versions.iter().filter_map(|version| version.from))
-            .filter(|date| *date > self.now + 2)
+            .filter(|date| *date > self.now)
             .collect()
     }
 

@@ -344,7 +344,7 @@ fn waiting_row(model: &Model) -> BoxedStrategy<Step> {
     );
     prop_oneof![
         1 => (0..rows).prop_map(|row| Step::Dismiss { row }),
-        3 => correction.prop_map(move |(row, mut corrected, other)| {
+        2 => correction.prop_map(move |(row, mut corrected, other)| {
             if let (Some(corrected), Some(id), None) = (&mut corrected, reported[row], other) {
                 corrected.id = id;
             }
@@ -428,13 +428,19 @@ fn publish() -> BoxedStrategy<Step> {
 /// What may come next.
 pub fn next(model: &Model) -> BoxedStrategy<Step> {
     let wait = prop_oneof![10 => 1..20_i64, 1 => 60..700_i64, 1 => 3000..4000_i64];
+    // The next step is taken a second from now.
+    let (next_second, later): (Vec<_>, Vec<_>) = model
+        .dates()
+        .into_iter()
+        .partition(|date| *date == model.now + 1);
+    let expiry = if next_second.is_empty() { 1 } else { 15 };
     let mut steps = vec![
         (4, wait.prop_map(|seconds| Step::Wait { seconds }).boxed()),
         (10, redelivery_or_new(model).prop_map(Step::Deliver).boxed()),
         (3, together(model)),
         (6, check(model)),
-        (2, Just(Step::ExpireHolds).boxed()),
-        (2, Just(Step::ExpireCredits).boxed()),
+        (expiry, Just(Step::ExpireHolds).boxed()),
+        (expiry, Just(Step::ExpireCredits).boxed()),
         (6, grant()),
         (
             1,
@@ -446,14 +452,13 @@ pub fn next(model: &Model) -> BoxedStrategy<Step> {
         (if model.versions.len() < 3 { 30 } else { 4 }, publish()),
         (1, (0..2_u8).prop_map(|body| Step::Reject { body }).boxed()),
     ];
-    let dates = model.dates();
-    if !dates.is_empty() {
-        // So that the next step is taken at that very second.
+    if !later.is_empty() {
+        // So that the step after that one is taken at that very second.
         let now = model.now;
-        let until = prop::sample::select(dates).prop_map(move |date| Step::Wait {
+        let until = prop::sample::select(later).prop_map(move |date| Step::Wait {
             seconds: date - now - 2,
         });
-        steps.push((4, until.boxed()));
+        steps.push((5, until.boxed()));
     }
     if !model.holds.is_empty() {
         let holds = model.holds.len();
@@ -466,7 +471,7 @@ pub fn next(model: &Model) -> BoxedStrategy<Step> {
         steps.push((2, release.boxed()));
     }
     if !model.rows.is_empty() {
-        steps.push((2, waiting_row(model)));
+        steps.push((4, waiting_row(model)));
     }
     if model.versions.iter().any(|version| version.model != DEAR) {
         steps.push((3, rerating(model)));
