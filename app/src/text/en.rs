@@ -254,7 +254,6 @@ pub static TEXTS: Texts = Texts {
         held: "Held",
         available: "Available",
         in_debt: "A call used more than was left. Calls are stopped until the balance is above zero.",
-        expiring: "Use them in time",
         expires: "{} points are good until",
     },
     protection: Protection {
@@ -389,6 +388,7 @@ pub static TEXTS: Texts = Texts {
         job_rerate: "Price again: {}",
         job_release: "Charge what waited for {}",
         progress: "{} of {} messages",
+        nothing_to_do: "Nothing to do",
         running: "Under way",
         done: "Done",
         failed: "Failed",

@@ -299,7 +299,6 @@ pub struct Balance {
     pub held: &'static str,
     pub available: &'static str,
     pub in_debt: &'static str,
-    pub expiring: &'static str,
     pub expires: &'static str,
 }
 
@@ -446,6 +445,7 @@ pub struct Rerate {
     pub job_rerate: &'static str,
     pub job_release: &'static str,
     pub progress: &'static str,
+    pub nothing_to_do: &'static str,
     pub running: &'static str,
     pub done: &'static str,
     pub failed: &'static str,

@@ -254,7 +254,6 @@ pub static TEXTS: Texts = Texts {
         held: "冻结",
         available: "可用",
         in_debt: "有一次调用的消耗超过了余额。余额恢复为正之前，调用将被拦截。",
-        expiring: "即将到期的积分",
         expires: "{} 积分，有效期至",
     },
     protection: Protection {
@@ -389,6 +388,7 @@ pub static TEXTS: Texts = Texts {
         job_rerate: "重新计价：{}",
         job_release: "扣费等待 {} 价格的消息",
         progress: "{} / {} 条消息",
+        nothing_to_do: "无需处理",
         running: "进行中",
         done: "已完成",
         failed: "失败",

@@ -10,7 +10,14 @@ use crate::lean::{Lean, words};
 use crate::text::{fill, use_text};
 
 #[component]
-pub fn Figures(balance: Points, held: Points, available: Points) -> impl IntoView {
+pub fn Figures(
+    balance: Points,
+    held: Points,
+    available: Points,
+    /// Points that are only good until a certain time, soonest first.
+    #[prop(optional)]
+    expiring: Vec<ExpiringPoints>,
+) -> impl IntoView {
     let text = use_text();
     let is_in_debt = balance.is_negative();
     view! {
@@ -35,6 +42,15 @@ pub fn Figures(balance: Points, held: Points, available: Points) -> impl IntoVie
                     </dd>
                 </div>
             </dl>
+            {(!expiring.is_empty())
+                .then(|| {
+                    view! {
+                        <ul class="expiring" data-testid="expiring">
+                            {expiring.iter().map(expiry).collect_view()}
+                        </ul>
+                    }
+                        .lean()
+                })}
             {is_in_debt
                 .then(|| {
                     view! { <p class="verdict bad">{text.say(|t| t.balance.in_debt)}</p> }.lean()
@@ -44,33 +60,14 @@ pub fn Figures(balance: Points, held: Points, available: Points) -> impl IntoVie
     .lean()
 }
 
-/// Points that are only good until a certain time, soonest first; nothing when there are none.
-#[component]
-pub fn Expiring(expiring: Vec<ExpiringPoints>) -> impl IntoView {
+fn expiry(part: &ExpiringPoints) -> AnyView {
     let text = use_text();
-    if expiring.is_empty() {
-        return ().lean();
-    }
-    let rows = expiring
-        .into_iter()
-        .map(|part| {
-            let points = points_text(part.points);
-            view! {
-                <li>
-                    {words(move || fill(text.get().balance.expires, &[&points]))} " "
-                    <Moment at=part.expires_at />
-                </li>
-            }
-            .lean()
-        })
-        .collect_view();
+    let points = points_text(part.points);
     view! {
-        <section class="card" aria-labelledby="expiring-title">
-            <h2 id="expiring-title">{text.say(|t| t.balance.expiring)}</h2>
-            <ul class="expiring" data-testid="expiring">
-                {rows}
-            </ul>
-        </section>
+        <li>
+            {words(move || fill(text.get().balance.expires, &[&points]))} " "
+            <Moment at=part.expires_at />
+        </li>
     }
     .lean()
 }

@@ -16,7 +16,7 @@ use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
 use crate::wire::{Json, Telling, Told};
-use balance::{Expiring, Figures};
+use balance::Figures;
 use history::{HistorySection, Whose, use_history};
 use try_call::TryCall;
 
@@ -62,8 +62,8 @@ pub fn MyPage() -> impl IntoView {
                                 balance=balance.balance
                                 held=balance.held
                                 available=balance.available
+                                expiring=balance.expiring
                             />
-                            <Expiring expiring=balance.expiring />
                             <TryCall models />
                             <HistorySection history />
                         }

@@ -24,6 +24,7 @@ use crate::components::moment::Moment;
 use crate::components::notice::{Notices, use_notices};
 use crate::components::receipt::category_label;
 use crate::lean::{Lean, flag, part, phrase, press, submit_with, words};
+use crate::pages::users::refuse_no_reason;
 use crate::task::Task;
 use crate::text::{Say, Text, fill, use_text};
 
@@ -72,11 +73,13 @@ pub fn Message(waiting: Waiting) -> impl IntoView {
         // What only a person can put right is offered at once.
         let is_open = cost.is_none() && unpriced.is_empty()
             || detail.item.reason == QuarantineReason::ZeroUsage;
-        view! {
-            <div class="columns top">{charge} <Dismiss id=id.clone() /></div>
-            <Correct id usage is_open />
+        let correct = view! { <Correct id=id.clone() usage is_open /> }.lean();
+        let others = view! { <div class="columns top">{charge} <Dismiss id /></div> }.lean();
+        if is_open {
+            [correct, others]
+        } else {
+            [others, correct]
         }
-        .lean()
     });
     let body = detail.item.body.clone();
     let not_text = detail
@@ -200,6 +203,7 @@ fn Facts(detail: QuarantineDetail) -> impl IntoView {
             message_id,
             user_id,
             conversation_id,
+            reported_total,
             ..
         } = usage;
         let user = String::from(user_id);
@@ -215,6 +219,9 @@ fn Facts(detail: QuarantineDetail) -> impl IntoView {
         if let Some(conversation) = conversation_id {
             let conversation = view! { <code>{conversation}</code> }.lean();
             facts.push(fact(|t| t.receipt.conversation, conversation));
+        }
+        if let Some(total) = reported_total {
+            facts.push(fact(|t| t.common.total, count_text(total).lean()));
         }
         calls = Some(view! { <Calls calls=usage.calls /> }.lean());
     }
@@ -402,9 +409,14 @@ fn Dismiss(id: String) -> impl IntoView {
     let dismiss = Task::new();
     let error = move || dismiss.error();
     let on_confirm = Callback::new(move |()| {
+        let typed = reason.get_untracked();
+        if let Err(problem) = refuse_no_reason(&typed) {
+            dismiss.refuse(problem);
+            return;
+        }
         let (id, done) = (id.clone(), done.clone());
         dismiss.run(async move {
-            dismiss_waiting(id, reason.get_untracked()).await?;
+            dismiss_waiting(id, typed).await?;
             done.leave(done.text.now().quarantine.told_dismissed.to_owned());
             Ok(())
         });

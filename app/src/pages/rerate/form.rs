@@ -13,6 +13,7 @@ use crate::components::field::{Field, FormError, fault_of};
 use crate::components::moment::Moment;
 use crate::components::notice::use_notices;
 use crate::lean::{Lean, flag, part, phrase, submit_with, words};
+use crate::pages::users::refuse_no_reason;
 use crate::task::Task;
 use crate::text::{fill, use_text};
 
@@ -321,9 +322,14 @@ fn Apply(draft: RerateDraft, preview: RwSignal<Option<Preview>>, jobs: Asked) ->
     let apply = Task::new();
     let error = move || apply.error();
     let on_confirm = Callback::new(move |()| {
+        let typed = reason.get_untracked();
+        if let Err(problem) = refuse_no_reason(&typed) {
+            apply.refuse(problem);
+            return;
+        }
         let draft = draft.clone();
         apply.run(async move {
-            start_rerating(draft, reason.get_untracked()).await?;
+            start_rerating(draft, typed).await?;
             notices.tell(text.now().rerate.told_started.to_owned());
             preview.set(None);
             jobs.refetch();

@@ -96,10 +96,15 @@ fn row(job: JobView) -> AnyView {
         };
         fill(template, &[&about])
     });
+    let is_nothing = done == 0 && total == 0;
     let counts = [done, total.max(done)].map(count_text);
     let progress = words(move || {
+        let words = &text.get().rerate;
+        if is_finished && is_nothing {
+            return words.nothing_to_do.to_owned();
+        }
         let [done, total] = &counts;
-        fill(text.get().rerate.progress, &[done, total])
+        fill(words.progress, &[done, total])
     });
     // The words beside it say the same.
     let bar = (!is_finished).then(|| {

@@ -125,7 +125,7 @@ pub async fn reratable_models() -> Result<Told<Vec<ReratableModel>>, AppError> {
 /// The latest jobs, newest first.
 #[server(prefix = "/api/fn", endpoint = "recent_jobs", input = Json, output = Telling)]
 pub async fn recent_jobs() -> Result<Told<Vec<JobView>>, AppError> {
-    const JOBS_SHOWN_MAX: u32 = 20;
+    const JOBS_SHOWN_MAX: u32 = 50;
 
     let (context, _) = crate::auth::administrator().await?;
     let jobs: Vec<_> = context
@@ -133,6 +133,8 @@ pub async fn recent_jobs() -> Result<Told<Vec<JobView>>, AppError> {
         .jobs(JOBS_SHOWN_MAX)
         .await?
         .into_iter()
+        // Every price begins a job; for most of them nothing has waited.
+        .filter(|job| job.kind == "rerate" || job.total > 0 || job.finished_at.is_none())
         .map(|job| JobView {
             kind: if job.kind == "rerate" {
                 JobKind::Rerate

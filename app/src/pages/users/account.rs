@@ -11,7 +11,7 @@ use super::points::{ChangePoints, DebtLimit};
 use super::refund::Refund;
 use crate::ask::Asked;
 use crate::lean::Lean;
-use crate::pages::my::balance::{Expiring, Figures};
+use crate::pages::my::balance::Figures;
 use crate::pages::my::history::{BelowReceipt, History, HistorySection};
 use crate::text::use_text;
 
@@ -40,7 +40,6 @@ pub fn Account(account: AccountView, found: Asked, history: History) -> impl Int
             <h1 class="name">{name.clone()}</h1>
         </div>
         <Figures balance=balance.balance held=balance.held available=balance.available />
-        <Expiring expiring=balance.expiring />
         <div class="columns top">
             <ChangePoints user=name.clone() found history />
             <div class="stack">

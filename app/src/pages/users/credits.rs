@@ -12,17 +12,20 @@ use crate::text::{fill, use_text};
 #[component]
 pub fn Credits(credits: Vec<CreditItem>) -> impl IntoView {
     let text = use_text();
-    let body = if credits.is_empty() {
-        view! { <p class="quiet">{text.say(|t| t.users.no_credits)}</p> }.lean()
+    let is_empty = credits.is_empty();
+    let said = text.say(if is_empty {
+        |t| t.users.no_credits
     } else {
+        |t| t.users.credits_hint
+    });
+    let table = (!is_empty).then(|| {
         let rows = credits
             .into_iter()
             .map(|credit| credit_row(&credit))
             .collect_view();
         view! {
-            <p class="quiet small">{text.say(|t| t.users.credits_hint)}</p>
             <div class="scroll" tabindex="0">
-                <table class="quote">
+                <table class="listing">
                     <caption class="visually-hidden">{text.say(|t| t.users.credits)}</caption>
                     <thead>
                         <tr>
@@ -41,11 +44,14 @@ pub fn Credits(credits: Vec<CreditItem>) -> impl IntoView {
             </div>
         }
         .lean()
-    };
+    });
     view! {
-        <section class="card" aria-labelledby="credits-title">
-            <h2 id="credits-title">{text.say(|t| t.users.credits)}</h2>
-            {body}
+        <section class="card flush" aria-labelledby="credits-title">
+            <div class="card-head">
+                <h2 id="credits-title">{text.say(|t| t.users.credits)}</h2>
+                <p class="quiet small">{said}</p>
+            </div>
+            {table}
         </section>
     }
     .lean()
@@ -69,15 +75,17 @@ fn credit_row(credit: &CreditItem) -> AnyView {
     };
     view! {
         <tr>
-            <th scope="row">
+            <th scope="row" data-label=text.say(|t| t.users.origin)>
                 {origin} " "
                 <span class="quiet small nowrap">
                     {words(move || fill(text.get().history.entry_number, &[&entry]))}
                 </span>
             </th>
-            <td>{until}</td>
-            <td class="num">{points_text(credit.points)}</td>
-            <td class="num">
+            <td data-label=text.say(|t| t.users.expires_at)>{until}</td>
+            <td class="num" data-label=text.say(|t| t.users.given)>
+                {points_text(credit.points)}
+            </td>
+            <td class="num" data-label=text.say(|t| t.users.left)>
                 <strong>{points_text(credit.remaining)}</strong>
             </td>
         </tr>
@@ -89,13 +97,14 @@ fn credit_row(credit: &CreditItem) -> AnyView {
 #[component]
 pub fn Holds(holds: Vec<Hold>) -> impl IntoView {
     let text = use_text();
-    let body = if holds.is_empty() {
-        view! { <p class="quiet">{text.say(|t| t.users.no_holds)}</p> }.lean()
-    } else {
+    let nothing = holds
+        .is_empty()
+        .then(|| view! { <p class="quiet small">{text.say(|t| t.users.no_holds)}</p> }.lean());
+    let table = (!holds.is_empty()).then(|| {
         let rows = holds.into_iter().map(hold_row).collect_view();
         view! {
             <div class="scroll" tabindex="0">
-                <table class="quote">
+                <table class="listing">
                     <caption class="visually-hidden">{text.say(|t| t.users.holds)}</caption>
                     <thead>
                         <tr>
@@ -112,29 +121,40 @@ pub fn Holds(holds: Vec<Hold>) -> impl IntoView {
             </div>
         }
         .lean()
-    };
+    });
     view! {
-        <section class="card" aria-labelledby="holds-title">
-            <h2 id="holds-title">{text.say(|t| t.users.holds)}</h2>
-            {body}
+        <section class="card flush" aria-labelledby="holds-title">
+            <div class="card-head">
+                <h2 id="holds-title">{text.say(|t| t.users.holds)}</h2>
+                {nothing}
+            </div>
+            {table}
         </section>
     }
     .lean()
 }
 
 fn hold_row(hold: Hold) -> AnyView {
+    let text = use_text();
     view! {
         <tr>
-            <th scope="row" class="name" title=hold.hold_id>
+            <th
+                scope="row"
+                class="name"
+                title=hold.hold_id
+                data-label=text.say(|t| t.common.model)
+            >
                 {String::from(hold.model_name)}
             </th>
-            <td>
+            <td data-label=text.say(|t| t.users.held_since)>
                 <Moment at=hold.created_at />
             </td>
-            <td>
+            <td data-label=text.say(|t| t.users.held_until)>
                 <Moment at=hold.expires_at />
             </td>
-            <td class="num">{points_text(hold.points)}</td>
+            <td class="num" data-label=text.say(|t| t.common.points)>
+                {points_text(hold.points)}
+            </td>
         </tr>
     }
     .lean()

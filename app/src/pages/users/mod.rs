@@ -115,7 +115,8 @@ pub async fn refund_charge(
 ) -> Result<Balance, AppError> {
     let (context, actor) = crate::auth::administrator().await?;
     let user = parse_user(&user_id)?;
-    let points = parse_refund(&points, &reason)?;
+    // The ledger knows how much of the charge is left.
+    let points = parse_refund(&points, &reason, Points::MAX)?;
     Ok(context
         .ledger
         .refund(&user, entry, Some(points), &reason, &actor)
@@ -187,14 +188,17 @@ pub fn parse_limit(limit: &str) -> Result<Points, Problem> {
     Ok(limit)
 }
 
-/// What is to be given back of a charge.
+/// What is to be given back of a charge of which `left` is left.
 ///
 /// # Errors
 /// Field problems for `points` and `reason`.
-pub fn parse_refund(points: &str, reason: &str) -> Result<Points, Problem> {
+pub fn parse_refund(points: &str, reason: &str, left: Points) -> Result<Points, Problem> {
     let points = parse_points("points", points)?;
     if points <= Points::ZERO {
         return Err(Problem::field("points", FieldFault::NotPositive));
+    }
+    if points > left {
+        return Err(Problem::field("points", FieldFault::TooLarge));
     }
     refuse_no_reason(reason)?;
     Ok(points)
@@ -206,7 +210,9 @@ fn parse_points(field: &str, typed: &str) -> Result<Points, Problem> {
         .map_err(|fault| Problem::field(field, FieldFault::from(fault)))
 }
 
-fn refuse_no_reason(reason: &str) -> Result<(), Problem> {
+/// # Errors
+/// A field problem for `reason`.
+pub fn refuse_no_reason(reason: &str) -> Result<(), Problem> {
     if reason.trim().is_empty() {
         return Err(Problem::field("reason", FieldFault::Empty));
     }
@@ -282,9 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_gives_and_never_takes() {
-        assert_eq!(parse_refund("0.5", "r").unwrap().to_string(), "0.5");
-        let fault = |points: &str| parse_refund(points, "r").unwrap_err();
+    fn a_refund_gives_what_is_left_at_most_and_never_takes() {
+        let left: Points = "10".parse().unwrap();
+        assert_eq!(parse_refund("10", "r", left), Ok(left));
+        let fault = |points: &str| parse_refund(points, "r", left).unwrap_err();
+        assert_eq!(
+            fault("10.1"),
+            Problem::field("points", FieldFault::TooLarge)
+        );
         assert_eq!(
             fault("0"),
             Problem::field("points", FieldFault::NotPositive)
@@ -294,7 +305,7 @@ mod tests {
             Problem::field("points", FieldFault::NotPositive)
         );
         assert_eq!(
-            parse_refund("1", ""),
+            parse_refund("1", "", left),
             Err(Problem::field("reason", FieldFault::Empty))
         );
     }

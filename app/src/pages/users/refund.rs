@@ -38,7 +38,7 @@ pub fn Refund(
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let (typed, why) = (points.get_untracked(), reason.get_untracked());
-        let sent = match parse_refund(&typed, &why) {
+        let sent = match parse_refund(&typed, &why, left) {
             Ok(points) => points_text(points),
             Err(problem) => {
                 give.refuse(problem);
@@ -57,12 +57,12 @@ pub fn Refund(
             Ok(())
         });
     };
-    let left = points_text(left);
+    let still = points_text(left);
     view! {
         <form class="refund" novalidate on:submit=submit_with(submit)>
             <h3>{text.say(|t| t.users.refund)}</h3>
             <p class="quiet small">
-                {words(move || fill(text.get().users.refund_left, &[&left]))}
+                {words(move || fill(text.get().users.refund_left, &[&still]))}
             </p>
             <div class="inline">
                 <Field
