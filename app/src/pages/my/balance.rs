@@ -46,7 +46,7 @@ pub fn Figures(
                 .then(|| {
                     view! {
                         <ul class="expiring" data-testid="expiring">
-                            {expiring.iter().map(expiry).collect_view()}
+                            {expiring.into_iter().map(|part| expiry(&part)).collect_view()}
                         </ul>
                     }
                         .lean()
