@@ -132,6 +132,18 @@ fn json_amounts_survive_a_value() {
 }
 
 #[test]
+fn points_tell_their_sign() {
+    for (nano, is_negative, is_zero) in [(-1, true, false), (0, false, true), (1, false, false)] {
+        let points = Points::from_nano(nano);
+        assert_eq!(
+            (points.is_negative(), points.is_zero()),
+            (is_negative, is_zero),
+            "{nano}"
+        );
+    }
+}
+
+#[test]
 fn arithmetic_refuses_to_leave_the_range() {
     let one = Points::from_nano(1);
     assert_eq!(Points::MAX.plus(one), Err(Overflow));

@@ -105,6 +105,12 @@ fn an_empty_book_knows_no_model() {
     assert_eq!(book.current(at("2024-01-01T00:00:00Z")).count(), 0);
 }
 
+/// A ledger sees by it that its book is the newest.
+#[test]
+fn a_book_is_as_new_as_its_newest_version() {
+    assert_eq!(book().revision(), 3);
+}
+
 #[test]
 fn versions_survive_json() {
     let version = version("GPT-4", 2, Some("2024-02-01T00:00:00Z"));

@@ -136,6 +136,21 @@ fn quotes_survive_json() {
     );
 }
 
+#[test]
+fn tokens_survive_json_without_the_categories_that_are_not_used() {
+    let cached = Tokens {
+        cached_input: 3,
+        ..SAMPLE_TOKENS
+    };
+    for (tokens, json) in [
+        (SAMPLE_TOKENS, r#"{"input":1500,"output":800}"#),
+        (cached, r#"{"input":1500,"cachedInput":3,"output":800}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&tokens).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Tokens>(json).unwrap(), tokens);
+    }
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 mod properties {
     use proptest::option;
