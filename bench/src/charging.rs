@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use futures::FutureExt;
 use ledger::cluster::Durability;
 use serde::Deserialize;
@@ -126,7 +126,7 @@ struct Bench<'a> {
     /// Connected during all load.
     _reader: Reader,
     /// The most that was seen after a load.
-    memory: Cell<Memory>,
+    memory: Cell<Option<Memory>>,
     /// pgbench over all accounts, once measured: two figures refer to it.
     obvious: OnceCell<Best>,
     /// The most single messages a second, once measured: the steady load is a part of it.
@@ -162,17 +162,17 @@ impl Bench<'_> {
                     self.feed.forget().await;
                 }
             }
-            if let Err(error) = self.note_memory() {
-                table.faults.push(format!("{error:#}"));
-            }
+            self.note_memory();
         }
-        let memory = self.memory.get();
-        let resident = Figure::megabytes(memory.now).value;
-        table.rows.push(
-            Row::new(MEMORY, Figure::megabytes(memory.peak))
-                .goal(150.0, 80.0)
-                .details(json!({ "residentAfterLoad": resident })),
-        );
+        table.rows.push(match self.memory.get() {
+            Some(memory) => {
+                let resident = Figure::megabytes(memory.now).value;
+                Row::new(MEMORY, Figure::megabytes(memory.peak))
+                    .goal(150.0, 80.0)
+                    .details(json!({ "residentAfterLoad": resident }))
+            }
+            None => Row::failed(MEMORY, &anyhow!("no load was survived")),
+        });
         note("Checking the books");
         match self.books().await {
             Ok(row) => table.rows.push(row),
@@ -180,13 +180,14 @@ impl Bench<'_> {
         }
     }
 
-    fn note_memory(&self) -> Result<()> {
-        let memory = self.server.memory()?;
-        self.memory.set(Memory {
-            now: memory.now.max(self.memory.get().now),
-            peak: memory.peak,
-        });
-        Ok(())
+    fn note_memory(&self) {
+        let before = self.memory.get().unwrap_or_default();
+        if let Some(memory) = self.server.memory() {
+            self.memory.set(Some(Memory {
+                now: memory.now.max(before.now),
+                peak: memory.peak,
+            }));
+        }
     }
 
     async fn single(&self) -> Result<Vec<Row>> {
