@@ -12,8 +12,10 @@ use sha2::{Digest, Sha256};
 use shared::clock::Timestamp;
 use shared::ids::checked_id;
 use shared::problem::Problem;
+use shared::source::{SourceEntrance, SourceSettings};
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool, Row};
 use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -34,10 +36,26 @@ pub enum Scope {
     Points,
     /// Everything an administrator may do over REST.
     Admin,
+    /// Call Dify's Service API through the gateway.
+    Gateway,
+    /// Deliver traces.
+    Langfuse,
+    /// Ask whether a message may pass.
+    Guard,
+    /// Call models through the OpenAI-compatible gateway.
+    Openai,
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Webhook, Self::Points, Self::Admin];
+    pub const ALL: [Self; 7] = [
+        Self::Webhook,
+        Self::Points,
+        Self::Admin,
+        Self::Gateway,
+        Self::Langfuse,
+        Self::Guard,
+        Self::Openai,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -45,6 +63,23 @@ impl Scope {
             Self::Webhook => "webhook",
             Self::Points => "points",
             Self::Admin => "admin",
+            Self::Gateway => "gateway",
+            Self::Langfuse => "langfuse",
+            Self::Guard => "guard",
+            Self::Openai => "openai",
+        }
+    }
+
+    /// The entrance that keys of this scope open; `None` for those of people and back ends.
+    #[must_use]
+    pub const fn entrance(self) -> Option<SourceEntrance> {
+        match self {
+            Self::Points | Self::Admin => None,
+            Self::Webhook => Some(SourceEntrance::Webhook),
+            Self::Gateway => Some(SourceEntrance::Gateway),
+            Self::Langfuse => Some(SourceEntrance::Langfuse),
+            Self::Guard => Some(SourceEntrance::Guard),
+            Self::Openai => Some(SourceEntrance::Openai),
         }
     }
 
@@ -54,6 +89,22 @@ impl Scope {
             Self::Webhook => "tg_wh_",
             Self::Points => "tg_pt_",
             Self::Admin => "tg_ad_",
+            Self::Gateway => "tg_gw_",
+            Self::Langfuse => "tg_lf_",
+            Self::Guard => "tg_gd_",
+            Self::Openai => "tg_oa_",
+        }
+    }
+}
+
+impl From<SourceEntrance> for Scope {
+    fn from(entrance: SourceEntrance) -> Self {
+        match entrance {
+            SourceEntrance::Webhook => Self::Webhook,
+            SourceEntrance::Gateway => Self::Gateway,
+            SourceEntrance::Langfuse => Self::Langfuse,
+            SourceEntrance::Guard => Self::Guard,
+            SourceEntrance::Openai => Self::Openai,
         }
     }
 }
@@ -64,7 +115,7 @@ impl FromStr for Scope {
         Self::ALL
             .into_iter()
             .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| "the scope must be one of: webhook, points, admin".to_owned())
+            .ok_or_else(|| format!("there is no scope {text}"))
     }
 }
 
@@ -85,6 +136,9 @@ pub struct ApiKey {
     pub require_signature: bool,
     /// In clear; never logged.
     pub signing_secret: Vec<u8>,
+    pub settings: SourceSettings,
+    /// What the server behind the source is called with, such as Dify's app key; never logged.
+    pub upstream_key: Option<String>,
 }
 
 /// Leaves the secret out.
@@ -100,7 +154,7 @@ impl fmt::Debug for ApiKey {
 
 impl ApiKey {
     /// The source of a delivery that is already on record; it cannot verify signatures.
-    pub(crate) const fn recorded(id: Uuid, namespace_id: i64, name: String) -> Self {
+    pub(crate) fn recorded(id: Uuid, namespace_id: i64, name: String) -> Self {
         Self {
             id,
             namespace_id,
@@ -108,6 +162,8 @@ impl ApiKey {
             scope: Scope::Webhook,
             require_signature: true,
             signing_secret: Vec::new(),
+            settings: SourceSettings::default(),
+            upstream_key: None,
         }
     }
 }
@@ -188,14 +244,10 @@ fn hash_of(presented: &str) -> Hash {
 }
 
 async fn load(pool: &PgPool, sealing: &SealingKey, hash: &Hash) -> Result<Option<ApiKey>> {
-    let row = sqlx::query(
-        "select api_key_id, namespace_id, name, scope, require_signature, key_hash,
-                signing_secret_sealed
-         from api_key where key_hash = $1 and revoked_at is null",
-    )
-    .bind(hash.as_slice())
-    .fetch_optional(pool)
-    .await?;
+    let row = sqlx::query("select * from api_key where key_hash = $1 and revoked_at is null")
+        .bind(hash.as_slice())
+        .fetch_optional(pool)
+        .await?;
     let Some(row) = row else {
         return Ok(None);
     };
@@ -203,17 +255,26 @@ async fn load(pool: &PgPool, sealing: &SealingKey, hash: &Hash) -> Result<Option
     if !bool::from(stored.ct_eq(hash)) {
         return Ok(None);
     }
-    Ok(Some(ApiKey {
+    key(&row, sealing).map(Some)
+}
+
+pub(crate) fn key(row: &PgRow, sealing: &SealingKey) -> Result<ApiKey> {
+    Ok(ApiKey {
         id: row.try_get("api_key_id")?,
         namespace_id: row.try_get("namespace_id")?,
         name: row.try_get("name")?,
-        scope: scope(&row)?,
+        scope: scope(row)?,
         require_signature: row.try_get("require_signature")?,
         signing_secret: sealing.open(row.try_get("signing_secret_sealed")?)?,
-    }))
+        settings: row.try_get::<Json<SourceSettings>, _>("settings")?.0,
+        upstream_key: row
+            .try_get::<Option<&[u8]>, _>("upstream_key_sealed")?
+            .map(|sealed| sealing.open_text(sealed))
+            .transpose()?,
+    })
 }
 
-fn scope(row: &PgRow) -> Result<Scope> {
+pub(crate) fn scope(row: &PgRow) -> Result<Scope> {
     row.try_get::<&str, _>("scope")?
         .parse()
         .map_err(Error::Corrupt)
@@ -227,6 +288,29 @@ struct Described<'a> {
     scope: &'a str,
     prefix: &'a str,
     require_signature: bool,
+    namespace: &'a str,
+    settings: &'a SourceSettings,
+}
+
+/// The namespace of everything that names no other.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+
+/// A key to be entered.
+pub(crate) struct NewKey<'a> {
+    pub name: &'a str,
+    pub scope: Scope,
+    pub require_signature: bool,
+    pub namespace: &'a str,
+    pub settings: &'a SourceSettings,
+    pub upstream_key: Option<&'a str>,
+}
+
+/// A new key and the part of it that people recognise it by.
+fn make_key(scope: Scope) -> Result<(String, String)> {
+    let mark = scope.mark();
+    let key = format!("{mark}{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()?));
+    let prefix = key.chars().take(mark.len() + 6).collect();
+    Ok((key, prefix))
 }
 
 impl Ledger {
@@ -242,51 +326,134 @@ impl Ledger {
         actor: &Actor,
     ) -> Result<CreatedKey> {
         let name = checked_id(name).map_err(|fault| Problem::field("name", fault))?;
-        let id = Uuid::now_v7();
-        let key = format!(
-            "{}{}",
-            scope.mark(),
-            URL_SAFE_NO_PAD.encode(random_bytes::<32>()?)
-        );
-        let prefix: String = key.chars().take(scope.mark().len() + 6).collect();
-        let secret = random_bytes::<32>()?;
         let mut tx = self.pool().begin().await?;
+        let created = self
+            .insert_key(
+                &mut tx,
+                &NewKey {
+                    name,
+                    scope,
+                    require_signature,
+                    namespace: DEFAULT_NAMESPACE,
+                    settings: &SourceSettings::default(),
+                    upstream_key: None,
+                },
+                actor,
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(created)
+    }
+
+    /// Enters a key and its audit; the namespace is there.
+    pub(crate) async fn insert_key(
+        &self,
+        tx: &mut PgConnection,
+        new: &NewKey<'_>,
+        actor: &Actor,
+    ) -> Result<CreatedKey> {
+        let id = Uuid::now_v7();
+        let (key, prefix) = make_key(new.scope)?;
+        let secret = random_bytes::<32>()?;
+        let sealing = &self.inner.sealing;
+        let upstream_key = new.upstream_key.map(|key| sealing.seal(key.as_bytes()));
         sqlx::query(
             "insert into api_key (api_key_id, namespace_id, name, scope, prefix, key_hash,
-                 signing_secret_sealed, require_signature, created_by)
-             select $1, namespace_id, $2, $3, $4, $5, $6, $7, $8
-             from namespace where name = 'default'",
+                 signing_secret_sealed, require_signature, created_by, settings, upstream_key_sealed)
+             select $1, namespace_id, $2, $3, $4, $5, $6, $7, $8, $9, $10
+             from namespace where name = $11",
         )
         .bind(id)
-        .bind(name)
-        .bind(scope.as_str())
+        .bind(new.name)
+        .bind(new.scope.as_str())
         .bind(&prefix)
         .bind(hash_of(&key).as_slice())
-        .bind(self.inner.sealing.seal(&secret)?)
-        .bind(require_signature)
+        .bind(sealing.seal(&secret)?)
+        .bind(new.require_signature)
         .bind(&actor.name)
+        .bind(Json(new.settings))
+        .bind(upstream_key.transpose()?)
+        .bind(new.namespace)
         .execute(&mut *tx)
         .await?;
         audit::record(
-            &mut tx,
+            tx,
             actor,
             "key.create",
-            name,
+            new.name,
             audit::NOTHING,
             Some(&Described {
                 id,
-                scope: scope.as_str(),
+                scope: new.scope.as_str(),
                 prefix: &prefix,
-                require_signature,
+                require_signature: new.require_signature,
+                namespace: new.namespace,
+                settings: new.settings,
             }),
         )
         .await?;
-        tx.commit().await?;
         Ok(CreatedKey {
             id,
             key,
             signing_secret: format!("whsec_{}", STANDARD.encode(secret)),
         })
+    }
+
+    /// Replaces a key at once, in this process and in every other that listens. What was reported
+    /// with the old one belongs to the new one.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such key, or it is revoked.
+    pub async fn rotate_api_key(&self, id: Uuid, actor: &Actor) -> Result<CreatedKey> {
+        let mut tx = self.pool().begin().await?;
+        let row = sqlx::query(
+            "select name, scope, prefix from api_key
+             where api_key_id = $1 and revoked_at is null for update",
+        )
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Problem::NotFound)?;
+        let (key, prefix) = make_key(scope(&row)?)?;
+        let secret = random_bytes::<32>()?;
+        sqlx::query(
+            "update api_key set key_hash = $2, prefix = $3, signing_secret_sealed = $4
+             where api_key_id = $1",
+        )
+        .bind(id)
+        .bind(hash_of(&key).as_slice())
+        .bind(&prefix)
+        .bind(self.inner.sealing.seal(&secret)?)
+        .execute(&mut *tx)
+        .await?;
+        let before: &str = row.try_get("prefix")?;
+        let name: &str = row.try_get("name")?;
+        audit::record(
+            &mut tx,
+            actor,
+            "key.rotate",
+            name,
+            Some(&before),
+            Some(&prefix),
+        )
+        .await?;
+        self.keys_changed(&mut tx).await?;
+        tx.commit().await?;
+        self.inner.keys.clear();
+        Ok(CreatedKey {
+            id,
+            key,
+            signing_secret: format!("whsec_{}", STANDARD.encode(secret)),
+        })
+    }
+
+    /// Tells every listening process to forget the keys it knows, when the transaction commits.
+    async fn keys_changed(&self, tx: &mut PgConnection) -> Result<()> {
+        sqlx::query("select pg_notify($1, '')")
+            .bind(live::KEY_CHANNEL)
+            .execute(tx)
+            .await?;
+        Ok(())
     }
 
     /// The key that was presented; `None` when it is unknown or revoked.
@@ -360,10 +527,7 @@ impl Ledger {
             audit::NOTHING,
         )
         .await?;
-        sqlx::query("select pg_notify($1, '')")
-            .bind(live::KEY_CHANNEL)
-            .execute(&mut *tx)
-            .await?;
+        self.keys_changed(&mut tx).await?;
         tx.commit().await?;
         self.inner.keys.clear();
         Ok(())

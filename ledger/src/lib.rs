@@ -29,6 +29,7 @@ mod rerate;
 mod rollups;
 mod sealing;
 mod sessions;
+mod sources;
 mod verify;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use prices::NewPrice;
 pub use rerate::{Difference, Rerating};
 pub use sealing::SealingKey;
 pub use sessions::{NewSession, Visitor};
+pub use sources::{LastDelivery, NewSource, SourceSummary};
 pub use verify::{Finding, VerifyReport};
 
 /// Bounds of one process's ledger.

@@ -178,8 +178,14 @@ fn parse_cursor(cursor: &str) -> Result<(u64, i64)> {
     parse().ok_or_else(|| Problem::field("after", FieldFault::NotACursor).into())
 }
 
+pub(crate) fn outcome(text: &str) -> Result<Outcome> {
+    Outcome::ALL
+        .into_iter()
+        .find(|outcome| outcome.as_str() == text)
+        .ok_or_else(|| Error::corrupt(format!("outcome {text}")))
+}
+
 fn event(row: &PgRow) -> Result<LiveEvent> {
-    let outcome: &str = row.try_get("outcome")?;
     let tx: &str = row.try_get("tx_text")?;
     let id: i64 = row.try_get("id")?;
     let tokens = |column| -> Result<u64> {
@@ -189,10 +195,7 @@ fn event(row: &PgRow) -> Result<LiveEvent> {
     Ok(LiveEvent {
         cursor: format!("{tx}-{id}"),
         received_at: row.try_get::<OffsetDateTime, _>("received_at")?.into(),
-        outcome: Outcome::ALL
-            .into_iter()
-            .find(|known| known.as_str() == outcome)
-            .ok_or_else(|| Error::corrupt(format!("outcome {outcome}")))?,
+        outcome: outcome(row.try_get("outcome")?)?,
         source: row.try_get("source")?,
         user_id: row.try_get("user_id")?,
         model_name: row.try_get("model_name")?,

@@ -43,6 +43,11 @@ impl SealingKey {
             .decrypt(&XNonce::from(*nonce), ciphertext)
             .map_err(|_| Error::Sealing)
     }
+
+    /// As [`SealingKey::open`], of a text.
+    pub(crate) fn open_text(&self, sealed: &[u8]) -> Result<String> {
+        String::from_utf8(self.open(sealed)?).map_err(|_| Error::Sealing)
+    }
 }
 
 /// From the operating system's generator.

@@ -12,28 +12,63 @@ use crate::tokens::Tokens;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelCall {
+    /// Dify's node execution id, where the call is known apart from the rest of its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
     pub model_name: ModelName,
     pub tokens: Tokens,
+}
+
+/// How good a report is. Of two reports of one message, the better one counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// Nobody told the tokens: Tollgate estimated them.
+    Estimated,
+    /// Dify told the tokens, but not the model: it is the one that the source is set to.
+    AssumedModel,
+    /// Tokens and model were told.
+    #[default]
+    Reported,
+}
+
+impl Evidence {
+    pub const ALL: [Self; 3] = [Self::Estimated, Self::AssumedModel, Self::Reported];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Estimated => "estimated",
+            Self::AssumedModel => "assumed_model",
+            Self::Reported => "reported",
+        }
+    }
 }
 
 /// What one message used, whichever entrance reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageUsage {
-    /// Dify's message id: the message's identity within its namespace.
+    /// The message's identity within its namespace: Dify's message id, or the workflow run id where
+    /// there is no message.
     pub message_id: String,
+    /// Other ids that another entrance may know the same message by, such as the workflow run id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_known_as: Vec<String>,
     pub user_id: UserId,
     pub conversation_id: Option<String>,
     pub request_id: Option<String>,
     /// When the message happened, if the sender said so.
     pub occurred_at: Option<Timestamp>,
-    /// At least one.
+    /// Empty when no model ran, as when a moderation or an annotation answered.
     pub calls: Vec<ModelCall>,
     /// The sender's own total, which may contradict `calls`.
     pub reported_total: Option<u64>,
     /// Whether the report carries an answer that is not empty, which cannot have cost nothing.
     #[serde(default)]
     pub has_answer: bool,
+    #[serde(default)]
+    pub evidence: Evidence,
 }
 
 impl MessageUsage {
@@ -42,6 +77,12 @@ impl MessageUsage {
         self.calls
             .iter()
             .fold(0, |sum: u64, call| sum.saturating_add(call.tokens.total()))
+    }
+
+    /// Whether every call is known apart, by a call id of its own.
+    #[must_use]
+    pub fn is_itemized(&self) -> bool {
+        !self.calls.is_empty() && self.calls.iter().all(|call| call.call_id.is_some())
     }
 
     /// Whether the sender's total differs from the sum of what it reported.
@@ -107,11 +148,13 @@ fn parse_event(event: &Value) -> Result<MessageUsage, Problem> {
 fn parse_own_form(top: Fields<'_>, data: Fields<'_>) -> Result<MessageUsage, Problem> {
     Ok(MessageUsage {
         message_id: data.id("message_id")?,
+        also_known_as: data.optional_id("workflow_run_id")?.into_iter().collect(),
         user_id: data.user("user_id")?,
         conversation_id: data.optional_id("conversation_id")?,
         request_id: top.optional_id("request_id")?,
         occurred_at: data.optional_time("timestamp")?,
         calls: vec![ModelCall {
+            call_id: None,
             model_name: data.model("model_name")?,
             tokens: Tokens {
                 input: data.count("input_tokens")?,
@@ -123,6 +166,7 @@ fn parse_own_form(top: Fields<'_>, data: Fields<'_>) -> Result<MessageUsage, Pro
         }],
         reported_total: data.optional_count("total_tokens")?,
         has_answer: data.has_text("answer"),
+        evidence: Evidence::Reported,
     })
 }
 
@@ -143,11 +187,16 @@ fn parse_message_end(
     };
     Ok(MessageUsage {
         message_id,
+        also_known_as: beside("workflow_run_id")
+            .optional_id("workflow_run_id")?
+            .into_iter()
+            .collect(),
         user_id: beside("user_id").user("user_id")?,
         conversation_id: top.optional_id("conversation_id")?,
         request_id: top.optional_id("request_id")?,
         occurred_at: top.optional_time("created_at")?,
         calls: vec![ModelCall {
+            call_id: None,
             model_name: beside("model_name").model("model_name")?,
             tokens: Tokens::new(
                 usage.count("prompt_tokens")?,
@@ -156,6 +205,7 @@ fn parse_message_end(
         }],
         reported_total: usage.optional_count("total_tokens")?,
         has_answer: top.has_text("answer") || data.is_some_and(|data| data.has_text("answer")),
+        evidence: Evidence::Reported,
     })
 }
 

@@ -30,16 +30,34 @@ pub enum Entrance {
     Webhook,
     /// The settlement of a hold over REST.
     Settlement,
+    /// What the gateway saw go by.
+    Gateway,
+    Langfuse,
+    /// The OpenAI-compatible gateway, one message for each model call.
+    Openai,
+    /// What Dify had served and nobody had reported, charged after an administrator's review.
+    Review,
 }
 
 impl Entrance {
-    pub const ALL: [Self; 2] = [Self::Webhook, Self::Settlement];
+    pub const ALL: [Self; 6] = [
+        Self::Webhook,
+        Self::Settlement,
+        Self::Gateway,
+        Self::Langfuse,
+        Self::Openai,
+        Self::Review,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
             Self::Settlement => "settlement",
+            Self::Gateway => "gateway",
+            Self::Langfuse => "langfuse",
+            Self::Openai => "openai",
+            Self::Review => "review",
         }
     }
 }

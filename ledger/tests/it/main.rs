@@ -27,7 +27,7 @@ use std::time::Duration;
 use ledger::cluster::{Cluster, Durability};
 use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
 use shared::clock::Timestamp;
-use shared::dify::{MessageUsage, ModelCall};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::price::{PriceVersion, Rates};
@@ -172,16 +172,19 @@ fn price(model: &str, input: &str, output: &str) -> NewPrice {
 fn message(id: &str, name: &str, model: &str, tokens: Tokens) -> MessageUsage {
     MessageUsage {
         message_id: id.into(),
+        also_known_as: Vec::new(),
         user_id: user(name),
         conversation_id: None,
         request_id: None,
         occurred_at: None,
         calls: vec![ModelCall {
+            call_id: None,
             model_name: model.parse().unwrap(),
             tokens,
         }],
         reported_total: None,
         has_answer: false,
+        evidence: Evidence::Reported,
     }
 }
 

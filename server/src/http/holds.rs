@@ -6,7 +6,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ledger::{Delivery, Entrance};
-use shared::dify::{MessageUsage, ModelCall};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::checked_id;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
@@ -79,16 +79,19 @@ pub async fn settle(
     };
     let message = MessageUsage {
         message_id,
+        also_known_as: Vec::new(),
         user_id: user,
         conversation_id: None,
         request_id: None,
         occurred_at: None,
         calls: vec![ModelCall {
+            call_id: None,
             model_name: params.id("modelName")?.unwrap_or(hold.model_name),
             tokens,
         }],
         reported_total: None,
         has_answer: false,
+        evidence: Evidence::Reported,
     };
     params.finish()?;
     let received_at = OffsetDateTime::now_utc().into();

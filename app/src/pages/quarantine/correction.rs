@@ -2,7 +2,7 @@
 //! the same code.
 
 use serde::{Deserialize, Serialize};
-use shared::dify::{MessageUsage, ModelCall};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::checked_id;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::{Category, Tokens};
@@ -91,6 +91,8 @@ impl Correction {
         }
         Ok(MessageUsage {
             message_id,
+            also_known_as: reported
+                .map_or_else(Vec::new, |reported| reported.also_known_as.clone()),
             user_id,
             conversation_id: reported.and_then(|reported| reported.conversation_id.clone()),
             request_id: reported.and_then(|reported| reported.request_id.clone()),
@@ -98,6 +100,7 @@ impl Correction {
             calls,
             reported_total: None,
             has_answer: reported.is_some_and(|reported| reported.has_answer),
+            evidence: Evidence::Reported,
         })
     }
 }
@@ -119,6 +122,8 @@ impl CallDraft {
         }
         let [input, cached_input, cache_write, output, reasoning] = counts;
         Ok(ModelCall {
+            // An administrator's numbers are for the message as a whole.
+            call_id: None,
             model_name,
             tokens: Tokens {
                 input,
@@ -138,16 +143,19 @@ mod tests {
     fn reported() -> MessageUsage {
         MessageUsage {
             message_id: "msg".into(),
+            also_known_as: Vec::new(),
             user_id: "u1".parse().unwrap(),
             conversation_id: Some("conv".into()),
             request_id: None,
             occurred_at: Some("2024-01-15T10:30:00Z".parse().unwrap()),
             calls: vec![ModelCall {
+                call_id: None,
                 model_name: "GPT-4".parse().unwrap(),
                 tokens: Tokens::new(1500, 800),
             }],
             reported_total: Some(9),
             has_answer: true,
+            evidence: Evidence::Reported,
         }
     }
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use shared::api::{CheckBalance, EntryKind, HistoryFilter, HoldStatus, WebhookAnswer};
 use shared::clock::Timestamp;
-use shared::dify::{MessageUsage, ModelCall};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::{ModelName, UserId};
 use shared::money::{Points, UnitPrice};
 use shared::price::Rates;
@@ -64,6 +64,7 @@ fn usage(report: &Report) -> MessageUsage {
         .calls
         .iter()
         .map(|call| ModelCall {
+            call_id: None,
             model_name: model_of(call.model),
             tokens: Tokens {
                 cached_input: call.cached,
@@ -74,6 +75,7 @@ fn usage(report: &Report) -> MessageUsage {
     let total: u64 = calls.iter().map(|call| call.tokens.total()).sum();
     MessageUsage {
         message_id: message_name(report.id),
+        also_known_as: Vec::new(),
         user_id: user_of(report.user),
         conversation_id: None,
         request_id: None,
@@ -81,6 +83,7 @@ fn usage(report: &Report) -> MessageUsage {
         calls,
         reported_total: report.contradicts.then_some(total + 1),
         has_answer: report.has_answer,
+        evidence: Evidence::Reported,
     }
 }
 
