@@ -20,6 +20,7 @@ use crate::pages::my::{Overview, my_overview};
 use crate::pages::prices::{ModelPrice, ModelVersions, model_prices, versions_of_model};
 use crate::pages::quarantine::{Waiting, waiting_message, waiting_messages};
 use crate::pages::rerate::{JobView, ReratableModel, recent_jobs, reratable_models};
+use crate::pages::sources::{SourcesView, all_sources};
 use crate::pages::users::{AccountView, account_of, accounts};
 use crate::wire::Told;
 
@@ -47,6 +48,7 @@ pub enum Ask {
     WaitingMessage(String),
     Reratable,
     Jobs,
+    Sources,
     Overview,
     History {
         /// `None` for the visitor's own.
@@ -75,6 +77,7 @@ pub enum Answer {
     WaitingMessage(Told<Waiting>),
     Reratable(Told<Vec<ReratableModel>>),
     Jobs(Told<Vec<JobView>>),
+    Sources(Told<SourcesView>),
     Overview(Told<Overview>),
     History(Told<HistoryView>),
     Gate(Told<Protection>),
@@ -110,6 +113,7 @@ fn answer(ask: Ask) -> Answering {
             Ask::WaitingMessage(id) => Answer::WaitingMessage(waiting_message(id).await?),
             Ask::Reratable => Answer::Reratable(reratable_models().await?),
             Ask::Jobs => Answer::Jobs(recent_jobs().await?),
+            Ask::Sources => Answer::Sources(all_sources().await?),
             Ask::Overview => Answer::Overview(my_overview().await?),
             Ask::History {
                 user,

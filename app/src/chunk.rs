@@ -89,6 +89,7 @@ pages! {
     "/admin/prices/rerate" Rerate: load_rerate in desk "desk" by preload_rerate, crate::pages::rerate::ReratePage;
     "/admin/calculator" Calculator: load_calculator in desk "desk" by preload_calculator, crate::pages::calculator::CalculatorPage;
     "/admin/users" Users: load_users in desk "desk" by preload_users, crate::pages::users::UsersPage;
+    "/admin/sources" Sources: load_sources in desk "desk" by preload_sources, crate::pages::sources::SourcesPage;
     "/admin/quarantine" Quarantine: load_quarantine in desk "desk" by preload_quarantine, crate::pages::quarantine::QuarantinePage;
     "/my" My: load_my in my "my" by preload_my, crate::pages::my::MyPage;
 }

@@ -95,6 +95,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/admin/prices/rerate") view=chunk::Rerate ssr=SsrMode::Async />
                     <Route path=path!("/admin/users") view=chunk::Users ssr=SsrMode::Async />
                     <Route path=path!("/admin/quarantine") view=chunk::Quarantine ssr=SsrMode::Async />
+                    <Route path=path!("/admin/sources") view=chunk::Sources ssr=SsrMode::Async />
                     <Route path=path!("/my") view=chunk::My ssr=SsrMode::Async />
                 </FlatRoutes>
             </Layout>

@@ -34,9 +34,9 @@ with account_end as (
     from filling_account,
         lateral (select case number when 0 then :total / 10 else :total / 10000 end::bigint as entries) e
 ), opened as (
-    insert into account (account_id, user_id, balance_nano, entry_count, last_hash)
+    insert into account (account_id, user_id, balance_nano, entry_count, last_hash, created_at)
     select account_id, user_id, grants * 2000000000000 - (entries - grants) * 93000000000, entries,
-        sha256(uuid_send(account_id))
+        sha256(uuid_send(account_id)), now() - interval '366 days'
     from account_end
 )
 insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought)

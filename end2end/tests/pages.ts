@@ -55,6 +55,7 @@ export const VISITS: Visit[] = [
     act: (page) => page.locator("main li.entry details > summary").first().click(),
   },
   { name: "user-new", who: "administrator", path: "/admin/users?user=nobody-yet" },
+  { name: "sources", who: "administrator", path: "/admin/sources" },
   { name: "quarantine", who: "administrator", path: "/admin/quarantine" },
   {
     name: "quarantine-empty",

@@ -8,6 +8,7 @@ const ADMIN_PATHS = [
   "/admin/calculator",
   "/admin/users",
   "/admin/quarantine",
+  "/admin/sources",
 ];
 
 test("an administrator signs in and out", async ({ page }) => {

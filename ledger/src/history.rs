@@ -7,7 +7,7 @@ use shared::api::{
     ConsumptionDetail, ConsumptionLine, EntryKind, HistoryFilter, HistoryItem, Page,
 };
 use shared::clock::Timestamp;
-use shared::ids::UserId;
+use shared::ids::{ModelName, UserId};
 use shared::money::Points;
 use shared::price::PriceVersion;
 use sqlx::postgres::PgRow;
@@ -103,6 +103,35 @@ macro_rules! look {
 }
 
 impl Look<'_> {
+    /// Where a model or a kind is asked for, goes back to the last hour that has some, as the rollups
+    /// tell; `false` when there is none.
+    async fn skip_to_last_hour(&mut self, tx: &mut PgConnection) -> Result<bool> {
+        let model_key = self.filter.model_name.as_ref().map(ModelName::key);
+        // Only charges have a model.
+        let kind = model_key
+            .as_ref()
+            .map(|_| EntryKind::Charge)
+            .or(self.filter.kind);
+        let Some(kind) = kind else {
+            return Ok(true);
+        };
+        let hour: Option<OffsetDateTime> = sqlx::query_scalar(
+            "select hour from rollup
+             where account_id = $1 and hour < $2 and kind = $3 and ($4::text is null or model_key = $4)
+             order by hour desc limit 1",
+        )
+        .bind(self.account_id)
+        .bind(self.until)
+        .bind(kind.as_str())
+        .bind(model_key)
+        .fetch_optional(tx)
+        .await?;
+        if let Some(hour) = hour {
+            self.until = self.until.min(hour + Duration::HOUR);
+        }
+        Ok(hour.is_some())
+    }
+
     async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<PgRow>> {
         Ok(look!(self, tx, limit, "")?)
     }
@@ -191,6 +220,9 @@ impl Ledger {
         let mut length = FIRST_LOOK;
         let missing = |rows: &[PgRow]| rows_max - i64::try_from(rows.len()).unwrap_or(rows_max);
         while missing(&rows) > 0 && look.until > from {
+            if !look.skip_to_last_hour(&mut tx).await? {
+                break;
+            }
             look.since = look.until.checked_sub(length).unwrap_or(from);
             let is_last = look.since <= from - CLOCK_STEP_MAX;
             for row in look.at_entries(&mut tx, missing(&rows)).await? {

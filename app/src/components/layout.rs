@@ -185,6 +185,7 @@ fn administrator_links(name: String, waiting: u64) -> AnyView {
                 {link("/admin/calculator", |t| t.nav.calculator, None)}
                 {link("/admin/users", |t| t.nav.users, None)}
                 {link("/admin/quarantine", |t| t.nav.quarantine, Some(known))}
+                {link("/admin/sources", |t| t.nav.sources, None)}
             </ul>
         </nav>
         <Account name />

@@ -9,4 +9,5 @@ pub mod prices;
 pub mod quarantine;
 pub mod rerate;
 pub mod sign_in;
+pub mod sources;
 pub mod users;

@@ -21,6 +21,7 @@ pub struct Texts {
     pub receipt: Receipt,
     pub rerate: Rerate,
     pub quarantine: Quarantine,
+    pub sources: Sources,
 }
 
 /// Words that several pages share.
@@ -60,6 +61,7 @@ pub struct Nav {
     pub prices: &'static str,
     pub calculator: &'static str,
     pub quarantine: &'static str,
+    pub sources: &'static str,
     pub waiting_count: &'static str,
     pub users: &'static str,
     pub my: &'static str,
@@ -452,4 +454,33 @@ pub struct Rerate {
     pub begun: &'static str,
     pub job: &'static str,
     pub state: &'static str,
+}
+
+/// Where messages come from.
+pub struct Sources {
+    pub title: &'static str,
+    pub name: &'static str,
+    pub entrance: &'static str,
+    pub key: &'static str,
+    pub last: &'static str,
+    pub hint: &'static str,
+    pub none: &'static str,
+    pub none_hint: &'static str,
+    pub nothing_yet: &'static str,
+    pub revoked: &'static str,
+    pub fail_open: &'static str,
+    pub protecting_only: &'static str,
+    pub webhook: &'static str,
+    pub gateway: &'static str,
+    pub langfuse: &'static str,
+    pub guard: &'static str,
+    pub openai: &'static str,
+    pub differences: &'static str,
+    pub differences_hint: &'static str,
+    pub no_differences: &'static str,
+    pub reported_by: &'static str,
+    pub what_differs: &'static str,
+    pub reported: &'static str,
+    pub other_user: &'static str,
+    pub other_tokens: &'static str,
 }

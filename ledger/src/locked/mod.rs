@@ -22,18 +22,19 @@ use crate::journal::{self, Draft, Link, counter_account, hash_from};
 /// Settings for statements that look rows up by arrays of keys: one plan that goes through the
 /// indexes is right for any array and however the tables grow. Left to itself, Postgres plans anew
 /// each time, or keeps a plan from when the tables were small.
-pub(crate) const BY_KEYS: [(&str, &str); 5] = [
+pub(crate) const BY_KEYS: [(&str, &str); 6] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
     ("jit", "off"),
 ];
 
 /// How a transaction begins that is to lock accounts: with [`BY_KEYS`], in one round trip.
 pub(crate) const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan;
     set local enable_seqscan = off; set local enable_hashjoin = off;
-    set local enable_mergejoin = off; set local jit = off";
+    set local enable_mergejoin = off; set local enable_material = off; set local jit = off";
 
 /// The locked accounts of one transaction, and the entries it appends to them.
 pub(crate) struct Accounts {

@@ -1,0 +1,112 @@
+//! The sources, one row each.
+
+use leptos::prelude::*;
+use shared::source::SourceEntrance;
+
+use super::{LastView, SourceView};
+use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
+use crate::components::moment::Moment;
+use crate::lean::Lean;
+use crate::text::{Say, Texts, use_text};
+
+#[component]
+pub fn Sources(sources: Vec<SourceView>) -> impl IntoView {
+    let text = use_text();
+    if sources.is_empty() {
+        return view! {
+            <div class="card empty">
+                <p>{text.say(|t| t.sources.none)}</p>
+                <p class="quiet">{text.say(|t| t.sources.none_hint)}</p>
+                <code class="command">
+                    "tollgate source create --name 'My app' --entrance langfuse"
+                </code>
+            </div>
+        }
+        .lean();
+    }
+    let rows = sources.into_iter().map(row).collect_view();
+    view! {
+        <div class="card flush">
+            <table class="listing">
+                <caption class="visually-hidden">{text.say(|t| t.sources.title)}</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">{text.say(|t| t.sources.name)}</th>
+                        <th scope="col">{text.say(|t| t.sources.entrance)}</th>
+                        <th scope="col">{text.say(|t| t.sources.key)}</th>
+                        <th scope="col">{text.say(|t| t.sources.last)}</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+        <p class="quiet prose">{text.say(|t| t.sources.hint)}</p>
+    }
+    .lean()
+}
+
+fn entrance(entrance: SourceEntrance) -> Say {
+    match entrance {
+        SourceEntrance::Webhook => |t: &'static Texts| t.sources.webhook,
+        SourceEntrance::Gateway => |t: &'static Texts| t.sources.gateway,
+        SourceEntrance::Langfuse => |t: &'static Texts| t.sources.langfuse,
+        SourceEntrance::Guard => |t: &'static Texts| t.sources.guard,
+        SourceEntrance::Openai => |t: &'static Texts| t.sources.openai,
+    }
+}
+
+fn row(source: SourceView) -> AnyView {
+    let text = use_text();
+    let is_elsewhere = source.namespace != "default";
+    let namespace =
+        is_elsewhere.then(|| view! { " " <span class="quiet">{source.namespace}</span> }.lean());
+    let upstream = source
+        .upstream_url
+        .map(|url| view! { <span class="quiet detail">{url}</span> }.lean());
+    let open = source
+        .is_fail_open
+        .then(|| view! { " " <Badge tone=Tone::Waiting label=|t| t.sources.fail_open /> }.lean());
+    let protecting = source.is_protecting_only.then(|| {
+        view! { " " <Badge tone=Tone::Quiet label=|t| t.sources.protecting_only /> }.lean()
+    });
+    let last = match (source.revoked_at, source.last) {
+        (Some(at), _) => view! {
+            <Badge tone=Tone::Bad label=|t| t.sources.revoked />
+            " "
+            <Moment at />
+        }
+        .lean(),
+        (None, Some(last)) => last_delivery(last),
+        (None, None) => {
+            view! { <span class="quiet">{text.say(|t| t.sources.nothing_yet)}</span> }.lean()
+        }
+    };
+    view! {
+        <tr>
+            <th scope="row" class="name" data-label=text.say(|t| t.sources.name)>
+                {source.name} {namespace}
+            </th>
+            <td data-label=text.say(|t| t.sources.entrance)>
+                {text.say(entrance(source.entrance))} {open} {protecting} {upstream}
+            </td>
+            <td data-label=text.say(|t| t.sources.key)>
+                <code>{source.prefix} "…"</code>
+            </td>
+            <td data-label=text.say(|t| t.sources.last)>{last}</td>
+        </tr>
+    }
+    .lean()
+}
+
+fn last_delivery(last: LastView) -> AnyView {
+    let reason = last
+        .reason
+        .map(|reason| view! { " " <code>{reason}</code> }.lean());
+    view! {
+        <Badge tone=outcome_tone(last.outcome) label=outcome_label(last.outcome) />
+        {reason}
+        " "
+        <Moment at=last.received_at />
+    }
+    .lean()
+}

@@ -1,0 +1,143 @@
+//! `/admin/sources`: where messages come from, what each source delivered last, and where two
+//! reports of one message differ.
+
+mod differences;
+mod list;
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use serde::{Deserialize, Serialize};
+use shared::api::Outcome;
+use shared::clock::Timestamp;
+use shared::source::SourceEntrance;
+
+use crate::AppError;
+use crate::ask::{Answer, Ask, ask, otherwise, shown};
+use crate::components::awaited::awaited;
+use crate::lean::Lean;
+use crate::text::use_text;
+use crate::wire::{Json, Telling, Told};
+
+/// Everything on the page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcesView {
+    /// Newest first; those that were revoked last.
+    pub sources: Vec<SourceView>,
+    /// Newest first.
+    pub differences: Vec<DifferenceView>,
+}
+
+/// A source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    pub name: String,
+    pub entrance: SourceEntrance,
+    pub namespace: String,
+    /// The first characters of its key.
+    pub prefix: String,
+    pub upstream_url: Option<String>,
+    pub is_fail_open: bool,
+    pub is_protecting_only: bool,
+    pub revoked_at: Option<Timestamp>,
+    pub last: Option<LastView>,
+}
+
+/// What a source delivered last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastView {
+    pub received_at: Timestamp,
+    pub outcome: Outcome,
+    /// An error code or a quarantine reason.
+    pub reason: Option<String>,
+}
+
+/// A report that differs from what was charged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferenceView {
+    pub message_id: String,
+    pub seen_at: Timestamp,
+    pub source: String,
+    pub user_id: String,
+    /// It names another user than the one who paid.
+    pub is_other_user: bool,
+    /// What it says was used.
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+/// The sources, and the latest differences.
+#[server(prefix = "/api/fn", endpoint = "all_sources", input = Json, output = Telling)]
+pub async fn all_sources() -> Result<Told<SourcesView>, AppError> {
+    const DIFFERENCES_SHOWN_MAX: u32 = 50;
+
+    let (context, _) = crate::auth::administrator().await?;
+    let mut sources: Vec<_> = context
+        .ledger
+        .sources()
+        .await?
+        .into_iter()
+        .map(|source| SourceView {
+            name: source.name,
+            entrance: source.entrance,
+            namespace: source.namespace,
+            prefix: source.prefix,
+            upstream_url: source.settings.upstream_url,
+            is_fail_open: source.settings.is_fail_open,
+            is_protecting_only: source.settings.is_protecting_only,
+            revoked_at: source.revoked_at,
+            last: source.last_delivery.map(|last| LastView {
+                received_at: last.received_at,
+                outcome: last.outcome,
+                reason: last.reason,
+            }),
+        })
+        .collect();
+    sources.sort_by_key(|source| source.revoked_at.is_some());
+    let differences = context
+        .ledger
+        .differences(None, DIFFERENCES_SHOWN_MAX)
+        .await?
+        .items
+        .into_iter()
+        .map(|seen| DifferenceView {
+            message_id: seen.message_id,
+            seen_at: seen.seen_at,
+            source: seen.source,
+            user_id: seen.user_id,
+            is_other_user: seen.difference == Some(ledger::SightingDifference::User),
+            input_tokens: seen.input_tokens.unsigned_abs(),
+            output_tokens: seen.output_tokens.unsigned_abs(),
+        })
+        .collect();
+    Told::new(&SourcesView {
+        sources,
+        differences,
+    })
+}
+
+#[component]
+pub fn SourcesPage() -> impl IntoView {
+    let text = use_text();
+    let sources = ask(|| Ask::Sources);
+    view! {
+        <Title text=text.say(|t| t.sources.title) />
+        <div class="page-head">
+            <h1>{text.say(|t| t.sources.title)}</h1>
+        </div>
+        {awaited(move || Box::pin(async move {
+                match sources.await {
+                    Ok(Answer::Sources(told)) => {
+                        shown(&told, |view: SourcesView| {
+                            view! {
+                                <list::Sources sources=view.sources />
+                                <differences::Differences differences=view.differences />
+                            }
+                                .lean()
+                        })
+                    }
+                    other => otherwise(other),
+                }
+            }))}
+    }
+    .lean()
+}
