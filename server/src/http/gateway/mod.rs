@@ -1,0 +1,151 @@
+//! `/v1/*`: Dify's Service API, passed through unchanged, with the calls that run models checked
+//! before and charged after.
+//!
+//! What is charged: chat messages, completion messages and workflow runs. A run that was paused for
+//! a person's input goes on at `GET /workflow/{run_id}/events`, which is metered too. Everything else
+//! passes, also what makes Dify run a model without telling what it used: suggested questions,
+//! audio, and the title of a conversation.
+//!
+//! A process that is killed in the middle of a call charges nothing for it: the hold runs out and
+//! frees its points, Dify goes on or not, and the message is found by comparing with what Dify says
+//! it served. Whatever ends less suddenly delivers what it saw.
+
+mod access;
+mod address;
+mod binding;
+mod call;
+mod denial;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, COOKIE, EXPECT, HOST,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use ledger::ApiKey;
+use reqwest::Url;
+use shared::problem::Problem;
+
+use self::access::{APP_HEADER, Access};
+use self::address::{Address, Kind};
+use self::binding::Unbound;
+use self::call::Call;
+use self::denial::Denial;
+use super::answer::Language;
+use super::{Http, upstream};
+
+pub(super) fn routes() -> Router<Http> {
+    Router::new()
+        .route("/v1", any(handle))
+        .route("/v1/", any(handle))
+        .route("/v1/{*path}", any(handle))
+        .route("/apps/{app}/v1/{*path}", any(handle))
+}
+
+async fn handle(
+    State(http): State<Http>,
+    Language(locale): Language,
+    request: Request,
+) -> Response {
+    if request.method() == Method::OPTIONS {
+        return preflight();
+    }
+    pass(http, request)
+        .await
+        .unwrap_or_else(|denial| denial.tell(locale))
+}
+
+/// Dify lets pages of any site call it with a key. Their browsers ask first, and name no key then, so
+/// that nobody could tell which Dify to ask.
+fn preflight() -> Response {
+    let headers = [
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (
+            ACCESS_CONTROL_ALLOW_METHODS,
+            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        ),
+        (
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type, x-api-key, x-app-code, x-trace-id, x-tollgate-app",
+        ),
+        (ACCESS_CONTROL_MAX_AGE, "600"),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
+    let (parts, body) = request.into_parts();
+    let address = Address::parse(parts.uri.path()).ok_or(Problem::NotFound)?;
+    let Access { source, user } = Access::of(&http, &parts.headers, address.app.as_deref()).await?;
+    if user.is_some() && !address.is_scoped_by_user(&parts.method) {
+        return Err(Problem::OtherUser.into());
+    }
+    let kind = address.kind(&parts.method);
+    let bound = Unbound {
+        url: url(&source, address.rest, parts.uri.query())?,
+        headers: forwarded(&parts.headers, &source)?,
+        method: parts.method,
+        body,
+    }
+    .bind(user.as_ref(), kind)
+    .await?;
+    match bound.user {
+        Some(user) if kind != Kind::Passed => {
+            let call = Call::new(http, source, user, kind, bound.text);
+            call.start(bound.request).await
+        }
+        // Where Dify misses the user, it says so.
+        _ => straight(&http, bound.request).await,
+    }
+}
+
+/// Passes a request on that costs nothing. It ends when its client leaves.
+async fn straight(http: &Http, request: reqwest::Request) -> Result<Response, Denial> {
+    let response = upstream::send(&http.0.upstream, request).await?;
+    let head = head(&response);
+    let body = Body::from_stream(upstream::chunks(response, http.0.upstream_silence_max));
+    Ok((head, body).into_response())
+}
+
+/// Status and headers as Dify gave them.
+fn head(response: &reqwest::Response) -> (StatusCode, HeaderMap) {
+    let mut headers = response.headers().clone();
+    upstream::remove_hop_by_hop(&mut headers);
+    (response.status(), headers)
+}
+
+/// Where the request goes: what follows `/v1` here, behind the source's own address.
+fn url(source: &ApiKey, rest: &str, query: Option<&str>) -> Result<Url, Denial> {
+    let base = source.settings.upstream_url.as_deref().unwrap_or_default();
+    let mut url: Url = format!("{base}{rest}")
+        .parse()
+        .map_err(|_| Denial::Misconfigured {
+            source: source.name.clone(),
+        })?;
+    url.set_query(query);
+    Ok(url)
+}
+
+/// The client's headers, without what is between it and Tollgate, and with the key of the app.
+fn forwarded(client: &HeaderMap, source: &ApiKey) -> Result<HeaderMap, Denial> {
+    let mut headers = client.clone();
+    upstream::remove_hop_by_hop(&mut headers);
+    let api_key = HeaderName::from_static("x-api-key");
+    for name in [AUTHORIZATION, api_key, COOKIE, HOST, EXPECT, APP_HEADER] {
+        headers.remove(name);
+    }
+    let misconfigured = || Denial::Misconfigured {
+        source: source.name.clone(),
+    };
+    let key = source.upstream_key.as_deref().ok_or_else(misconfigured)?;
+    let mut key = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| misconfigured())?;
+    key.set_sensitive(true);
+    headers.insert(AUTHORIZATION, key);
+    // The copy that is read is the one that the client gets.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Ok(headers)
+}
