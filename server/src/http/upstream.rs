@@ -70,7 +70,7 @@ pub fn chunks(
     silence_max: Duration,
 ) -> BoxStream<'static, Result<Bytes, Fault>> {
     let chunks = response.bytes_stream().boxed();
-    stream::unfold(Some(chunks), async move |chunks| {
+    stream::unfold(Some(chunks), move |chunks| async move {
         let mut chunks = chunks?;
         match tokio::time::timeout(silence_max, chunks.next()).await {
             Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),

@@ -99,7 +99,7 @@ fn nodes_tell_model_and_tokens_in_either_order_of_events() {
             usage.conversation_id.as_deref(),
             Some("45701982-8118-4bc5-8e9b-64562b4555f2")
         );
-        assert_eq!(usage.occurred_at, Some(at("2024-01-16T12:13:49Z")));
+        assert_eq!(usage.occurred_at, Some(at("2024-01-16T12:20:29Z")));
         assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
         assert_eq!(usage.calls[0].call_id.as_deref(), Some(NODE_ID));
         assert_eq!(usage.evidence, Evidence::Reported);
@@ -199,8 +199,18 @@ fn other_nodes_that_run_models_are_leaves_too() {
         "process_data": { "usage": usage, "model_name": "small" }, "outputs": { "usage": usage },
     });
     let cases = [
-        ("question-classifier", classified.clone(), ("small", 7, 3), Evidence::Reported),
-        ("parameter-extractor", classified, ("small", 7, 3), Evidence::Reported),
+        (
+            "question-classifier",
+            classified.clone(),
+            ("small", 7, 3),
+            Evidence::Reported,
+        ),
+        (
+            "parameter-extractor",
+            classified,
+            ("small", 7, 3),
+            Evidence::Reported,
+        ),
         (
             "knowledge-retrieval",
             json!({ "process_data": { "usage": usage } }),
@@ -251,7 +261,13 @@ fn a_blocking_workflow_tells_a_total_only() {
 #[test]
 fn an_answer_without_a_model_costs_nothing() {
     // Dify's empty usage, as moderation and annotations leave it; zeros in every notation.
-    for zero in [json!(0), json!("0"), json!("0E-7"), json!("0.0"), json!(null)] {
+    for zero in [
+        json!(0),
+        json!("0"),
+        json!("0E-7"),
+        json!("0.0"),
+        json!(null),
+    ] {
         let end = with(
             MESSAGE_END,
             &[

@@ -102,13 +102,13 @@ impl Call {
                 return;
             }
         };
-        let head = head(&response);
-        let mut meter = self.meter(head.0, &head.1);
+        let (status, headers) = head(&response);
+        let mut meter = self.meter(status, &headers);
         let (client, chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
         let body = Body::from_stream(stream::unfold(chunks, async |mut chunks| {
             chunks.recv().await.map(|chunk: Chunk| (chunk, chunks))
         }));
-        drop(answer.send(Ok((head, body).into_response())));
+        drop(answer.send(Ok((status, headers, body).into_response())));
         let client = self.relay(response, client, &mut meter).await;
         let calls = self.http.0.calls.clone();
         let settled = calls.spawn(self.settle(meter, hold));

@@ -106,9 +106,9 @@ async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
 /// Passes a request on that costs nothing. It ends when its client leaves.
 async fn straight(http: &Http, request: reqwest::Request) -> Result<Response, Denial> {
     let response = upstream::send(&http.0.upstream, request).await?;
-    let head = head(&response);
+    let (status, headers) = head(&response);
     let body = Body::from_stream(upstream::chunks(response, http.0.upstream_silence_max));
-    Ok((head, body).into_response())
+    Ok((status, headers, body).into_response())
 }
 
 /// Status and headers as Dify gave them.
