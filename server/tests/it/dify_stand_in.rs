@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures::{StreamExt, stream};
 use tokio::net::TcpListener;
@@ -78,7 +78,6 @@ pub fn events(stream: &str) -> impl Iterator<Item = Bytes> {
 
 #[derive(Debug, Clone)]
 pub struct Asked {
-    pub method: Method,
     /// Path and query.
     pub address: String,
     pub headers: HeaderMap,
@@ -178,7 +177,6 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         body.extend_from_slice(&chunk);
     }
     shared.asked.lock().expect("not poisoned").push(Asked {
-        method: parts.method,
         address: parts.uri.to_string(),
         headers: parts.headers,
         body: body.into(),

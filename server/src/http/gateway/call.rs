@@ -15,6 +15,7 @@ use shared::ids::UserId;
 use shared::problem::Problem;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::address::Kind;
@@ -106,7 +107,12 @@ impl Call {
         let mut meter = self.meter(status, &headers);
         let (client, chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
         let body = Body::from_stream(stream::unfold(chunks, async |mut chunks| {
-            chunks.recv().await.map(|chunk: Chunk| (chunk, chunks))
+            let chunk: Chunk = chunks.recv().await?;
+            if chunk.is_err() {
+                // What came before is sent first; an error at once would take it along.
+                yield_now().await;
+            }
+            Some((chunk, chunks))
         }));
         drop(answer.send(Ok((status, headers, body).into_response())));
         let client = self.relay(response, client, &mut meter).await;
@@ -195,8 +201,11 @@ impl Call {
         let mut client = Some(client);
         loop {
             let chunk = tokio::select! {
-                chunk = chunks.next() => chunk?,
+                chunk = chunks.next() => chunk,
                 () = &mut end => return None,
+            };
+            let Some(chunk) = chunk else {
+                return client;
             };
             let is_last = chunk.is_err();
             if let Err(fault) = &chunk {
