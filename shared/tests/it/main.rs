@@ -8,6 +8,7 @@ mod clock;
 mod dify;
 mod locale;
 mod money;
+mod openai;
 mod price;
 mod quote;
 mod values;
