@@ -16,6 +16,7 @@ mod points;
 mod quarantine;
 mod rerating;
 mod sign_in;
+mod sources;
 mod torture;
 mod two_processes;
 mod webhook;
