@@ -2,20 +2,24 @@
 
 mod admin;
 mod answer;
+mod blocked;
 mod body;
 mod caller;
 mod csrf;
 mod dify_webhook;
 mod enter;
+mod guard;
 mod headers;
 mod health;
 mod holds;
 mod key;
 mod live;
+mod openai;
 mod params;
 mod points;
 mod signature;
 mod site;
+pub mod upstream;
 
 use std::sync::Arc;
 
@@ -30,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
 pub use enter::url as sign_in_url;
+pub use openai::EndUsers;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -45,6 +50,10 @@ pub struct Shared {
     pub base_url: String,
     /// Cancelled when the server is about to stop; answers that would never end, end.
     pub shutdown: CancellationToken,
+    /// For calls that go on to others.
+    pub upstream: reqwest::Client,
+    /// Whom Dify's own ids of end users mean.
+    pub end_users: EndUsers,
 }
 
 impl Http {
@@ -82,7 +91,9 @@ pub fn router(http: Http) -> Router {
     let plain = Router::new()
         .route("/api/dify/webhook", post(dify_webhook::deliver))
         .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
+        .route("/api/dify/guard", post(guard::ask))
         .route("/api/admin/live", get(live::stream))
+        .merge(openai::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(answer::method_not_allowed);
