@@ -1,6 +1,8 @@
 //! Before the call: what will it cost, and is there enough?
 
-use shared::api::{BalanceCheck, CheckBalance, DEFAULT_TOKENS, Estimate, EstimateBasis};
+use shared::api::{
+    BalanceCheck, CheckBalance, DEFAULT_TOKENS, Estimate, EstimateBasis, HOLD_SECONDS_DEFAULT, Hold,
+};
 use shared::clock::Timestamp;
 use shared::ids::{ModelName, UserId};
 use shared::money::Points;
@@ -16,6 +18,7 @@ use uuid::Uuid;
 use crate::accounts::{self, Amounts};
 use crate::consumption::Line;
 use crate::error::Result;
+use crate::holds::NewHold;
 use crate::{IdempotencyKey, Ledger, chain, holds, idempotency};
 
 /// Messages averaged at most, and rows looked through to find them.
@@ -41,7 +44,7 @@ fn averages(samples: &[Tokens]) -> Option<Tokens> {
     })
 }
 
-struct Basis {
+pub(crate) struct Basis {
     tokens: Tokens,
     basis: EstimateBasis,
 }
@@ -124,7 +127,15 @@ impl Ledger {
             return Ok(answer);
         }
         if answer.can_proceed {
-            return self.hold(user, check, answer, key).await;
+            let new = NewHold {
+                user,
+                model_name: Some(&check.model_name),
+                points: answer.estimate.estimated_points,
+                seconds: check.hold_seconds.unwrap_or(HOLD_SECONDS_DEFAULT),
+                key,
+                fingerprint: holds::fingerprint(user, check),
+            };
+            return self.hold(&new, |hold| Ok(completed(answer, hold))).await;
         }
         // What is missing may be missing because the first request took it.
         let fingerprint = holds::fingerprint(user, check);
@@ -132,7 +143,7 @@ impl Ledger {
         Ok(first.unwrap_or(answer))
     }
 
-    async fn basis(
+    pub(crate) async fn basis(
         &self,
         user: Option<&UserId>,
         model: &ModelName,
@@ -228,7 +239,7 @@ impl Ledger {
     }
 
     /// The account, the time and the current price book, in one round trip as a rule.
-    async fn state_of(&self, user: Option<&UserId>) -> Result<State> {
+    pub(crate) async fn state_of(&self, user: Option<&UserId>) -> Result<State> {
         let row = sqlx::query(
             "select clock_timestamp() as now,
                     (select coalesce(max(price_version_id), 0) from price_version) as revision,
@@ -252,10 +263,23 @@ impl Ledger {
     }
 }
 
-struct State {
-    book: std::sync::Arc<PriceBook>,
-    now: Timestamp,
-    amounts: Amounts,
+fn completed(mut answer: BalanceCheck, hold: Option<Hold>) -> BalanceCheck {
+    if let Some(hold) = hold {
+        answer.hold_id = Some(hold.hold_id);
+        answer.expires_at = Some(hold.expires_at);
+    } else {
+        answer.can_proceed = false;
+        answer.shortfall = Points::from_nano(1).max(answer.shortfall);
+        answer.shortfall_nano = answer.shortfall.into();
+    }
+    answer
+}
+
+/// What a decision is made from.
+pub(crate) struct State {
+    pub book: std::sync::Arc<PriceBook>,
+    pub now: Timestamp,
+    pub amounts: Amounts,
 }
 
 fn unpriced(error: Unpriced) -> crate::Error {
@@ -269,7 +293,7 @@ fn unpriced(error: Unpriced) -> crate::Error {
     .into()
 }
 
-fn estimate(
+pub(crate) fn estimate(
     book: &PriceBook,
     model: &ModelName,
     basis: &Basis,
@@ -281,11 +305,8 @@ fn estimate(
     let tokens = &basis.tokens;
     Ok(Estimate {
         model_name: version.model_name.clone(),
-        input_tokens: tokens
-            .input
-            .saturating_add(tokens.cached_input)
-            .saturating_add(tokens.cache_write),
-        output_tokens: tokens.output.saturating_add(tokens.reasoning),
+        input_tokens: tokens.all_input(),
+        output_tokens: tokens.all_output(),
         basis: basis.basis,
         estimated_points: quote.points,
         estimated_points_nano: quote.points.into(),

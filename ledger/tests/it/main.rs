@@ -17,6 +17,8 @@ mod people;
 mod pricing;
 mod quarantine;
 mod rollups;
+mod sightings;
+mod sources;
 mod tampering;
 
 use std::path::Path;

@@ -8,12 +8,14 @@ mod caller;
 mod csrf;
 mod dify_webhook;
 mod enter;
+mod gateway;
 mod guard;
 mod headers;
 mod health;
 mod holds;
 mod key;
 mod live;
+mod metered;
 mod openai;
 mod params;
 mod points;
@@ -22,6 +24,7 @@ mod site;
 pub mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use app::AppContext;
 use axum::Router;
@@ -31,6 +34,7 @@ use axum::routing::{any, get, post};
 use ledger::Ledger;
 use leptos::config::LeptosOptions;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 
 pub use enter::url as sign_in_url;
@@ -50,8 +54,13 @@ pub struct Shared {
     pub base_url: String,
     /// Cancelled when the server is about to stop; answers that would never end, end.
     pub shutdown: CancellationToken,
-    /// For calls that go on to others.
+    /// Calls the servers behind sources.
     pub upstream: reqwest::Client,
+    /// How long such a server may be silent in the middle of an answer.
+    pub upstream_silence_max: Duration,
+    /// Metered calls: they go on when the client has left, and the server waits for them to be
+    /// charged before it stops.
+    pub calls: TaskTracker,
     /// Whom Dify's own ids of end users mean.
     pub end_users: EndUsers,
 }
@@ -96,6 +105,7 @@ pub fn router(http: Http) -> Router {
         .merge(openai::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .merge(gateway::routes())
         .method_not_allowed_fallback(answer::method_not_allowed);
     let compressed = Router::new()
         .route("/api/user/points/balance", get(points::balance))

@@ -7,6 +7,7 @@ mod agreement;
 mod clock;
 mod dify;
 mod locale;
+mod metering;
 mod money;
 mod openai;
 mod price;

@@ -1,14 +1,13 @@
 //! One call: who pays, can they, pass it on, and see to its end, even when the client has gone.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::response::Response;
-use futures::{StreamExt, stream};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use ledger::{ApiKey, CallCheck, CallEstimate};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
@@ -16,24 +15,16 @@ use shared::locale::Locale;
 use shared::openai::{CallRequest, Seen, StreamReader, asking_for_usage};
 use shared::problem::Problem;
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::authenticate;
 use super::error::ApiError;
 use super::settle::Call;
-use crate::http::{Http, body, upstream};
+use crate::http::{Http, body, metered, upstream};
 
 /// Pictures are sent inside requests.
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// An answer that is not a stream is read as a whole before it goes on.
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// A provider that is silent for so long has gone.
-const SILENCE_MAX: Duration = Duration::from_secs(600);
-/// A client that takes nothing for so long has gone.
-const STALL_MAX: Duration = Duration::from_secs(120);
-/// Pieces of a stream that wait for a slow client.
-const PIECES_WAITING_MAX: usize = 64;
 /// A hold outlives the longest answer.
 const HOLD_SECONDS: u32 = 3600;
 
@@ -58,7 +49,8 @@ impl Endpoint {
 /// Does a call in a task of its own, which goes on when the client does not: the provider is paid
 /// for what it has begun.
 pub async fn serve(http: Http, locale: Locale, endpoint: Endpoint, request: Request) -> Response {
-    let done = tokio::spawn(async move { run(&http, endpoint, request).await });
+    let calls = http.0.calls.clone();
+    let done = calls.spawn(async move { run(&http, endpoint, request).await });
     match done.await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => error.into_response_in(locale),
@@ -66,7 +58,7 @@ pub async fn serve(http: Http, locale: Locale, endpoint: Endpoint, request: Requ
     }
 }
 
-/// Passes on what costs nothing.
+/// Passes on what costs nothing. It ends when its client leaves.
 pub async fn pass(
     http: &Http,
     key: &ApiKey,
@@ -74,7 +66,14 @@ pub async fn pass(
     path: &str,
 ) -> Result<Response, ApiError> {
     let response = send(http, key, parts, path, Bytes::new()).await?;
-    Ok(upstream::answer(response))
+    Ok(straight(http, response))
+}
+
+/// What is not charged.
+fn straight(http: &Http, response: reqwest::Response) -> Response {
+    let (status, headers) = upstream::head(&response);
+    let chunks = upstream::chunks(response, http.0.upstream_silence_max);
+    (status, headers, Body::from_stream(chunks)).into_response()
 }
 
 async fn run(http: &Http, endpoint: Endpoint, request: Request) -> Result<Response, ApiError> {
@@ -92,14 +91,14 @@ async fn run(http: &Http, endpoint: Endpoint, request: Request) -> Result<Respon
     };
     let payer = Payer::of(http, &key, asked.user.as_deref()).await?;
     let hold_id = payer.admit(http, &key, endpoint, &asked).await?;
-    let call = Arc::new(Call {
-        ledger: http.ledger().clone(),
+    let call = Call {
+        http: http.clone(),
         key: Arc::clone(&key),
         user: payer.user,
         request: asked,
         hold_id,
         began_at: Timestamp::new(OffsetDateTime::now_utc()),
-    });
+    };
     let response = match send(http, &key, &parts, endpoint.path(), body.into()).await {
         Ok(response) => response,
         Err(error) => {
@@ -109,9 +108,10 @@ async fn run(http: &Http, endpoint: Endpoint, request: Request) -> Result<Respon
     };
     if !response.status().is_success() {
         call.release().await;
-        return Ok(upstream::answer(response));
+        return Ok(straight(http, response));
     }
-    if upstream::is_event_stream(&response) {
+    let media_type = response.headers().get(CONTENT_TYPE);
+    if media_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream")) {
         Ok(relay(call, response, hides_usage))
     } else {
         whole(call, response).await
@@ -125,22 +125,26 @@ async fn send(
     path: &str,
     body: Bytes,
 ) -> Result<reqwest::Response, ApiError> {
-    let url = key.settings.upstream_url.as_deref().unwrap_or_default();
-    let query = parts.uri.query().map(|query| format!("?{query}"));
-    let url = format!("{url}{path}{}", query.unwrap_or_default());
-    http.0
-        .upstream
-        .request(parts.method.clone(), url)
-        .headers(upstream::onward(&parts.headers))
-        .bearer_auth(key.upstream_key.as_deref().unwrap_or_default())
-        .body(body)
-        .send()
-        .await
-        .map_err(|error| {
-            let error = error.without_url();
-            tracing::warn!(source = key.name, %error, "the model provider does not answer");
-            ApiError::Upstream
-        })
+    let url = upstream::url(key, path, parts.uri.query());
+    let headers = upstream::forwarded(&parts.headers, key);
+    let (Some(url), Some(mut headers)) = (url, headers) else {
+        tracing::error!(
+            source = key.name,
+            "{} has no usable address or key",
+            key.name
+        );
+        return Err(ApiError::Upstream);
+    };
+    // The body may have been rewritten.
+    headers.remove(CONTENT_LENGTH);
+    let mut request = reqwest::Request::new(parts.method.clone(), url);
+    *request.headers_mut() = headers;
+    *request.body_mut() = Some(body.into());
+    let sent = upstream::send(&http.0.upstream, request).await;
+    sent.map_err(|fault| {
+        tracing::warn!(%fault, source = key.name, "{}: {fault}", key.name);
+        ApiError::Upstream
+    })
 }
 
 /// Whose points a call takes.
@@ -229,74 +233,50 @@ impl Payer {
 }
 
 /// An answer that is no stream: in the books first, then told.
-async fn whole(call: Arc<Call>, response: reqwest::Response) -> Result<Response, ApiError> {
-    let (head, chunks) = upstream::head(response);
-    let mut chunks = std::pin::pin!(chunks);
+async fn whole(call: Call, response: reqwest::Response) -> Result<Response, ApiError> {
+    let (status, headers) = upstream::head(&response);
+    let mut chunks = upstream::chunks(response, call.http.0.upstream_silence_max);
     let mut answer = Vec::new();
-    loop {
-        match timeout(SILENCE_MAX, chunks.next()).await {
-            Ok(Some(Ok(chunk))) if answer.len() + chunk.len() <= ANSWER_BYTES_MAX => {
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(chunk) if answer.len() + chunk.len() <= ANSWER_BYTES_MAX => {
                 answer.extend_from_slice(&chunk);
             }
-            Ok(None) => break,
             // Too long, broken off or silent: the client gets nothing, and pays nothing.
-            Ok(Some(_)) | Err(_) => {
+            _ => {
                 call.release().await;
                 return Err(ApiError::Upstream);
             }
         }
     }
-    call.settle(&Seen::of(&answer), true).await;
-    Ok(head.map(|()| Body::from(answer)))
+    call.settle(Seen::of(&answer), true).await;
+    Ok((status, headers, answer).into_response())
 }
 
-/// A stream: each piece goes on at once, and its copy is read. The client sees the end of the stream
-/// when the charge is in the books.
-fn relay(call: Arc<Call>, response: reqwest::Response, hides_usage: bool) -> Response {
-    let (head, mut chunks) = upstream::head(response);
-    let (pieces, waiting) = mpsc::channel(PIECES_WAITING_MAX);
-    let mut client = Client(Some(pieces));
-    tokio::spawn(async move {
+/// A stream: each piece goes on at once, as it is read.
+fn relay(call: Call, response: reqwest::Response, hides_usage: bool) -> Response {
+    let (status, mut headers) = upstream::head(&response);
+    // It may become shorter.
+    headers.remove(CONTENT_LENGTH);
+    let (client, body) = metered::channel();
+    let calls = call.http.0.calls.clone();
+    calls.spawn(async move {
         let mut reader = StreamReader::new(hides_usage);
-        let broken = loop {
-            match timeout(SILENCE_MAX, chunks.next()).await {
-                Ok(Some(Ok(piece))) => {
-                    let mut onward = Vec::with_capacity(piece.len());
-                    reader.read(&piece, &mut onward);
-                    client.send(Ok(onward.into())).await;
-                }
-                Ok(None) => break None,
-                Ok(Some(Err(error))) => break Some(io::Error::other(error)),
-                Err(_) => break Some(io::ErrorKind::TimedOut.into()),
-            }
+        let read = |piece: Bytes| {
+            let mut onward = Vec::with_capacity(piece.len());
+            reader.read(&piece, &mut onward);
+            onward.into()
         };
+        let (http, source) = (&call.http, call.key.name.as_str());
+        let relayed = metered::relay(http, source, response, Some(client), true, read).await;
         let mut rest = Vec::new();
         let seen = reader.finish(&mut rest);
-        client.send(Ok(rest.into())).await;
-        call.settle(&seen, broken.is_none()).await;
-        if let Some(error) = broken {
-            // The client must not take what it has for the whole.
-            client.send(Err(error)).await;
+        if let Some(client) = relayed.client.as_ref().filter(|_| !rest.is_empty()) {
+            // Who has left meanwhile does not miss it.
+            drop(client.send(Ok(rest.into())).await);
         }
+        call.settle(seen, relayed.is_complete).await;
+        drop(relayed.client);
     });
-    let pieces = stream::unfold(waiting, |mut waiting| async {
-        waiting.recv().await.map(|piece| (piece, waiting))
-    });
-    head.map(|()| Body::from_stream(pieces))
-}
-
-/// The client's end of a stream, until it goes.
-struct Client(Option<mpsc::Sender<io::Result<Bytes>>>);
-
-impl Client {
-    async fn send(&mut self, piece: io::Result<Bytes>) {
-        if piece.as_ref().is_ok_and(Bytes::is_empty) {
-            return;
-        }
-        if let Some(pieces) = &self.0
-            && pieces.send_timeout(piece, STALL_MAX).await.is_err()
-        {
-            self.0 = None;
-        }
-    }
+    (status, headers, body).into_response()
 }

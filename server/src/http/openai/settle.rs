@@ -1,27 +1,22 @@
 //! The end of a call that was let through: charged by what it used, or let go.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use ledger::{ApiKey, Delivery, Entrance, Ledger};
-use serde_json::json;
+use ledger::{ApiKey, Delivery, Entrance};
 use shared::clock::Timestamp;
 use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::{UserId, checked_id};
 use shared::openai::{CallRequest, Seen, Usage};
-use shared::problem::Problem;
 use shared::tokens::Tokens;
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-/// Attempts to enter a charge when the books do not answer; the last one comes after a minute.
-const ATTEMPTS_MAX: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(15);
+use crate::http::{Http, metered};
 
 /// A call that was let through.
 pub struct Call {
-    pub ledger: Ledger,
+    pub http: Http,
     pub key: Arc<ApiKey>,
     pub user: UserId,
     pub request: CallRequest,
@@ -32,77 +27,36 @@ pub struct Call {
 impl Call {
     /// Frees what was held: nothing was used.
     pub async fn release(&self) {
-        let Some(hold_id) = &self.hold_id else {
-            return;
-        };
-        if let Err(error) = self.ledger.release_hold(&self.user, hold_id).await {
-            // It runs out by itself.
-            tracing::warn!(hold_id, %error, "hold {hold_id} could not be released");
-        }
+        metered::release(self.http.ledger(), &self.user, self.hold_id.as_deref()).await;
     }
 
-    /// Charges what was used. `is_complete`: the answer came to its end.
-    ///
-    /// Returns once it is in the books, or has failed too often.
-    pub async fn settle(self: Arc<Self>, seen: &Seen, is_complete: bool) {
+    /// Charges what was used; `is_complete`: the answer came to its end. Returns when it is in the
+    /// books, or after a second: then the attempts go on, and who waits for the answer need not.
+    pub async fn settle(self, seen: Seen, is_complete: bool) {
+        let calls = self.http.0.calls.clone();
+        let settled = calls.spawn(async move { self.enter(&seen, is_complete).await });
+        drop(timeout(metered::CHARGE_WAIT_MAX, settled).await);
+    }
+
+    async fn enter(&self, seen: &Seen, is_complete: bool) {
         // What these calls use is charged where the whole message is reported.
         if self.key.settings.is_protecting_only {
             return;
         }
         let Some(message) = self.message(seen, is_complete) else {
-            self.release().await;
-            return;
+            return self.release().await;
         };
-        if self.deliver(&message).await {
-            return;
-        }
-        // Who waits for the answer need not wait for the books any longer; the attempts go on.
-        tokio::spawn(async move { self.insist(&message).await });
-    }
-
-    async fn insist(&self, message: &MessageUsage) {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..ATTEMPTS_MAX {
-            tokio::time::sleep(pause).await;
-            if self.deliver(message).await {
-                return;
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        let id = &message.message_id;
-        tracing::error!(
-            message_id = id,
-            user = %self.user,
-            model = %self.request.model_name,
-            tokens = message.total_tokens(),
-            "call {id} could not be charged"
-        );
-    }
-
-    /// Whether it is decided: charged, or refused for good.
-    async fn deliver(&self, message: &MessageUsage) -> bool {
-        let body = json!({ "model": self.request.model_name, "usage": message }).to_string();
+        let message_id = message.message_id.clone();
+        let body = serde_json::to_vec(&message).unwrap_or_default();
         let delivery = Delivery::new(
             Arc::clone(&self.key),
             Entrance::Openai,
-            message.clone(),
-            body.into_bytes(),
-            Timestamp::new(OffsetDateTime::now_utc()),
+            message,
+            body,
+            OffsetDateTime::now_utc().into(),
         );
-        let delivered = match &self.hold_id {
-            Some(hold_id) => self.ledger.settle_hold(hold_id, delivery).await,
-            None => self.ledger.deliver(delivery).await,
-        };
-        let Err(error) = delivered else {
-            return true;
-        };
-        let id = &message.message_id;
-        if matches!(error.problem(), Problem::Busy { .. } | Problem::Internal) {
-            tracing::warn!(message_id = id, %error, "call {id} is not charged yet: {error}");
-            return false;
-        }
-        tracing::error!(message_id = id, %error, "call {id} was refused by the books: {error}");
-        true
+        let hold = self.hold_id.as_deref();
+        metered::deliver(self.http.ledger(), delivery, hold, &message_id).await;
     }
 
     /// What to report; `None` when nothing was used.
