@@ -10,6 +10,7 @@ mod cluster;
 mod command_line;
 mod corrections;
 mod crash;
+mod dify_workflow;
 mod edges;
 mod guard;
 mod live;
