@@ -114,7 +114,7 @@ async fn an_answer_passes_byte_by_byte_and_is_charged_by_its_usage() {
     models.world.grant("u1", "100").await;
     let request = models
         .chat(&json!({ "temperature": 0.5 }))
-        .header("cookie", "tollgate_session=x")
+        .header("cookie", "language=zh")
         .header("x-api-version", "7");
     let response = request.send().await.expect("an answer");
     assert_eq!(response.headers()["content-type"], "application/json");
