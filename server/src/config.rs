@@ -165,7 +165,7 @@ pub fn local_url(addr: SocketAddr) -> String {
     }
 }
 
-fn parse_url(text: &str) -> Result<String, String> {
+pub(crate) fn parse_url(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
     match text.split_once("://") {
         Some(("http" | "https", rest)) if !rest.is_empty() => Ok(text.to_owned()),

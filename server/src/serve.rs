@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::books::Books;
 use crate::cli::say;
 use crate::config::{Config, local_url};
-use crate::http::{Http, Shared, router, upstream};
+use crate::http::{EndUsers, Http, Shared, router, upstream};
 
 /// How long requests that are under way may take to end once the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -85,6 +85,7 @@ impl Server {
             upstream: upstream::client()?,
             upstream_silence_max: Duration::from_secs(config.upstream_silence_seconds.into()),
             calls: calls.clone(),
+            end_users: EndUsers::default(),
         }));
         Ok(Self {
             serving: tokio::spawn(serve(listener, routes, shutdown.clone())),

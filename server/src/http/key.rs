@@ -48,6 +48,21 @@ pub fn check_scope(key: &ApiKey, needed: Scope) -> Result<(), Problem> {
     }
 }
 
+/// Whether a key is that of a source with the entrance that is asked. An admin key is not: a call
+/// through an entrance belongs to the source whose settings it follows.
+///
+/// # Errors
+/// `WrongScope`.
+pub fn check_source(key: &ApiKey, entrance: Scope) -> Result<(), Problem> {
+    if key.scope == entrance {
+        Ok(())
+    } else {
+        Err(Problem::WrongScope {
+            needed: entrance.as_str().to_owned(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;

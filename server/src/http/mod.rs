@@ -2,17 +2,21 @@
 
 mod admin;
 mod answer;
+mod blocked;
 mod body;
 mod caller;
 mod csrf;
 mod dify_webhook;
 mod enter;
 mod gateway;
+mod guard;
 mod headers;
 mod health;
 mod holds;
 mod key;
 mod live;
+mod metered;
+mod openai;
 mod params;
 mod points;
 mod signature;
@@ -34,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 
 pub use enter::url as sign_in_url;
+pub use openai::EndUsers;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -56,6 +61,8 @@ pub struct Shared {
     /// Metered calls: they go on when the client has left, and the server waits for them to be
     /// charged before it stops.
     pub calls: TaskTracker,
+    /// Whom Dify's own ids of end users mean.
+    pub end_users: EndUsers,
 }
 
 impl Http {
@@ -93,7 +100,9 @@ pub fn router(http: Http) -> Router {
     let plain = Router::new()
         .route("/api/dify/webhook", post(dify_webhook::deliver))
         .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
+        .route("/api/dify/guard", post(guard::ask))
         .route("/api/admin/live", get(live::stream))
+        .merge(openai::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .merge(gateway::routes())

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::header::{
-    CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use futures::stream::{self, BoxStream, StreamExt};
+use ledger::ApiKey;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Request, Response};
+use reqwest::{Client, Request, Response, Url};
 use thiserror::Error;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -80,6 +82,39 @@ pub fn chunks(
         }
     })
     .boxed()
+}
+
+/// Status and headers as the server gave them.
+pub fn head(response: &Response) -> (StatusCode, HeaderMap) {
+    let mut headers = response.headers().clone();
+    remove_hop_by_hop(&mut headers);
+    (response.status(), headers)
+}
+
+/// Where a request goes: `rest` behind the source's own address. `None` when that is of no use.
+pub fn url(source: &ApiKey, rest: &str, query: Option<&str>) -> Option<Url> {
+    let base = source.settings.upstream_url.as_deref()?;
+    let mut url: Url = format!("{base}{rest}").parse().ok()?;
+    url.set_query(query);
+    Some(url)
+}
+
+/// The client's headers, without what is between it and Tollgate, and with the key of the server.
+/// `None` when the source has none that can be sent.
+pub fn forwarded(client: &HeaderMap, source: &ApiKey) -> Option<HeaderMap> {
+    let mut headers = client.clone();
+    remove_hop_by_hop(&mut headers);
+    let api_key = HeaderName::from_static("x-api-key");
+    for name in [AUTHORIZATION, api_key, COOKIE, HOST, EXPECT] {
+        headers.remove(name);
+    }
+    let key = source.upstream_key.as_deref()?;
+    let mut key = HeaderValue::try_from(format!("Bearer {key}")).ok()?;
+    key.set_sensitive(true);
+    headers.insert(AUTHORIZATION, key);
+    // The copy that is read is the one that the client gets.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Some(headers)
 }
 
 /// Takes away the headers that concern one connection only.

@@ -504,7 +504,7 @@ async fn a_stream_that_breaks_off_is_charged_as_far_as_it_came_and_breaks_off_fo
     steps.push(Step::Break);
     gate.dify.will(Script::stream(steps));
     let chunks: Vec<_> = within(send(gate.chat()).await.bytes_stream().collect()).await;
-    assert!(chunks.last().expect("chunks").is_err());
+    assert!(chunks.last().expect("chunks").is_err(), "{chunks:?}");
     gate.settles(1).await;
     assert_eq!(gate.balance().await, "998");
 }

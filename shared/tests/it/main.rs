@@ -9,6 +9,7 @@ mod dify;
 mod locale;
 mod metering;
 mod money;
+mod openai;
 mod price;
 mod quote;
 mod values;

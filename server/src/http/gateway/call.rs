@@ -1,48 +1,25 @@
 //! A metered call: check, hold, pass through, read a copy, charge.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt, stream};
-use ledger::{ApiKey, CallEstimate, Delivery, Entrance, Ledger};
+use ledger::{ApiKey, CallEstimate, Delivery, Entrance};
 use reqwest::Request;
 use shared::dify::{Asked, Meter, Text};
 use shared::ids::UserId;
 use shared::problem::Problem;
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::address::Kind;
 use super::denial::Denial;
-use super::head;
-use crate::http::Http;
-use crate::http::upstream::{self, Fault};
+use crate::http::{Http, metered, upstream};
 
 /// Points are held for as long as Dify lets a run take.
 const HOLD_SECONDS: u32 = 1200;
-/// Pieces of an answer between Dify and a client that reads more slowly than Dify writes. When they
-/// are full, Dify waits.
-const CHUNKS_AHEAD_MAX: usize = 16;
-/// A client that reads nothing for so long counts as gone.
-const CLIENT_STALL_MAX: Duration = Duration::from_secs(120);
-/// A server that stops reads on for so long: less than it waits for its clients.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
-/// The end of a stream waits for the charge, so that whoever looks at the balance afterwards sees
-/// it; but not for long.
-const CHARGE_WAIT_MAX: Duration = Duration::from_secs(1);
-const RETRY_PAUSE_MIN: Duration = Duration::from_millis(250);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A delivery that fails for a reason of its own is not tried for ever.
-const FAILURES_MAX: u32 = 10;
-
-/// What a client gets of an answer: the error breaks its connection off, as Dify's was.
-type Chunk = Result<Bytes, Fault>;
 
 /// A call that somebody pays for.
 pub(super) struct Call {
@@ -103,23 +80,28 @@ impl Call {
                 return;
             }
         };
-        let (status, headers) = head(&response);
+        let (status, headers) = upstream::head(&response);
         let mut meter = self.meter(status, &headers);
-        let (client, chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
-        let body = Body::from_stream(stream::unfold(chunks, async |mut chunks| {
-            let chunk: Chunk = chunks.recv().await?;
-            if chunk.is_err() {
-                // What came before is sent first; an error at once would take it along.
-                yield_now().await;
-            }
-            Some((chunk, chunks))
-        }));
+        let (client, body) = metered::channel();
         drop(answer.send(Ok((status, headers, body).into_response())));
-        let client = self.relay(response, client, &mut meter).await;
+        let relayed = metered::relay(
+            &self.http,
+            &self.source.name,
+            response,
+            Some(client),
+            meter.is_some(),
+            |chunk| {
+                if let Some(meter) = &mut meter {
+                    meter.read(&chunk);
+                }
+                chunk
+            },
+        )
+        .await;
         let calls = self.http.0.calls.clone();
         let settled = calls.spawn(self.settle(meter, hold));
-        drop(timeout(CHARGE_WAIT_MAX, settled).await);
-        drop(client);
+        drop(timeout(metered::CHARGE_WAIT_MAX, settled).await);
+        drop(relayed.client);
     }
 
     /// Asks whether the user can pay, and holds the points.
@@ -153,13 +135,8 @@ impl Call {
     }
 
     async fn release(&self, hold: Option<String>) {
-        let Some(hold) = hold else {
-            return;
-        };
-        let released = self.http.ledger().release_hold(&self.asked.user_id, &hold);
-        if let Err(error) = released.await {
-            tracing::warn!(%error, hold, "{hold} was not released and will run out: {error}");
-        }
+        let ledger = self.http.ledger();
+        metered::release(ledger, &self.asked.user_id, hold.as_deref()).await;
     }
 
     /// Reads what Dify answers, where that tells what was used. Refusals use nothing.
@@ -184,56 +161,6 @@ impl Call {
         }
     }
 
-    /// Passes the answer on and lets the meter read a copy, until the answer ends, or the server has
-    /// to. Gives the client back if it is still there.
-    async fn relay(
-        &self,
-        response: reqwest::Response,
-        client: mpsc::Sender<Chunk>,
-        meter: &mut Option<Meter>,
-    ) -> Option<mpsc::Sender<Chunk>> {
-        let shutdown = self.http.0.shutdown.clone();
-        let mut end = Box::pin(async move {
-            shutdown.cancelled().await;
-            sleep(SHUTDOWN_GRACE).await;
-        });
-        let mut chunks = upstream::chunks(response, self.http.0.upstream_silence_max);
-        let mut client = Some(client);
-        loop {
-            let chunk = tokio::select! {
-                chunk = chunks.next() => chunk,
-                () = &mut end => return None,
-            };
-            let Some(chunk) = chunk else {
-                return client;
-            };
-            let is_last = chunk.is_err();
-            if let Err(fault) = &chunk {
-                let source = &self.source.name;
-                tracing::warn!(%fault, source, "an answer of {source} ended early: {fault}");
-            }
-            let copy = chunk.as_ref().ok().cloned();
-            if let Some(sender) = &client {
-                let sent = tokio::select! {
-                    sent = timeout(CLIENT_STALL_MAX, sender.send(chunk)) => sent,
-                    () = &mut end => return None,
-                };
-                if !matches!(sent, Ok(Ok(()))) {
-                    client = None;
-                }
-            }
-            match (&mut *meter, copy) {
-                (Some(meter), Some(bytes)) => meter.read(&bytes),
-                // Nobody is interested in the rest.
-                (None, _) if client.is_none() => return None,
-                _ => {}
-            }
-            if is_last {
-                return client;
-            }
-        }
-    }
-
     /// Charges what was seen, and frees the hold.
     async fn settle(self, meter: Option<Meter>, hold: Option<String>) {
         let Some(message) = meter.and_then(|meter| meter.report(&self.asked)) else {
@@ -249,32 +176,6 @@ impl Call {
             OffsetDateTime::now_utc().into(),
         );
         delivery.continues = self.asked.is_continuation;
-        deliver(self.http.ledger(), delivery, hold.as_deref(), &message_id).await;
-    }
-}
-
-/// Delivers, again and again while the ledger is away.
-async fn deliver(ledger: &Ledger, delivery: Delivery, hold: Option<&str>, message_id: &str) {
-    let mut pause = RETRY_PAUSE_MIN;
-    let mut failures = 0;
-    loop {
-        let delivered = match hold {
-            Some(hold) => ledger.settle_hold(hold, delivery.clone()).await,
-            None => ledger.deliver(delivery.clone()).await,
-        };
-        let Err(error) = delivered else {
-            return;
-        };
-        match error.problem() {
-            Problem::Busy { .. } => {}
-            Problem::Internal if failures < FAILURES_MAX => failures += 1,
-            _ => {
-                tracing::error!(%error, message_id, "{message_id} was not charged: {error}");
-                return;
-            }
-        }
-        tracing::warn!(%error, message_id, "{message_id} is not charged yet: {error}");
-        sleep(pause).await;
-        pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        metered::deliver(self.http.ledger(), delivery, hold.as_deref(), &message_id).await;
     }
 }

@@ -20,14 +20,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, COOKIE, EXPECT, HOST,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use ledger::ApiKey;
-use reqwest::Url;
 use shared::problem::Problem;
 
 use self::access::{APP_HEADER, Access};
@@ -85,9 +83,15 @@ async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
         return Err(Problem::OtherUser.into());
     }
     let kind = address.kind(&parts.method);
+    let misconfigured = || Denial::Misconfigured {
+        source: source.name.clone(),
+    };
+    let mut headers = upstream::forwarded(&parts.headers, &source).ok_or_else(misconfigured)?;
+    headers.remove(APP_HEADER);
+    let url = upstream::url(&source, address.rest, parts.uri.query());
     let bound = Unbound {
-        url: url(&source, address.rest, parts.uri.query())?,
-        headers: forwarded(&parts.headers, &source)?,
+        url: url.ok_or_else(misconfigured)?,
+        headers,
         method: parts.method,
         body,
     }
@@ -106,46 +110,7 @@ async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
 /// Passes a request on that costs nothing. It ends when its client leaves.
 async fn straight(http: &Http, request: reqwest::Request) -> Result<Response, Denial> {
     let response = upstream::send(&http.0.upstream, request).await?;
-    let (status, headers) = head(&response);
+    let (status, headers) = upstream::head(&response);
     let body = Body::from_stream(upstream::chunks(response, http.0.upstream_silence_max));
     Ok((status, headers, body).into_response())
-}
-
-/// Status and headers as Dify gave them.
-fn head(response: &reqwest::Response) -> (StatusCode, HeaderMap) {
-    let mut headers = response.headers().clone();
-    upstream::remove_hop_by_hop(&mut headers);
-    (response.status(), headers)
-}
-
-/// Where the request goes: what follows `/v1` here, behind the source's own address.
-fn url(source: &ApiKey, rest: &str, query: Option<&str>) -> Result<Url, Denial> {
-    let base = source.settings.upstream_url.as_deref().unwrap_or_default();
-    let mut url: Url = format!("{base}{rest}")
-        .parse()
-        .map_err(|_| Denial::Misconfigured {
-            source: source.name.clone(),
-        })?;
-    url.set_query(query);
-    Ok(url)
-}
-
-/// The client's headers, without what is between it and Tollgate, and with the key of the app.
-fn forwarded(client: &HeaderMap, source: &ApiKey) -> Result<HeaderMap, Denial> {
-    let mut headers = client.clone();
-    upstream::remove_hop_by_hop(&mut headers);
-    let api_key = HeaderName::from_static("x-api-key");
-    for name in [AUTHORIZATION, api_key, COOKIE, HOST, EXPECT, APP_HEADER] {
-        headers.remove(name);
-    }
-    let misconfigured = || Denial::Misconfigured {
-        source: source.name.clone(),
-    };
-    let key = source.upstream_key.as_deref().ok_or_else(misconfigured)?;
-    let mut key = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| misconfigured())?;
-    key.set_sensitive(true);
-    headers.insert(AUTHORIZATION, key);
-    // The copy that is read is the one that the client gets.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    Ok(headers)
 }
