@@ -1,7 +1,6 @@
 //! What stands in for Dify behind the gateway: streams of events, each with the moment it was sent.
 
 use std::convert::Infallible;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -13,10 +12,10 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::serve::ListenerExt;
 use futures::stream;
-use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until};
+
+use crate::bare;
 
 /// A quick model: twenty pieces of text a second, for five seconds.
 pub const EVENT_PERIOD: Duration = Duration::from_millis(50);
@@ -30,19 +29,12 @@ pub fn now_micros() -> Result<u64> {
     u64::try_from(now.as_micros()).context("the time")
 }
 
-/// Serves until it is killed, on a free port that its first line names.
+/// As [`bare::listen`].
 pub async fn serve() -> Result<()> {
     let routes = Router::new()
         .route("/v1/chat-messages", post(chat))
         .with_state(Arc::new(AtomicU64::new(0)));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    writeln!(
-        std::io::stdout(),
-        "Streams are ready on http://{}",
-        listener.local_addr()?
-    )?;
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    Ok(axum::serve(listener, routes).await?)
+    bare::listen("A stand-in for Dify", routes).await
 }
 
 async fn chat(State(messages): State<Arc<AtomicU64>>) -> Response {

@@ -62,6 +62,13 @@ impl Gate {
             .json(&chat())
     }
 
+    /// Calls, while Dify streams these events as an answer.
+    async fn hear(&self, request: RequestBuilder, events: &[Value]) {
+        let steps = events.iter().map(|event| Step::Send(data(event)));
+        self.dify.will(Script::stream(steps.collect()));
+        body(request).await;
+    }
+
     async fn user_token(&self, user: &str) -> String {
         let user = user.parse().expect("a user");
         let ledger = self.world.ledger();
@@ -121,11 +128,10 @@ fn chat() -> Value {
     json!({ "query": "Hello, you!!", "inputs": {}, "response_mode": "streaming", "user": USER })
 }
 
-fn said(text: &str) -> Bytes {
-    let event = json!({
+fn said(text: &str) -> Value {
+    json!({
         "event": "message", "message_id": MESSAGE_ID, "conversation_id": "c", "answer": text,
-    });
-    data(&event)
+    })
 }
 
 fn data(event: &Value) -> Bytes {
@@ -261,12 +267,8 @@ async fn a_failed_chatflow_without_message_end_is_charged_by_its_nodes() {
 #[tokio::test]
 async fn a_basic_app_is_charged_with_the_model_of_its_source() {
     let gate = Gate::new().await;
-    let steps = vec![
-        Step::Send(said("Bonjour")),
-        Step::Send(data(&event(MESSAGE_END))),
-    ];
-    gate.dify.will(Script::stream(steps));
-    body(gate.chat()).await;
+    gate.hear(gate.chat(), &[said("Bonjour"), event(MESSAGE_END)])
+        .await;
     assert_eq!(gate.balance().await, "961.33");
     gate.settles(1).await;
 }
@@ -277,9 +279,7 @@ async fn an_agent_is_charged_by_the_sum_that_it_tells() {
     let thought = json!({ "event": "agent_thought", "message_id": MESSAGE_ID, "tool": "weather" });
     let spoken = json!({ "event": "agent_message", "message_id": MESSAGE_ID, "answer": "21 °C" });
     let events = [thought.clone(), spoken, thought, event(MESSAGE_END)];
-    let steps = events.iter().map(|event| Step::Send(data(event)));
-    gate.dify.will(Script::stream(steps.collect()));
-    body(gate.chat()).await;
+    gate.hear(gate.chat(), &events).await;
     assert_eq!(gate.balance().await, "961.33");
     gate.settles(1).await;
 }
@@ -288,12 +288,8 @@ async fn an_agent_is_charged_by_the_sum_that_it_tells() {
 async fn a_stopped_stream_is_charged_by_an_estimate() {
     let gate = Gate::new().await;
     // Dify counts nothing when it is stopped: 12 characters asked, 400 answered.
-    let steps = vec![
-        Step::Send(said(&"word".repeat(100))),
-        Step::Send(data(&message_end(0, 0))),
-    ];
-    gate.dify.will(Script::stream(steps));
-    body(gate.chat()).await;
+    let events = [said(&"word".repeat(100)), message_end(0, 0)];
+    gate.hear(gate.chat(), &events).await;
     // 3 tokens in and 100 out.
     assert_eq!(gate.balance().await, "993.91");
     gate.settles(1).await;
@@ -307,12 +303,8 @@ async fn an_answer_of_moderation_or_an_annotation_is_free() {
         end["metadata"]["usage"][name] = json!("0E-7");
     }
     end["metadata"]["usage"]["latency"] = json!(0.0);
-    let steps = vec![
-        Step::Send(said("I may not say that.")),
-        Step::Send(data(&end)),
-    ];
-    gate.dify.will(Script::stream(steps));
-    body(gate.chat()).await;
+    gate.hear(gate.chat(), &[said("I may not say that."), end])
+        .await;
     gate.settles(1).await;
     assert_eq!(gate.balance().await, "1000");
     assert_eq!(gate.world.deliveries(1).await[0].outcome, Outcome::Charged);
@@ -389,24 +381,18 @@ async fn a_paused_run_is_charged_for_what_came_after() {
         finished["data"]["total_tokens"] = json!(total);
         finished
     };
-    let run = async |events: &[Value], method, path: &str| {
-        let steps = events.iter().map(|event| Step::Send(data(event)));
-        gate.dify.will(Script::stream(steps.collect()));
-        let request = gate.with_key(method, path);
-        let request = match path.starts_with("/v1/workflows") {
-            true => request.json(&chat()),
-            false => request,
-        };
-        body(request).await;
-    };
     // Only totals are told, of the whole run: 1,000 tokens and then 500 more.
-    let resume = format!("/v1/workflow/run/events?user={USER}");
-    run(&[paused(1000)], Method::POST, "/v1/workflows/run").await;
+    let start = gate
+        .with_key(Method::POST, "/v1/workflows/run")
+        .json(&chat());
+    gate.hear(start, &[paused(1000)]).await;
     assert_eq!(gate.balance().await, "970");
-    run(&[finished(1500)], Method::GET, &resume).await;
+    let resume = format!("/v1/workflow/run/events?user={USER}");
+    let resume = || gate.with_key(Method::GET, &resume);
+    gate.hear(resume(), &[finished(1500)]).await;
     assert_eq!(gate.balance().await, "955");
     // Asked again, it tells the same again.
-    run(&[finished(1500)], Method::GET, &resume).await;
+    gate.hear(resume(), &[finished(1500)]).await;
     assert_eq!(gate.balance().await, "955");
     gate.settles(3).await;
 }
@@ -419,20 +405,16 @@ async fn a_paused_run_whose_nodes_are_told_is_charged_node_by_node() {
         node["data"]["id"] = json!(id);
         node
     };
-    let run = async |events: &[Value], request: RequestBuilder| {
-        let steps = events.iter().map(|event| Step::Send(data(event)));
-        gate.dify.will(Script::stream(steps.collect()));
-        body(request).await;
-    };
     let start = gate
         .with_key(Method::POST, "/v1/workflows/run")
         .json(&chat());
-    run(&[node("n1")], start).await;
+    gate.hear(start, &[node("n1")]).await;
     assert_eq!(gate.balance().await, "998");
     // The continuation may tell again what is over.
     let resume = format!("/v1/workflow/run/events?user={USER}");
     let resumed = gate.with_key(Method::GET, &resume);
-    run(&[node("n1"), node("n2"), event(WORKFLOW_FINISHED)], resumed).await;
+    let events = [node("n1"), node("n2"), event(WORKFLOW_FINISHED)];
+    gate.hear(resumed, &events).await;
     assert_eq!(gate.balance().await, "996");
     gate.settles(2).await;
 }
@@ -512,7 +494,7 @@ async fn a_stream_that_breaks_off_is_charged_as_far_as_it_came_and_breaks_off_fo
 #[tokio::test]
 async fn a_dify_that_falls_silent_is_given_up() {
     let gate = Gate::over(World::with(|config| config.upstream_silence_seconds = 1).await).await;
-    let steps = vec![Step::Send(said(&"word".repeat(100))), Step::Silence];
+    let steps = vec![Step::Send(data(&said(&"word".repeat(100)))), Step::Silence];
     gate.dify.will(Script::stream(steps));
     let chunks: Vec<_> = within(send(gate.chat()).await.bytes_stream().collect()).await;
     assert!(chunks.last().expect("chunks").is_err());
@@ -525,7 +507,7 @@ async fn a_dify_that_falls_silent_is_given_up() {
 async fn a_slow_client_gets_everything() {
     let gate = Gate::over(World::with(|config| config.upstream_silence_seconds = 1).await).await;
     // More than the sockets between them hold, so that Dify has to wait for the client.
-    let piece = said(&"x".repeat(60_000));
+    let piece = data(&said(&"x".repeat(60_000)));
     let mut steps: Vec<Step> = (0..400).map(|_| Step::Send(piece.clone())).collect();
     steps.push(Step::Send(data(&message_end(100, 100))));
     gate.dify.will(Script::stream(steps));

@@ -449,8 +449,8 @@ mod properties {
             cuts.sort_unstable();
             let pieces = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
             let whole = read([bytes]);
-            prop_assert_eq!(read(pieces), whole.clone());
-            prop_assert_eq!(read(bytes.chunks(1)), whole);
+            prop_assert_eq!(&read(pieces), &whole);
+            prop_assert_eq!(&read(bytes.chunks(1)), &whole);
         }
     }
 }
