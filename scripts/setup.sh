@@ -215,6 +215,23 @@ need_browser() {
     ok "a Chinese font"
 }
 
+# need_sdk <name> <requirement>…: libraries for Python that tests call the server with, in an
+# environment of their own.
+need_sdk() {
+    local name=$1 folder=$tools/sdk/$1
+    shift
+    if ! [ -x "$folder/bin/python" ] || [ "$(cat "$folder/requirements" 2>/dev/null)" != "$*" ]; then
+        has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null ||
+            apt_install "Python with venv" "Install Python 3.9 or newer with venv." python3 python3-venv
+        doing "pip install $* into .tools/sdk/$name"
+        rm -rf "$folder"
+        python3 -m venv "$folder"
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+        echo "$*" >"$folder/requirements"
+    fi
+    ok "$* for Python"
+}
+
 [ "$#" -gt 0 ] || set -- build
 for group in "$@"; do
     case $group in
@@ -238,6 +255,7 @@ for group in "$@"; do
         need_node "$node_min"
         need_npm_packages end2end
         need_browser
+        need_sdk openai 'openai==3.54.0'
         ;;
     mutants)
         echo "Setting up for the mutation check"

@@ -519,3 +519,47 @@ async fn a_request_with_pictures_passes_whole() {
         content
     );
 }
+
+/// OpenAI's library for Python, in an environment of its own that `scripts/setup.sh test` makes.
+#[tokio::test]
+async fn openais_own_library_finds_all_as_it_expects() {
+    let models = Models::new().await;
+    models
+        .world
+        .price("text-embedding-3-small", "2", "0")
+        .await;
+    models.world.grant("u1", "100").await;
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut command = std::process::Command::new(format!("{root}/.tools/sdk/openai/bin/python"));
+    command
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/sdk/openai_calls.py"
+        ))
+        .args([&models.world.url("/openai/v1"), &models.key]);
+    let run = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = run.expect("no panic").expect("scripts/setup.sh test was run");
+    assert!(output.status.success(), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        told["whole"],
+        json!({ "text": "你好 there", "reasoning": 20 })
+    );
+    assert_eq!(
+        told["plain"],
+        json!({ "text": "你好 there", "usages": [], "chunks": 3 })
+    );
+    assert_eq!(
+        told["told"],
+        json!({ "text": "你好 there", "usages": [150], "chunks": 4 })
+    );
+    assert_eq!(told["embedding"], 1000);
+    assert_eq!(told["models"], json!(["gpt-4"]));
+    assert_eq!(told["refused"]["status"], 402);
+    assert_eq!(told["refused"]["code"], "insufficient_quota");
+    assert_eq!(told["stranger"], "invalid_api_key");
+    // Three completions and an embedding; what was refused never reached the provider.
+    assert_eq!(models.world.balance("u1").await, "80");
+    assert_eq!(models.provider.asked().len(), 5);
+    models.world.verify().await;
+}
