@@ -9,6 +9,7 @@ use ledger::{Delivery, Ledger};
 use shared::ids::UserId;
 use shared::problem::Problem;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::Http;
@@ -39,7 +40,12 @@ pub type Client = mpsc::Sender<Chunk>;
 pub fn channel() -> (Client, Body) {
     let (client, chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
     let body = Body::from_stream(stream::unfold(chunks, async |mut chunks| {
-        chunks.recv().await.map(|chunk: Chunk| (chunk, chunks))
+        let chunk: Chunk = chunks.recv().await?;
+        if chunk.is_err() {
+            // What came before is sent first; an error at once would take it along.
+            yield_now().await;
+        }
+        Some((chunk, chunks))
     }));
     (client, body)
 }

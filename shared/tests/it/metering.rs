@@ -99,7 +99,7 @@ fn nodes_tell_model_and_tokens_in_either_order_of_events() {
             usage.conversation_id.as_deref(),
             Some("45701982-8118-4bc5-8e9b-64562b4555f2")
         );
-        assert_eq!(usage.occurred_at, Some(at("2024-01-16T12:13:49Z")));
+        assert_eq!(usage.occurred_at, Some(at("2024-01-16T12:20:29Z")));
         assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
         assert_eq!(usage.calls[0].call_id.as_deref(), Some(NODE_ID));
         assert_eq!(usage.evidence, Evidence::Reported);
