@@ -11,8 +11,8 @@ use sqlx::Row;
 
 use crate::chain::{Hash, Hasher};
 use crate::error::Result;
-use crate::estimate::State;
 use crate::holds::NewHold;
+use crate::states::State;
 use crate::{ApiKey, IdempotencyKey, Ledger, accounts};
 
 /// Charges averaged at most.

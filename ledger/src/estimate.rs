@@ -12,10 +12,8 @@ use shared::quote::{affordable_output, quote};
 use shared::tokens::Tokens;
 use sqlx::Row;
 use sqlx::types::Json;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
-use crate::accounts::{self, Amounts};
+use crate::accounts;
 use crate::consumption::Line;
 use crate::error::Result;
 use crate::holds::NewHold;
@@ -237,30 +235,6 @@ impl Ledger {
         samples.truncate(usize::try_from(SAMPLE_MESSAGES).unwrap_or(0));
         Ok(samples)
     }
-
-    /// The account, the time and the current price book, in one round trip as a rule.
-    pub(crate) async fn state_of(&self, user: Option<&UserId>) -> Result<State> {
-        let row = sqlx::query(
-            "select clock_timestamp() as now,
-                    (select coalesce(max(price_version_id), 0) from price_version) as revision,
-                    coalesce(a.balance_nano, 0) as balance_nano,
-                    coalesce(a.held_nano, 0) as held_nano,
-                    coalesce(a.debt_limit_nano, 0) as debt_limit_nano
-             from (select 1) one left join account a on a.account_id = $1",
-        )
-        .bind(user.map_or(Uuid::nil(), chain::account_id))
-        .fetch_one(self.pool())
-        .await?;
-        Ok(State {
-            book: self.price_book_at(row.try_get("revision")?).await?,
-            now: row.try_get::<OffsetDateTime, _>("now")?.into(),
-            amounts: Amounts {
-                balance_nano: row.try_get("balance_nano")?,
-                held_nano: row.try_get("held_nano")?,
-                debt_limit_nano: row.try_get("debt_limit_nano")?,
-            },
-        })
-    }
 }
 
 fn completed(mut answer: BalanceCheck, hold: Option<Hold>) -> BalanceCheck {
@@ -273,13 +247,6 @@ fn completed(mut answer: BalanceCheck, hold: Option<Hold>) -> BalanceCheck {
         answer.shortfall_nano = answer.shortfall.into();
     }
     answer
-}
-
-/// What a decision is made from.
-pub(crate) struct State {
-    pub book: std::sync::Arc<PriceBook>,
-    pub now: Timestamp,
-    pub amounts: Amounts,
 }
 
 fn unpriced(error: Unpriced) -> crate::Error {
