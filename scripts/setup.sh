@@ -215,21 +215,21 @@ need_browser() {
     ok "a Chinese font"
 }
 
-# need_sdk <name> <requirement>…: libraries for Python that tests call the server with, in an
-# environment of their own.
+# need_sdk <folder> <requirements>: a library for Python that tests call the server with, in an
+# environment of its own, .tools/<folder>.
 need_sdk() {
-    local name=$1 folder=$tools/sdk/$1
-    shift
-    if ! [ -x "$folder/bin/python" ] || [ "$(cat "$folder/requirements" 2>/dev/null)" != "$*" ]; then
+    local folder=$tools/$1 wanted=$2
+    if ! [ -x "$folder/bin/python" ] || ! cmp -s "$wanted" "$folder/installed.txt"; then
         has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null ||
-            apt_install "Python with venv" "Install Python 3.9 or newer with venv." python3 python3-venv
-        doing "pip install $* into .tools/sdk/$name"
-        rm -rf "$folder"
-        python3 -m venv "$folder"
-        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
-        echo "$*" >"$folder/requirements"
+            apt_install "Python with venv" "Install python3 and python3-venv." python3 python3-venv
+        doing "pip install -r $wanted into .tools/$1"
+        python3 -m venv --clear "$folder" &&
+            "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$wanted" ||
+            give_up "What $wanted lists could not be installed." \
+                "Run by hand, with Python 3.11 or newer: python3 -m venv .tools/$1 && .tools/$1/bin/pip install -r $wanted"
+        cp "$wanted" "$folder/installed.txt"
     fi
-    ok "$* for Python"
+    ok "$1 for Python"
 }
 
 [ "$#" -gt 0 ] || set -- build
@@ -255,7 +255,7 @@ for group in "$@"; do
         need_node "$node_min"
         need_npm_packages end2end
         need_browser
-        need_sdk openai 'openai==3.54.0'
+        need_sdk openai end2end/openai/requirements.txt
         ;;
     mutants)
         echo "Setting up for the mutation check"

@@ -203,6 +203,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                     Some(Step::Send(chunk)) => Ok(chunk),
                     Some(Step::Break) => {
                         abandonment.is_over = true;
+                        // What was said before is sent before.
+                        tokio::task::yield_now().await;
                         Err(io::Error::other("broken off"))
                     }
                     Some(Step::Wait(notify)) => {

@@ -588,12 +588,9 @@ async fn openais_own_library_finds_all_as_it_expects() {
     models.world.price("text-embedding-3-small", "2", "0").await;
     models.world.grant("u1", "100").await;
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let mut command = std::process::Command::new(format!("{root}/.tools/sdk/openai/bin/python"));
+    let mut command = std::process::Command::new(format!("{root}/.tools/openai/bin/python"));
     command
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/sdk/openai_calls.py"
-        ))
+        .arg(format!("{root}/end2end/openai/calls.py"))
         .args([&models.world.url("/openai/v1"), &models.key]);
     let run = tokio::task::spawn_blocking(move || command.output()).await;
     let output = run
