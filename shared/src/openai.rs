@@ -84,9 +84,7 @@ impl CallRequest {
             wants_usage: fields
                 .stream_options
                 .is_some_and(|options| options.get(INCLUDE_USAGE) == Some(&Value::Bool(true))),
-            input_tokens: prompt.into_iter().flatten().fold(0, |sum: u64, value| {
-                sum.saturating_add(tokens_within(value))
-            }),
+            input_tokens: text.tokens().saturating_add(ids),
             output_tokens_max,
         })
     }
