@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::dify::Text;
 use crate::ids::ModelName;
 use crate::problem::{FieldFault, Problem};
 use crate::tokens::Tokens;
@@ -58,13 +59,13 @@ impl CallRequest {
             Some(Value::Null) | None => return Err(Problem::field("model", FieldFault::Missing)),
             Some(_) => return Err(Problem::field("model", FieldFault::NotText)),
         };
-        let prompt = [
-            &fields.messages,
-            &fields.prompt,
-            &fields.input,
-            &fields.tools,
-            &fields.functions,
-        ];
+        let mut text = Text::default();
+        let plain = [&fields.prompt, &fields.input];
+        let structured = [&fields.messages, &fields.tools, &fields.functions];
+        for value in plain.into_iter().chain(structured).flatten() {
+            add_prompt(value, &mut text);
+        }
+        let ids = plain.into_iter().flatten().map(token_ids).sum::<u64>();
         let output_tokens_max = [&fields.max_completion_tokens, &fields.max_tokens]
             .into_iter()
             .find_map(|field| field.as_ref()?.as_u64());
@@ -83,9 +84,7 @@ impl CallRequest {
             wants_usage: fields
                 .stream_options
                 .is_some_and(|options| options.get(INCLUDE_USAGE) == Some(&Value::Bool(true))),
-            input_tokens: prompt.into_iter().flatten().fold(0, |sum: u64, value| {
-                sum.saturating_add(tokens_within(value))
-            }),
+            input_tokens: text.tokens().saturating_add(ids),
             output_tokens_max,
         })
     }
@@ -117,34 +116,34 @@ pub fn asking_for_usage(body: &[u8]) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(&fields).map_err(invalid)
 }
 
-/// About how many tokens a part of a prompt has: those of its texts; each number is a token already.
-/// Pictures and sounds are left out: how they count is the provider's secret, and their bytes would
-/// count as millions.
-fn tokens_within(value: &Value) -> u64 {
-    let sum = |values: &mut dyn Iterator<Item = &Value>| {
-        values.fold(0, |sum: u64, value| {
-            sum.saturating_add(tokens_within(value))
-        })
-    };
+/// Adds the texts of a prompt. Pictures and sounds are left out: how they count is the provider's
+/// secret, and their bytes would count as millions.
+fn add_prompt(value: &Value, text: &mut Text) {
+    add_texts(value, &["image_url", "input_audio", "file"], text);
+}
+
+/// Adds every text inside a value, but those below some names.
+fn add_texts(value: &Value, but: &[&str], text: &mut Text) {
     match value {
-        Value::Null | Value::Bool(_) => 0,
-        Value::Number(_) => 1,
-        Value::String(text) => tokens_of(text),
-        Value::Array(values) => sum(&mut values.iter()),
-        Value::Object(fields) => sum(&mut fields
+        Value::String(string) => text.add(string),
+        Value::Array(values) => values.iter().for_each(|value| add_texts(value, but, text)),
+        Value::Object(fields) => fields
             .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "image_url" | "input_audio" | "file"))
-            .map(|(_, value)| value)),
+            .filter(|(name, _)| !but.contains(&name.as_str()))
+            .for_each(|(_, value)| add_texts(value, but, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// About how many tokens a text has: one for every four bytes of ASCII, and one for every other
-/// character. Good for a hold, and for a charge where nobody told the usage.
-#[must_use]
-pub fn tokens_of(text: &str) -> u64 {
-    let bytes = text.bytes().filter(u8::is_ascii).count();
-    let others = text.chars().filter(|it| !it.is_ascii()).count();
-    u64::try_from(bytes.div_ceil(4).saturating_add(others)).unwrap_or(u64::MAX)
+/// Prompts may be given as the ids of their tokens, in one list or several.
+fn token_ids(value: &Value) -> u64 {
+    match value {
+        Value::Number(_) => 1,
+        Value::Array(values) => values
+            .iter()
+            .fold(0, |sum: u64, value| sum.saturating_add(token_ids(value))),
+        _ => 0,
+    }
 }
 
 /// What an answer tells of itself.
@@ -154,8 +153,8 @@ pub struct Seen {
     pub id: Option<String>,
     /// What the provider says was used, as far as it was told.
     pub usage: Option<Usage>,
-    /// About how many tokens of the answer came.
-    pub answer_tokens: u64,
+    /// What came of the answer.
+    pub answer: Text,
     /// The provider reported an error inside the answer.
     pub has_error: bool,
 }
@@ -274,9 +273,10 @@ impl Seen {
         self.usage = answer.usage().or(self.usage);
         self.has_error |= answer.error.as_ref().is_some_and(|it| !it.is_null());
         for choice in answer.choices.iter().flatten() {
-            for part in [&choice.message, &choice.delta, &choice.text] {
-                let tokens = part.as_ref().map_or(0, answer_tokens);
-                self.answer_tokens = self.answer_tokens.saturating_add(tokens);
+            let parts = [&choice.message, &choice.delta, &choice.text];
+            for part in parts.into_iter().flatten() {
+                // Without what only names things.
+                add_texts(part, &["role", "id", "type", "data"], &mut self.answer);
             }
         }
     }
@@ -289,23 +289,6 @@ impl Seen {
             seen.add(&answer);
         }
         seen
-    }
-}
-
-/// The texts of an answer, without what only names things.
-fn answer_tokens(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => tokens_of(text),
-        Value::Array(values) => values.iter().fold(0, |sum: u64, value| {
-            sum.saturating_add(answer_tokens(value))
-        }),
-        Value::Object(fields) => fields
-            .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "role" | "id" | "type" | "data"))
-            .fold(0, |sum: u64, (_, value)| {
-                sum.saturating_add(answer_tokens(value))
-            }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 

@@ -46,7 +46,9 @@ struct Moderation {
 /// Answers Dify.
 pub async fn ask(State(http): State<Http>, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let key = key::authenticate(http.ledger(), &parts.headers).await?;
+    let presented = key::presented(&parts.headers).ok_or(Problem::MissingKey)?;
+    let key = key::source(http.ledger(), presented).await?;
+    let key = key.ok_or(Problem::InvalidKey)?;
     key::check_source(&key, Scope::Guard)?;
     let body = body::read(body).await.map_err(|refused| refused.problem)?;
     let question: Question =

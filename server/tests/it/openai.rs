@@ -1,13 +1,16 @@
 //! The OpenAI-compatible gateway, in front of a provider that is a real HTTP server.
 
+use ledger::cluster::{Cluster, Durability};
 use ledger::{CreatedKey, NewSource, Scope};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use shared::api::Outcome;
 use shared::source::{SourceEntrance, SourceSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::provider::{self, ANSWER, DIFY_ID, EMBEDDINGS, Provider, stream};
-use crate::world::{Answer, World, actor, answer};
+use crate::world::{Answer, World, actor, answer, folder};
 
 /// A world with a provider, and a source in front of it.
 struct Models {
@@ -24,8 +27,11 @@ impl Models {
     async fn with(change: impl FnOnce(&mut SourceSettings)) -> Self {
         let world = World::with(|config| {
             config.recharge_url = Some("https://shop.example".to_owned());
-        })
-        .await;
+        });
+        Self::over(world.await, change).await
+    }
+
+    async fn over(world: World, change: impl FnOnce(&mut SourceSettings)) -> Self {
         let provider = Provider::start().await;
         let mut settings = SourceSettings {
             upstream_url: Some(provider.url.clone()),
@@ -488,6 +494,34 @@ async fn only_its_own_key_opens_it_and_only_what_is_metered_passes() {
             (404, "invalid_request_error", "not_metered")
         );
     }
+    // Written by hand, because clients tidy an address up before they send it.
+    for path in [
+        "models/../files",
+        "models/%2e%2E/files",
+        "models/..%5C../files",
+    ] {
+        let mut stream = TcpStream::connect(models.world.server.addr())
+            .await
+            .expect("connected");
+        let request = format!(
+            "GET /openai/v1/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+            models.key
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.expect("read");
+        let is_refused = told.starts_with("HTTP/1.1 404") && told.contains("not_metered");
+        let reached: Vec<String> = models
+            .provider
+            .asked()
+            .into_iter()
+            .map(|it| it.uri)
+            .collect();
+        assert!(
+            is_refused || reached.iter().all(|uri| uri.starts_with("/v1/models/")),
+            "{path}: {told} {reached:?}"
+        );
+    }
     for (body, param) in [
         ("{", Value::Null),
         ("{}", "model".into()),
@@ -502,7 +536,6 @@ async fn only_its_own_key_opens_it_and_only_what_is_metered_passes() {
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         assert_eq!(refused.body["error"]["param"], param);
     }
-    assert!(models.provider.asked().is_empty());
     models.world.deliveries(0).await;
 }
 
@@ -518,4 +551,72 @@ async fn a_request_with_pictures_passes_whole() {
         models.provider.asked()[0].json()["messages"][0]["content"],
         content
     );
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_a_source_that_prefers_answers_passes_calls_and_charges_them_later()
+{
+    let data_dir = folder("openai-away");
+    let start = || Cluster::start_with(&data_dir, Durability::Disposable);
+    let cluster = start().await.expect("a cluster");
+    cluster.create_database("away").await.expect("a database");
+    let socket = cluster.socket_folder().display().to_string();
+    let url = format!("postgres:///away?user=tollgate&host={socket}");
+    let world = World::with(|config| config.database_url = Some(url)).await;
+    let models = Models::over(world, |settings| settings.is_fail_open = true).await;
+    models.world.grant("u1", "100").await;
+    // The key has been seen before.
+    assert_eq!(text(models.chat(&json!({}))).await.1, ANSWER);
+    let files = cluster.folder().to_owned();
+    cluster.leave().await;
+
+    assert_eq!(text(models.chat(&json!({}))).await.1, ANSWER);
+    let cluster = start().await.expect("the cluster again");
+    models.world.deliveries(2).await;
+    assert_eq!(models.world.balance("u1").await, "88");
+    models.world.verify().await;
+    drop(models);
+    cluster.leave().await;
+    std::fs::remove_dir_all(files).expect("removed");
+    drop(std::fs::remove_dir_all(data_dir));
+}
+
+/// OpenAI's library for Python, in an environment of its own that `scripts/setup.sh test` makes.
+#[tokio::test]
+async fn openais_own_library_finds_all_as_it_expects() {
+    let models = Models::new().await;
+    models.world.price("text-embedding-3-small", "2", "0").await;
+    models.world.grant("u1", "100").await;
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut command = std::process::Command::new(format!("{root}/.tools/openai/bin/python"));
+    command
+        .arg(format!("{root}/end2end/openai/calls.py"))
+        .args([&models.world.url("/openai/v1"), &models.key]);
+    let run = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = run
+        .expect("no panic")
+        .expect("scripts/setup.sh test was run");
+    assert!(output.status.success(), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        told["whole"],
+        json!({ "text": "你好 there", "reasoning": 20 })
+    );
+    assert_eq!(
+        told["plain"],
+        json!({ "text": "你好 there", "usages": [], "chunks": 3 })
+    );
+    assert_eq!(
+        told["told"],
+        json!({ "text": "你好 there", "usages": [150], "chunks": 4 })
+    );
+    assert_eq!(told["embedding"], 1000);
+    assert_eq!(told["models"], json!(["gpt-4"]));
+    assert_eq!(told["refused"]["status"], 402);
+    assert_eq!(told["refused"]["code"], "insufficient_quota");
+    assert_eq!(told["stranger"], "invalid_api_key");
+    // Three completions and an embedding; what was refused never reached the provider.
+    assert_eq!(models.world.balance("u1").await, "80");
+    assert_eq!(models.provider.asked().len(), 5);
+    models.world.verify().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName};
-use ledger::{ApiKey, Ledger, Scope, Visitor};
+use ledger::{ApiKey, Scope, Visitor};
 use shared::ids::UserId;
 use shared::problem::Problem;
 
@@ -33,7 +33,7 @@ impl Access {
         let ledger = http.ledger();
         let presented = key::presented(headers);
         if let Some(presented) = presented
-            && let Some(source) = source_of(ledger, presented).await?
+            && let Some(source) = key::source(ledger, presented).await?
         {
             return if source.scope != Scope::Gateway {
                 let needed = Scope::Gateway.as_str().to_owned();
@@ -61,19 +61,5 @@ impl Access {
             None if presented.is_some() => Err(Problem::InvalidKey.into()),
             None => Err(Problem::MissingKey.into()),
         }
-    }
-}
-
-/// The key that was presented. When nobody can be asked, one that was seen before opens a source
-/// that fails open.
-async fn source_of(ledger: &Ledger, presented: &str) -> ledger::Result<Option<Arc<ApiKey>>> {
-    let asked = ledger.authenticate_key(presented).await;
-    match &asked {
-        Err(error) if matches!(error.problem(), Problem::Busy { .. }) => {
-            let remembered = ledger.remembered_key(presented);
-            let opens = |key: &Arc<ApiKey>| key.settings.is_fail_open;
-            remembered.filter(opens).map(Some).map_or(asked, Ok)
-        }
-        _ => asked,
     }
 }

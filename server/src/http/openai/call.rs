@@ -83,7 +83,10 @@ async fn run(http: &Http, endpoint: Endpoint, request: Request) -> Result<Respon
         .await
         .map_err(|refused| refused.problem)?;
     let asked = CallRequest::parse(&body)?;
-    let hides_usage = asked.is_stream && !asked.wants_usage && endpoint != Endpoint::Embeddings;
+    let hides_usage = asked.is_stream
+        && !asked.wants_usage
+        && endpoint != Endpoint::Embeddings
+        && !key.settings.is_protecting_only;
     let body = if hides_usage {
         asking_for_usage(&body)?
     } else {
@@ -126,6 +129,10 @@ async fn send(
     body: Bytes,
 ) -> Result<reqwest::Response, ApiError> {
     let url = upstream::url(key, path, parts.uri.query());
+    // The name of a model must not lead to what is not metered.
+    if url.as_ref().is_some_and(|url| !url.path().ends_with(path)) {
+        return Err(ApiError::Unmetered);
+    }
     let headers = upstream::forwarded(&parts.headers, key);
     let (Some(url), Some(mut headers)) = (url, headers) else {
         tracing::error!(
@@ -167,8 +174,10 @@ impl Payer {
         };
         let named = http.0.end_users.named(http, key, user).await;
         let user = match named {
-            // Nobody knows whose id it is; the operator prefers an answer.
-            Err(ApiError::UserUnknown) if key.settings.is_fail_open => user
+            // Nobody can be asked whose id it is; the operator prefers an answer.
+            Err(
+                ApiError::UserUnknown | ApiError::Problem(Problem::Busy { .. } | Problem::Internal),
+            ) if key.settings.is_fail_open => user
                 .parse()
                 .map_err(|fault| Problem::field("user", fault))?,
             named => named?,

@@ -74,7 +74,7 @@ async fn unmetered(Language(locale): Language) -> Response {
 /// The source of a call.
 async fn authenticate(http: &Http, headers: &HeaderMap) -> Result<Arc<ApiKey>, ApiError> {
     let presented = key::presented(headers).ok_or(Problem::MissingKey)?;
-    let key = http.ledger().authenticate_key(presented).await?;
+    let key = key::source(http.ledger(), presented).await?;
     let key = key.ok_or(Problem::InvalidKey)?;
     key::check_source(&key, Scope::Openai)?;
     Ok(key)

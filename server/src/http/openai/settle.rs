@@ -61,13 +61,14 @@ impl Call {
 
     /// What to report; `None` when nothing was used.
     fn message(&self, seen: &Seen, is_complete: bool) -> Option<MessageUsage> {
+        let answer_tokens = seen.answer.tokens();
         let (usage, evidence) = match seen.usage {
             Some(usage) => (usage, Evidence::Reported),
-            None if seen.answer_tokens == 0 && (seen.has_error || !is_complete) => return None,
+            None if answer_tokens == 0 && (seen.has_error || !is_complete) => return None,
             // The answer came without its usage, or broke off before it.
             None => (
                 Usage {
-                    tokens: Tokens::new(self.request.input_tokens, seen.answer_tokens),
+                    tokens: Tokens::new(self.request.input_tokens, answer_tokens),
                     reported_total: None,
                 },
                 Evidence::Estimated,
@@ -88,7 +89,7 @@ impl Call {
                 tokens: usage.tokens,
             }],
             reported_total: usage.reported_total,
-            has_answer: seen.answer_tokens > 0,
+            has_answer: answer_tokens > 0,
             evidence,
         })
     }
