@@ -67,10 +67,12 @@ impl<'a> Address<'a> {
     pub(super) fn is_scoped_by_user(&self, method: &Method) -> bool {
         match self.parts().as_slice() {
             ["workflows", "run"] | ["workflows", _, "run"] => *method == Method::POST,
-            ["chat-messages" | "completion-messages", ..]
+            [
+                "chat-messages" | "completion-messages" | "messages" | "conversations" | "files",
+                ..,
+            ]
             | ["workflows", "tasks", _, "stop"]
             | ["workflow", _, "events"]
-            | ["messages" | "conversations" | "files", ..]
             | ["audio-to-text" | "text-to-audio"]
             | ["form", "human_input", _] => true,
             [] | ["parameters" | "info" | "meta" | "site"] => *method == Method::GET,

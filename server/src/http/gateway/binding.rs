@@ -1,6 +1,6 @@
 //! Whom a request speaks for. Dify believes any `user`; a user's own token must not.
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use futures::{StreamExt, stream};
@@ -39,9 +39,8 @@ impl Unbound {
     /// is refused, none is filled in. What needs no look inside is streamed as it comes.
     pub(super) async fn bind(mut self, user: Option<&UserId>, kind: Kind) -> Result<Bound, Denial> {
         let in_query = self.user_in_query(user)?;
-        let has_body = !matches!(self.method, Method::GET | Method::HEAD);
         if let Some(user) = user
-            && !has_body
+            && matches!(self.method, Method::GET | Method::HEAD)
         {
             if in_query.is_none() {
                 self.url
@@ -59,10 +58,10 @@ impl Unbound {
             return self.bind_other(user).await;
         }
         let body = std::mem::take(&mut self.body);
-        let body = if has_body || self.headers.contains_key(CONTENT_LENGTH) {
-            reqwest::Body::wrap_stream(body.into_data_stream())
-        } else {
+        let body = if body.is_end_stream() {
             reqwest::Body::default()
+        } else {
+            reqwest::Body::wrap_stream(body.into_data_stream())
         };
         self.ready(body, in_query)
     }
