@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs from the start node until nothing follows, or a node fails.
-    async fn to_its_end(mut self) -> Self {
+    async fn finish(mut self) -> Self {
         let mut next = Some("start".to_owned());
         while let Some(id) = next {
             let nodes = self.graph["nodes"].as_array().expect("nodes");
@@ -267,7 +267,7 @@ impl Installed {
             environment.push(("TOLLGATE_SIGNING_SECRET", &self.webhook.signing_secret));
         }
         let run = Run::new(&self.world, &dsl["workflow"], user, &environment);
-        let run = run.to_its_end().await;
+        let run = run.finish().await;
         (run.ran, run.answers, run.failed)
     }
 }
