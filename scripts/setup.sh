@@ -215,6 +215,23 @@ need_browser() {
     ok "a Chinese font"
 }
 
+# need_sdk <folder> <requirements>: a library for Python that tests call the server with, in an
+# environment of its own, .tools/<folder>.
+need_sdk() {
+    local folder=$tools/$1 wanted=$2
+    if ! [ -x "$folder/bin/python" ] || ! cmp -s "$wanted" "$folder/installed.txt"; then
+        has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null ||
+            apt_install "Python with venv" "Install python3 and python3-venv." python3 python3-venv
+        doing "pip install -r $wanted into .tools/$1"
+        python3 -m venv --clear "$folder" &&
+            "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$wanted" ||
+            give_up "What $wanted lists could not be installed." \
+                "Run by hand, with Python 3.11 or newer: python3 -m venv .tools/$1 && .tools/$1/bin/pip install -r $wanted"
+        cp "$wanted" "$folder/installed.txt"
+    fi
+    ok "$1 for Python"
+}
+
 [ "$#" -gt 0 ] || set -- build
 for group in "$@"; do
     case $group in
@@ -238,6 +255,7 @@ for group in "$@"; do
         need_node "$node_min"
         need_npm_packages end2end
         need_browser
+        need_sdk openai end2end/openai/requirements.txt
         ;;
     mutants)
         echo "Setting up for the mutation check"

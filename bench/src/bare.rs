@@ -13,19 +13,20 @@ use tokio::net::TcpListener;
 
 type Answer = Success<BalanceCheck>;
 
-/// Serves until it is killed, on a free port that its first line names. `answer` is the body of an
-/// answer of the server.
+/// As [`listen`]. `answer` is the body of an answer of the server.
 pub async fn serve(answer: &str) -> Result<()> {
     let answer: Answer = serde_json::from_str(answer).context("the answer")?;
     let routes = Router::new()
         .route("/api/user/points/check-balance", post(check))
         .with_state(Arc::new(answer));
+    listen("A bare axum handler", routes).await
+}
+
+/// Serves until it is killed, on a free port that its first line names.
+pub async fn listen(what: &str, routes: Router) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    writeln!(
-        std::io::stdout(),
-        "A bare axum handler is ready on http://{}",
-        listener.local_addr()?
-    )?;
+    let addr = listener.local_addr()?;
+    writeln!(std::io::stdout(), "{what} is ready on http://{addr}")?;
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     Ok(axum::serve(listener, routes).await?)
 }

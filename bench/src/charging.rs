@@ -20,7 +20,7 @@ use crate::place::{Databases, Place};
 use crate::postgres::Pgbench;
 use crate::process::{self, Memory, Server};
 use crate::table::{Figure, Name, Row, Table, Unit};
-use crate::traffic::{Checks, Events, MODEL, Messages, USERS, Users, text_of};
+use crate::traffic::{Checks, Events, HOT_USER, MODEL, Messages, USERS, Users, text_of};
 use crate::{Options, Part, Plan, note};
 
 pub const PARTS: &[Part] = &[
@@ -59,7 +59,7 @@ pub async fn measure(
     gate.price(MODEL).await?;
     let (webhook_key, points_key) = (gate.key("webhook").await?, gate.key("points").await?);
     note(&format!("Giving points to {USERS} users"));
-    gate.give_points().await?;
+    gate.give_points(0..HOT_USER + 1).await?;
     let server = gate.serve().await?;
     let feed = Feed::new(std::process::id())?;
     let reader = feed
@@ -85,7 +85,7 @@ pub async fn measure(
 }
 
 /// What has to be known to read the figures.
-async fn conditions(databases: &Databases) -> Result<Vec<(&'static str, String)>> {
+pub async fn conditions(databases: &Databases) -> Result<Vec<(&'static str, String)>> {
     let show = "select string_agg(name || ' = ' || current_setting(name), ', ' order by number)
         from unnest(array['fsync', 'synchronous_commit', 'full_page_writes', 'wal_compression',
             'shared_buffers', 'max_wal_size', 'server_version'])

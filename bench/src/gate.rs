@@ -1,5 +1,7 @@
 //! A server with its data, as an operator sets one up.
 
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -11,7 +13,7 @@ use tokio::process::Command;
 
 use crate::place::Databases;
 use crate::process::{self, Server};
-use crate::traffic::{HOT_USER, user_name};
+use crate::traffic::{MODEL, user_name};
 
 /// The program that is measured, and the database that it works on.
 pub struct Gate<'a> {
@@ -63,13 +65,40 @@ impl Gate<'_> {
         Ok(key.key)
     }
 
+    /// The key of a source in front of that Dify.
+    pub async fn gateway(&self, dify: SocketAddr) -> Result<String> {
+        let upstream = format!("http://{dify}/v1");
+        let arguments = [
+            "source",
+            "create",
+            "--name",
+            "bench",
+            "--entrance",
+            "gateway",
+            "--upstream",
+            upstream.as_str(),
+            "--upstream-key",
+            "app-bench",
+            "--model",
+            MODEL,
+            "--estimated-input",
+            "1000",
+            "--estimated-output",
+            "100",
+            "--json",
+        ];
+        let created = process::output(self.command(&arguments), "").await?;
+        let key: Key = serde_json::from_str(&created).context("the created source")?;
+        Ok(key.key)
+    }
+
     /// Runs a statement on the database and gives what it selects.
     pub async fn sql(&self, statement: &str) -> Result<String> {
         self.databases.sql(self.database, statement, &[]).await
     }
 
-    /// Gives every user, and the hot one, more points than a run can use up.
-    pub async fn give_points(&self) -> Result<()> {
+    /// Gives users more points than a run can use up.
+    pub async fn give_points(&self, users: Range<u32>) -> Result<()> {
         let options: PgConnectOptions = self.databases.url(self.database).parse()?;
         // Nothing that is sealed is touched here.
         let sealing = SealingKey::from_bytes([0; 32]);
@@ -84,7 +113,7 @@ impl Gate<'_> {
             origin: "bench".to_owned(),
         };
         let points = "1000000000".parse().context("points")?;
-        stream::iter(0..=HOT_USER)
+        stream::iter(users)
             .map(anyhow::Ok)
             .try_for_each_concurrent(usize::try_from(GRANTS_AT_ONCE)?, async |user| {
                 let user = user_name(user).parse().context("a user")?;

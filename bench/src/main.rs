@@ -6,8 +6,10 @@ mod answer;
 mod bare;
 mod charging;
 mod connection;
+mod dify;
 mod feed;
 mod gate;
+mod gateway;
 mod journal;
 mod load;
 mod place;
@@ -46,6 +48,9 @@ enum Command {
         /// The body that it answers with.
         answer: String,
     },
+    /// Serve the streams that the gateway passes on; the measurement starts it.
+    #[command(hide = true)]
+    Dify,
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,6 +91,8 @@ enum Part {
     History,
     /// The memory of `tollgate verify` on a long journal.
     Verify,
+    /// What the gateway adds to streams.
+    Gateway,
 }
 
 impl Options {
@@ -151,13 +158,8 @@ struct Plan {
 fn main() -> ExitCode {
     let CommandLine { command, options } = CommandLine::parse();
     let ended = match command {
-        // As many threads as the measured server has.
-        Some(Command::BareAxum { answer }) => tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(bare::serve(&answer)))
-            .map(|()| true),
+        Some(Command::BareAxum { answer }) => on_all_threads(bare::serve(&answer)),
+        Some(Command::Dify) => on_all_threads(dify::serve()),
         None => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -172,6 +174,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Serves with as many threads as the measured server has.
+fn on_all_threads(serving: impl Future<Output = Result<()>>) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serving).map(|()| true)
 }
 
 /// Measures, tells, and leaves nothing behind, however it ends.
@@ -203,12 +213,15 @@ async fn bench(options: &Options) -> Result<bool> {
 async fn measure(options: &Options, place: &Place) -> Result<Table> {
     let mut table = Table::default();
     let plan = options.plan();
-    let (charging, journal) = (charging::PARTS, journal::PARTS);
+    let (charging, journal, gateway) = (charging::PARTS, journal::PARTS, gateway::PARTS);
     if options.wants_any(charging) {
         Box::pin(charging::measure(options, &plan, place, &mut table)).await?;
     }
     if options.wants_any(journal) {
         Box::pin(journal::measure(options, &plan, place, &mut table)).await?;
+    }
+    if options.wants_any(gateway) {
+        Box::pin(gateway::measure(options, &plan, place, &mut table)).await?;
     }
     // In the order in which the figures are demanded.
     let place_of = |row: &Row| {
@@ -222,7 +235,17 @@ async fn measure(options: &Options, place: &Place) -> Result<Table> {
 }
 
 const ORDER: &[&str] = &[
-    "single", "hot", "batch", "p99", "lone", "check", "history", "live", "memory",
+    "single",
+    "hot",
+    "batch",
+    "p99",
+    "lone",
+    "check",
+    "history",
+    "live",
+    "memory",
+    "gateway_first",
+    "gateway_event",
 ];
 
 /// Says on standard error what is going on.

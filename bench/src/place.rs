@@ -38,7 +38,7 @@ impl Place {
             _alone: alone,
             clusters: RefCell::default(),
         };
-        for name in ["main", "journal"] {
+        for name in ["main", "journal", "gateway"] {
             if place.folder.join(name).exists() {
                 place.start(name, Durability::Disposable).await?;
             }

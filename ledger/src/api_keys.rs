@@ -474,6 +474,14 @@ impl Ledger {
         Ok(Some(key))
     }
 
+    /// The key that was presented, if this process has seen it before and knows of no change. While
+    /// Postgres is away nobody knows whether it still stands: for sources that fail open only.
+    #[must_use]
+    pub fn remembered_key(&self, presented: &str) -> Option<Arc<ApiKey>> {
+        let state = self.inner.keys.state();
+        state.keys.get(&hash_of(presented)).cloned()
+    }
+
     /// All keys, newest first.
     ///
     /// # Errors

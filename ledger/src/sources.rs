@@ -153,6 +153,24 @@ impl Ledger {
             _ => Err(Problem::field("app", FieldFault::Missing).into()),
         }
     }
+
+    /// The gateway sources of a namespace: the apps of one Dify installation that Tollgate has keys of.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::Sealing`] when the sealing key has changed.
+    pub async fn gateway_sources(&self, namespace_id: i64) -> Result<Vec<Arc<ApiKey>>> {
+        sqlx::query(
+            "select * from api_key
+             where namespace_id = $1 and scope = 'gateway' and revoked_at is null
+             order by api_key_id",
+        )
+        .bind(namespace_id)
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(|row| Ok(Arc::new(api_keys::key(row, &self.inner.sealing)?)))
+        .collect()
+    }
 }
 
 fn is_taken(error: &sqlx::Error) -> bool {

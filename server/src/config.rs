@@ -100,6 +100,18 @@ pub struct Config {
     )]
     pub queue_messages: u32,
 
+    /// Seconds of silence after which a call that is passed on to Dify or to a model counts as lost.
+    /// Dify itself says something every ten seconds while a call is running.
+    #[arg(
+        long,
+        env = "TOLLGATE_UPSTREAM_SILENCE_SECONDS",
+        default_value_t = 120,
+        value_parser = clap::value_parser!(u32).range(1..=3600),
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub upstream_silence_seconds: u32,
+
     /// What to log: error, warn, info, debug or trace, also by module (`info,ledger=debug`).
     /// A server logs from info up, other commands from warn up.
     #[arg(long, env = "TOLLGATE_LOG", global = true, value_name = "FILTER")]
@@ -153,7 +165,7 @@ pub fn local_url(addr: SocketAddr) -> String {
     }
 }
 
-fn parse_url(text: &str) -> Result<String, String> {
+pub(crate) fn parse_url(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
     match text.split_once("://") {
         Some(("http" | "https", rest)) if !rest.is_empty() => Ok(text.to_owned()),

@@ -15,14 +15,17 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::books::Books;
 use crate::cli::say;
 use crate::config::{Config, local_url};
-use crate::http::{Http, Shared, router};
+use crate::http::{EndUsers, Http, Shared, router, upstream};
 
 /// How long requests that are under way may take to end once the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long calls that were metered may take after that to be charged.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 /// Serves until a signal ends it.
 ///
@@ -45,6 +48,8 @@ pub struct Server {
     context: AppContext,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
+    /// Metered calls, which may outlive the request that made them.
+    calls: TaskTracker,
     /// The ledger's recurring work.
     jobs: JoinHandle<()>,
 }
@@ -70,12 +75,17 @@ impl Server {
             recharge_url: config.recharge_url.clone(),
         };
         let shutdown = CancellationToken::new();
+        let calls = TaskTracker::new();
         let routes = router(Http::new(Shared {
             context: context.clone(),
             leptos: site(&config),
             public_url: config.public_url.clone(),
             base_url: config.base_url(),
             shutdown: shutdown.clone(),
+            upstream: upstream::client()?,
+            upstream_silence_max: Duration::from_secs(config.upstream_silence_seconds.into()),
+            calls: calls.clone(),
+            end_users: EndUsers::default(),
         }));
         Ok(Self {
             serving: tokio::spawn(serve(listener, routes, shutdown.clone())),
@@ -87,6 +97,7 @@ impl Server {
             books,
             context,
             shutdown,
+            calls,
         })
     }
 
@@ -114,6 +125,17 @@ impl Server {
     pub async fn stop(self) -> Result<()> {
         self.shutdown.cancel();
         let served = tokio::time::timeout(DRAIN_MAX, self.serving).await;
+        self.calls.close();
+        if tokio::time::timeout(SETTLE_MAX, self.calls.wait())
+            .await
+            .is_err()
+        {
+            let count = self.calls.len();
+            tracing::error!(
+                count,
+                "{count} metered calls could not be charged before the end"
+            );
+        }
         self.jobs.abort();
         drop(self.context);
         self.books.close().await;

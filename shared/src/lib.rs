@@ -7,6 +7,7 @@ pub mod dify;
 pub mod ids;
 pub mod locale;
 pub mod money;
+pub mod openai;
 pub mod price;
 pub mod problem;
 pub mod quote;

@@ -11,6 +11,7 @@ mod quarantine;
 mod rerate;
 mod serve;
 mod simulate;
+mod source;
 mod user;
 mod verify;
 
@@ -57,6 +58,9 @@ enum Command {
     /// Manage API keys.
     #[command(subcommand)]
     Key(key::Command),
+    /// Connect Dify: keys that open one entrance each, with what to enter in Dify.
+    #[command(subcommand)]
+    Source(source::Command),
     /// Publish prices.
     #[command(subcommand)]
     Price(price::Command),
@@ -147,6 +151,7 @@ async fn execute(command: Command, config: &Config) -> Result<Report> {
         Command::Serve | Command::Migrate => Ok(migrate::run()),
         Command::Admin(command) => command.run(ledger, config).await,
         Command::Key(command) => command.run(ledger, config).await,
+        Command::Source(command) => Box::pin(command.run(ledger, config)).await,
         Command::Price(command) => command.run(ledger).await,
         Command::Points(command) => command.run(ledger).await,
         Command::Balance(command) => command.run(ledger).await,

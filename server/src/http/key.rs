@@ -48,6 +48,38 @@ pub fn check_scope(key: &ApiKey, needed: Scope) -> Result<(), Problem> {
     }
 }
 
+/// The key that was presented at the entrance of a source. When nobody can be asked, one that was
+/// seen before opens a source that fails open.
+///
+/// # Errors
+/// `Busy` when nobody can be asked.
+pub async fn source(ledger: &Ledger, presented: &str) -> ledger::Result<Option<Arc<ApiKey>>> {
+    let asked = ledger.authenticate_key(presented).await;
+    match &asked {
+        Err(error) if matches!(error.problem(), Problem::Busy { .. }) => {
+            let remembered = ledger.remembered_key(presented);
+            let opens = |key: &Arc<ApiKey>| key.settings.is_fail_open;
+            remembered.filter(opens).map(Some).map_or(asked, Ok)
+        }
+        _ => asked,
+    }
+}
+
+/// Whether a key is that of a source with the entrance that is asked. An admin key is not: a call
+/// through an entrance belongs to the source whose settings it follows.
+///
+/// # Errors
+/// `WrongScope`.
+pub fn check_source(key: &ApiKey, entrance: Scope) -> Result<(), Problem> {
+    if key.scope == entrance {
+        Ok(())
+    } else {
+        Err(Problem::WrongScope {
+            needed: entrance.as_str().to_owned(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;

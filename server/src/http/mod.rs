@@ -2,22 +2,29 @@
 
 mod admin;
 mod answer;
+mod blocked;
 mod body;
 mod caller;
 mod csrf;
 mod dify_webhook;
 mod enter;
+mod gateway;
+mod guard;
 mod headers;
 mod health;
 mod holds;
 mod key;
 mod live;
+mod metered;
+mod openai;
 mod params;
 mod points;
 mod signature;
 mod site;
+pub mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use app::AppContext;
 use axum::Router;
@@ -27,9 +34,11 @@ use axum::routing::{any, get, post};
 use ledger::Ledger;
 use leptos::config::LeptosOptions;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 
 pub use enter::url as sign_in_url;
+pub use openai::EndUsers;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -45,6 +54,15 @@ pub struct Shared {
     pub base_url: String,
     /// Cancelled when the server is about to stop; answers that would never end, end.
     pub shutdown: CancellationToken,
+    /// Calls the servers behind sources.
+    pub upstream: reqwest::Client,
+    /// How long such a server may be silent in the middle of an answer.
+    pub upstream_silence_max: Duration,
+    /// Metered calls: they go on when the client has left, and the server waits for them to be
+    /// charged before it stops.
+    pub calls: TaskTracker,
+    /// Whom Dify's own ids of end users mean.
+    pub end_users: EndUsers,
 }
 
 impl Http {
@@ -82,9 +100,12 @@ pub fn router(http: Http) -> Router {
     let plain = Router::new()
         .route("/api/dify/webhook", post(dify_webhook::deliver))
         .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
+        .route("/api/dify/guard", post(guard::ask))
         .route("/api/admin/live", get(live::stream))
+        .merge(openai::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .merge(gateway::routes())
         .method_not_allowed_fallback(answer::method_not_allowed);
     let compressed = Router::new()
         .route("/api/user/points/balance", get(points::balance))

@@ -22,13 +22,13 @@ pub fn tollgate(arguments: &[&str]) -> Command {
 }
 
 /// Runs a command to its end, without holding up the server of the same test.
-async fn output(mut command: Command) -> Output {
+pub async fn output(mut command: Command) -> Output {
     let run = spawn_blocking(move || command.stdin(Stdio::null()).output());
     run.await.expect("no panic").expect("the program runs")
 }
 
 #[track_caller]
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     assert!(
         output.status.success(),
         "{}",
@@ -38,7 +38,7 @@ fn stdout(output: &Output) -> String {
 }
 
 #[track_caller]
-fn error(output: &Output) -> String {
+pub fn error(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     let text = String::from_utf8(output.stderr.clone()).expect("UTF-8");
@@ -47,18 +47,18 @@ fn error(output: &Output) -> String {
 }
 
 /// Runs commands on one database.
-struct Terminal {
-    database_url: String,
+pub struct Terminal {
+    pub database_url: String,
 }
 
 impl Terminal {
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = tollgate(arguments);
         command.env("DATABASE_URL", &self.database_url);
         output(command).await
     }
 
-    async fn json(&self, arguments: &[&str]) -> Value {
+    pub async fn json(&self, arguments: &[&str]) -> Value {
         let text = stdout(&self.run(arguments).await);
         serde_json::from_str(&text).expect("JSON")
     }

@@ -1,5 +1,9 @@
 //! What Dify reports: one message, and what it used.
 
+mod events;
+mod meter;
+mod skim;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -7,6 +11,9 @@ use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId, checked_id};
 use crate::problem::{FieldFault, Problem};
 use crate::tokens::Tokens;
+
+pub use events::EventReader;
+pub use meter::{Asked, Meter, Text};
 
 /// One model call inside a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

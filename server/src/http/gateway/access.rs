@@ -1,0 +1,65 @@
+//! Who calls which app: by a key that stands for the app, or as a user who names it.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderName};
+use ledger::{ApiKey, Scope, Visitor};
+use shared::ids::UserId;
+use shared::problem::Problem;
+
+use super::denial::Denial;
+use crate::http::{Http, key};
+
+/// Names the source that a user's call goes to; needless where there is only one.
+pub(super) const APP_HEADER: HeaderName = HeaderName::from_static("x-tollgate-app");
+
+/// What a request may do.
+pub(super) struct Access {
+    pub source: Arc<ApiKey>,
+    /// Whom the request speaks for, where its credential says that.
+    pub user: Option<UserId>,
+}
+
+impl Access {
+    /// `app` is the one that the address names.
+    pub(super) async fn of(
+        http: &Http,
+        headers: &HeaderMap,
+        app: Option<&str>,
+    ) -> Result<Self, Denial> {
+        let header = headers.get(APP_HEADER);
+        let header = header.and_then(|app| app.to_str().ok());
+        let app = app.or(header);
+        let ledger = http.ledger();
+        let presented = key::presented(headers);
+        if let Some(presented) = presented
+            && let Some(source) = key::source(ledger, presented).await?
+        {
+            return if source.scope != Scope::Gateway {
+                let needed = Scope::Gateway.as_str().to_owned();
+                Err(Problem::WrongScope { needed }.into())
+            } else if app.is_some_and(|app| app != source.name) {
+                Err(Problem::NotFound.into())
+            } else {
+                Ok(Self { source, user: None })
+            };
+        }
+        let visitor = match presented {
+            Some(token) => ledger.visitor(token).await?,
+            None => app::auth::visitor_from(&http.0.context, headers).await?,
+        };
+        match visitor {
+            Some(Visitor::User(user)) => Ok(Self {
+                source: ledger.gateway_source(app).await?,
+                user: Some(user),
+            }),
+            // Whose points would they be?
+            Some(Visitor::Administrator { .. }) => Err(Problem::WrongScope {
+                needed: Scope::Gateway.as_str().to_owned(),
+            }
+            .into()),
+            None if presented.is_some() => Err(Problem::InvalidKey.into()),
+            None => Err(Problem::MissingKey.into()),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A metered call: check, hold, pass through, read a copy, charge.
+
+use std::sync::Arc;
+
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ledger::{ApiKey, CallEstimate, Delivery, Entrance};
+use reqwest::Request;
+use shared::dify::{Asked, Meter, Text};
+use shared::ids::UserId;
+use shared::problem::Problem;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::address::Kind;
+use super::denial::Denial;
+use crate::http::{Http, metered, upstream};
+
+/// Points are held for as long as Dify lets a run take.
+const HOLD_SECONDS: u32 = 1200;
+
+/// A call that somebody pays for.
+pub(super) struct Call {
+    http: Http,
+    source: Arc<ApiKey>,
+    kind: Kind,
+    asked: Asked,
+}
+
+impl Call {
+    pub(super) fn new(
+        http: Http,
+        source: Arc<ApiKey>,
+        user_id: UserId,
+        kind: Kind,
+        text: Text,
+    ) -> Self {
+        let asked = Asked {
+            user_id,
+            assumed_model: source.settings.model_name.clone(),
+            text,
+            is_continuation: kind == Kind::Continued,
+        };
+        Self {
+            http,
+            source,
+            kind,
+            asked,
+        }
+    }
+
+    /// Runs the call in a task of its own: what Dify has begun is metered to its end, also when the
+    /// client has left.
+    pub(super) async fn start(self, request: Request) -> Result<Response, Denial> {
+        let (answer, answered) = oneshot::channel();
+        let calls = self.http.0.calls.clone();
+        calls.spawn(self.run(request, answer));
+        answered.await.map_err(|_| Problem::Internal)?
+    }
+
+    async fn run(self, request: Request, answer: oneshot::Sender<Result<Response, Denial>>) {
+        let hold = match self.admit().await {
+            Ok(hold) => hold,
+            Err(denial) => {
+                drop(answer.send(Err(denial)));
+                return;
+            }
+        };
+        if answer.is_closed() {
+            // The client left before anything has begun.
+            return self.release(hold).await;
+        }
+        let response = match upstream::send(&self.http.0.upstream, request).await {
+            Ok(response) => response,
+            Err(fault) => {
+                self.release(hold).await;
+                drop(answer.send(Err(fault.into())));
+                return;
+            }
+        };
+        let (status, headers) = upstream::head(&response);
+        let mut meter = self.meter(status, &headers);
+        let (client, body) = metered::channel();
+        drop(answer.send(Ok((status, headers, body).into_response())));
+        let relayed = metered::relay(
+            &self.http,
+            &self.source.name,
+            response,
+            Some(client),
+            meter.is_some(),
+            |chunk| {
+                if let Some(meter) = &mut meter {
+                    meter.read(&chunk);
+                }
+                chunk
+            },
+        )
+        .await;
+        let calls = self.http.0.calls.clone();
+        let settled = calls.spawn(self.settle(meter, hold));
+        drop(timeout(metered::CHARGE_WAIT_MAX, settled).await);
+        drop(relayed.client);
+    }
+
+    /// Asks whether the user can pay, and holds the points.
+    async fn admit(&self) -> Result<Option<String>, Denial> {
+        if self.kind != Kind::Charged {
+            return Ok(None);
+        }
+        let settings = &self.source.settings;
+        let estimate = CallEstimate {
+            model_name: None,
+            input_tokens: None,
+            output_tokens: None,
+            // Without, it is only checked.
+            hold_seconds: (!settings.is_protecting_only).then_some(HOLD_SECONDS),
+        };
+        let ledger = self.http.ledger();
+        let check = ledger.check_call(&self.asked.user_id, &self.source, &estimate, None);
+        match check.await {
+            Ok(check) if check.can_proceed => Ok(check.hold_id),
+            Ok(check) => Err(Denial::TooExpensive {
+                needed: check.estimated_points,
+                available: check.available,
+            }),
+            Err(error) if settings.is_fail_open => {
+                let source = &self.source.name;
+                tracing::warn!(%error, source, "a call of {source} passed unchecked: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn release(&self, hold: Option<String>) {
+        let ledger = self.http.ledger();
+        metered::release(ledger, &self.asked.user_id, hold.as_deref()).await;
+    }
+
+    /// Reads what Dify answers, where that tells what was used. Refusals use nothing.
+    fn meter(&self, status: StatusCode, headers: &HeaderMap) -> Option<Meter> {
+        if !status.is_success() || self.source.settings.is_protecting_only {
+            return None;
+        }
+        let text = |name| headers.get(name).and_then(|it| it.to_str().ok());
+        let source = &self.source.name;
+        if text(CONTENT_ENCODING).is_some_and(|it| it != "identity") {
+            tracing::error!(
+                source,
+                "{source} compresses its answers: they cannot be metered"
+            );
+            return None;
+        }
+        let media_type = text(CONTENT_TYPE).unwrap_or_default();
+        if media_type.starts_with("text/event-stream") {
+            Some(Meter::stream())
+        } else {
+            Some(Meter::answer())
+        }
+    }
+
+    /// Charges what was seen, and frees the hold.
+    async fn settle(self, meter: Option<Meter>, hold: Option<String>) {
+        let Some(message) = meter.and_then(|meter| meter.report(&self.asked)) else {
+            return self.release(hold).await;
+        };
+        let message_id = message.message_id.clone();
+        let body = serde_json::to_vec(&message).unwrap_or_default();
+        let mut delivery = Delivery::new(
+            Arc::clone(&self.source),
+            Entrance::Gateway,
+            message,
+            body,
+            OffsetDateTime::now_utc().into(),
+        );
+        delivery.continues = self.asked.is_continuation;
+        metered::deliver(self.http.ledger(), delivery, hold.as_deref(), &message_id).await;
+    }
+}

@@ -1,0 +1,116 @@
+//! `/v1/*`: Dify's Service API, passed through unchanged, with the calls that run models checked
+//! before and charged after.
+//!
+//! What is charged: chat messages, completion messages and workflow runs. A run that was paused for
+//! a person's input goes on at `GET /workflow/{run_id}/events`, which is metered too. Everything else
+//! passes, also what makes Dify run a model without telling what it used: suggested questions,
+//! audio, and the title of a conversation.
+//!
+//! A process that is killed in the middle of a call charges nothing for it: the hold runs out and
+//! frees its points, Dify goes on or not, and the message is found by comparing with what Dify says
+//! it served. Whatever ends less suddenly delivers what it saw.
+
+mod access;
+mod address;
+mod binding;
+mod call;
+mod denial;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE,
+};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use shared::problem::Problem;
+
+use self::access::{APP_HEADER, Access};
+use self::address::{Address, Kind};
+use self::binding::Unbound;
+use self::call::Call;
+use self::denial::Denial;
+use super::answer::Language;
+use super::{Http, upstream};
+
+pub(super) fn routes() -> Router<Http> {
+    Router::new()
+        .route("/v1", any(handle))
+        .route("/v1/", any(handle))
+        .route("/v1/{*path}", any(handle))
+        .route("/apps/{app}/v1/{*path}", any(handle))
+}
+
+async fn handle(
+    State(http): State<Http>,
+    Language(locale): Language,
+    request: Request,
+) -> Response {
+    if request.method() == Method::OPTIONS {
+        return preflight();
+    }
+    pass(http, request)
+        .await
+        .unwrap_or_else(|denial| denial.tell(locale))
+}
+
+/// Dify lets pages of any site call it with a key. Their browsers ask first, and name no key then, so
+/// that nobody could tell which Dify to ask.
+fn preflight() -> Response {
+    let headers = [
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (
+            ACCESS_CONTROL_ALLOW_METHODS,
+            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        ),
+        (
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type, x-api-key, x-app-code, x-trace-id, x-tollgate-app",
+        ),
+        (ACCESS_CONTROL_MAX_AGE, "600"),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
+    let (parts, body) = request.into_parts();
+    let address = Address::parse(parts.uri.path()).ok_or(Problem::NotFound)?;
+    let Access { source, user } = Access::of(&http, &parts.headers, address.app.as_deref()).await?;
+    if user.is_some() && !address.is_scoped_by_user(&parts.method) {
+        return Err(Problem::OtherUser.into());
+    }
+    let kind = address.kind(&parts.method);
+    let misconfigured = || Denial::Misconfigured {
+        source: source.name.clone(),
+    };
+    let mut headers = upstream::forwarded(&parts.headers, &source).ok_or_else(misconfigured)?;
+    headers.remove(APP_HEADER);
+    let url = upstream::url(&source, address.rest, parts.uri.query());
+    let bound = Unbound {
+        url: url.ok_or_else(misconfigured)?,
+        headers,
+        method: parts.method,
+        body,
+    }
+    .bind(user.as_ref(), kind)
+    .await?;
+    match bound.user {
+        Some(user) if kind != Kind::Passed => {
+            let call = Call::new(http, source, user, kind, bound.text);
+            call.start(bound.request).await
+        }
+        // Where Dify misses the user, it says so.
+        _ => straight(&http, bound.request).await,
+    }
+}
+
+/// Passes a request on that costs nothing. It ends when its client leaves.
+async fn straight(http: &Http, request: reqwest::Request) -> Result<Response, Denial> {
+    let response = upstream::send(&http.0.upstream, request).await?;
+    let (status, headers) = upstream::head(&response);
+    let body = Body::from_stream(upstream::chunks(response, http.0.upstream_silence_max));
+    Ok((status, headers, body).into_response())
+}
