@@ -30,6 +30,7 @@ mod rollups;
 mod sealing;
 mod sessions;
 mod sources;
+mod traces;
 mod verify;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub use rerate::{Difference, Rerating};
 pub use sealing::SealingKey;
 pub use sessions::{NewSession, Visitor};
 pub use sources::{LastDelivery, NewSource, SourceSummary};
+pub use traces::TraceEvent;
 pub use verify::{Finding, VerifyReport};
 
 /// Bounds of one process's ledger.
@@ -137,8 +139,8 @@ impl Ledger {
         self.maintain().await
     }
 
-    /// What must be done once a day: partitions for the months ahead; expired sessions and old
-    /// idempotency keys away.
+    /// What must be done once a day: partitions for the months ahead; expired sessions, old
+    /// idempotency keys and delivered traces away.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -160,6 +162,9 @@ impl Ledger {
             .execute(&mut *tx)
             .await?;
         sqlx::query("delete from idempotency where created_at < now() - interval '30 days'")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("delete from trace where due_at is null and seen_at < now() - interval '3 days'")
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

@@ -11,6 +11,7 @@ mod headers;
 mod health;
 mod holds;
 mod key;
+pub mod langfuse;
 mod live;
 mod params;
 mod points;
@@ -83,6 +84,7 @@ pub fn router(http: Http) -> Router {
         .route("/api/dify/webhook", post(dify_webhook::deliver))
         .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
         .route("/api/admin/live", get(live::stream))
+        .merge(langfuse::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(answer::method_not_allowed);
