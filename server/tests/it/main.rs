@@ -11,6 +11,7 @@ mod command_line;
 mod corrections;
 mod crash;
 mod edges;
+mod langfuse;
 mod live;
 mod points;
 mod quarantine;
