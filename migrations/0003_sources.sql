@@ -59,3 +59,7 @@ create trigger no_truncate before truncate on sighting
 
 -- Calls of an app whose model is not known beforehand.
 alter table hold alter column model_name drop not null;
+
+-- Finds what was entered long after it happened without reading everything entered since.
+create index journal_late on journal_entry (account_id, entry)
+    where recorded_at - occurred_at > interval '1 hour';

@@ -173,7 +173,11 @@ const KINDS: [Kind; 6] = [
         // Between a tenth and nine tenths of the way back, another each time.
         query: |entries, number| {
             let share = 100 + number * 617 % 800;
-            format!("&cursor={}", entries * share / 1000)
+            // The entries are spread evenly over a year.
+            let age =
+                Duration::seconds(i64::try_from(365 * 86400 * (1000 - share) / 1000).unwrap_or(0));
+            let recorded_at = (OffsetDateTime::now_utc() - age).unix_timestamp();
+            format!("&cursor={}-{recorded_at}", entries * share / 1000)
         },
     },
     Kind {

@@ -114,7 +114,7 @@ pub enum Durability {
 impl Durability {
     const fn settings(self) -> &'static [&'static str] {
         match self {
-            Self::Full => &["fsync=on", "synchronous_commit=on", "wal_compression=on"],
+            Self::Full => &["fsync=on", "synchronous_commit=on", "wal_compression=off"],
             Self::Disposable => &[
                 "fsync=off",
                 "synchronous_commit=off",

@@ -42,20 +42,15 @@ impl Trace<'_> {
         let calls = &self.usage?.calls;
         let mut names: Vec<_> = calls.iter().map(|call| call.model_name.as_str()).collect();
         names.dedup();
-        Some(names.join(", "))
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     pub(crate) fn input_tokens(&self) -> i64 {
-        self.tokens(|tokens| {
-            tokens
-                .input
-                .saturating_add(tokens.cached_input)
-                .saturating_add(tokens.cache_write)
-        })
+        self.tokens(Tokens::all_input)
     }
 
     pub(crate) fn output_tokens(&self) -> i64 {
-        self.tokens(|tokens| tokens.output.saturating_add(tokens.reasoning))
+        self.tokens(Tokens::all_output)
     }
 
     fn tokens(&self, count: impl Fn(&Tokens) -> u64) -> i64 {

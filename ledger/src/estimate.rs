@@ -1,6 +1,8 @@
 //! Before the call: what will it cost, and is there enough?
 
-use shared::api::{BalanceCheck, CheckBalance, DEFAULT_TOKENS, Estimate, EstimateBasis};
+use shared::api::{
+    BalanceCheck, CheckBalance, DEFAULT_TOKENS, Estimate, EstimateBasis, HOLD_SECONDS_DEFAULT, Hold,
+};
 use shared::clock::Timestamp;
 use shared::ids::{ModelName, UserId};
 use shared::money::Points;
@@ -10,12 +12,11 @@ use shared::quote::{affordable_output, quote};
 use shared::tokens::Tokens;
 use sqlx::Row;
 use sqlx::types::Json;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
-use crate::accounts::{self, Amounts};
+use crate::accounts;
 use crate::consumption::Line;
 use crate::error::Result;
+use crate::holds::NewHold;
 use crate::{IdempotencyKey, Ledger, chain, holds, idempotency};
 
 /// Messages averaged at most, and rows looked through to find them.
@@ -41,7 +42,7 @@ fn averages(samples: &[Tokens]) -> Option<Tokens> {
     })
 }
 
-struct Basis {
+pub(crate) struct Basis {
     tokens: Tokens,
     basis: EstimateBasis,
 }
@@ -124,7 +125,15 @@ impl Ledger {
             return Ok(answer);
         }
         if answer.can_proceed {
-            return self.hold(user, check, answer, key).await;
+            let new = NewHold {
+                user,
+                model_name: Some(&check.model_name),
+                points: answer.estimate.estimated_points,
+                seconds: check.hold_seconds.unwrap_or(HOLD_SECONDS_DEFAULT),
+                key,
+                fingerprint: holds::fingerprint(user, check),
+            };
+            return self.hold(&new, |hold| Ok(completed(answer, hold))).await;
         }
         // What is missing may be missing because the first request took it.
         let fingerprint = holds::fingerprint(user, check);
@@ -132,7 +141,7 @@ impl Ledger {
         Ok(first.unwrap_or(answer))
     }
 
-    async fn basis(
+    pub(crate) async fn basis(
         &self,
         user: Option<&UserId>,
         model: &ModelName,
@@ -226,36 +235,18 @@ impl Ledger {
         samples.truncate(usize::try_from(SAMPLE_MESSAGES).unwrap_or(0));
         Ok(samples)
     }
-
-    /// The account, the time and the current price book, in one round trip as a rule.
-    async fn state_of(&self, user: Option<&UserId>) -> Result<State> {
-        let row = sqlx::query(
-            "select clock_timestamp() as now,
-                    (select coalesce(max(price_version_id), 0) from price_version) as revision,
-                    coalesce(a.balance_nano, 0) as balance_nano,
-                    coalesce(a.held_nano, 0) as held_nano,
-                    coalesce(a.debt_limit_nano, 0) as debt_limit_nano
-             from (select 1) one left join account a on a.account_id = $1",
-        )
-        .bind(user.map_or(Uuid::nil(), chain::account_id))
-        .fetch_one(self.pool())
-        .await?;
-        Ok(State {
-            book: self.price_book_at(row.try_get("revision")?).await?,
-            now: row.try_get::<OffsetDateTime, _>("now")?.into(),
-            amounts: Amounts {
-                balance_nano: row.try_get("balance_nano")?,
-                held_nano: row.try_get("held_nano")?,
-                debt_limit_nano: row.try_get("debt_limit_nano")?,
-            },
-        })
-    }
 }
 
-struct State {
-    book: std::sync::Arc<PriceBook>,
-    now: Timestamp,
-    amounts: Amounts,
+fn completed(mut answer: BalanceCheck, hold: Option<Hold>) -> BalanceCheck {
+    if let Some(hold) = hold {
+        answer.hold_id = Some(hold.hold_id);
+        answer.expires_at = Some(hold.expires_at);
+    } else {
+        answer.can_proceed = false;
+        answer.shortfall = Points::from_nano(1).max(answer.shortfall);
+        answer.shortfall_nano = answer.shortfall.into();
+    }
+    answer
 }
 
 fn unpriced(error: Unpriced) -> crate::Error {
@@ -269,7 +260,7 @@ fn unpriced(error: Unpriced) -> crate::Error {
     .into()
 }
 
-fn estimate(
+pub(crate) fn estimate(
     book: &PriceBook,
     model: &ModelName,
     basis: &Basis,
@@ -281,11 +272,8 @@ fn estimate(
     let tokens = &basis.tokens;
     Ok(Estimate {
         model_name: version.model_name.clone(),
-        input_tokens: tokens
-            .input
-            .saturating_add(tokens.cached_input)
-            .saturating_add(tokens.cache_write),
-        output_tokens: tokens.output.saturating_add(tokens.reasoning),
+        input_tokens: tokens.all_input(),
+        output_tokens: tokens.all_output(),
         basis: basis.basis,
         estimated_points: quote.points,
         estimated_points_nano: quote.points.into(),

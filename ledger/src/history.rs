@@ -1,6 +1,7 @@
 //! A user's journal, page by page.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use shared::api::{
     ConsumptionDetail, ConsumptionLine, EntryKind, HistoryFilter, HistoryItem, Page,
@@ -9,10 +10,10 @@ use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::price::PriceVersion;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use time::OffsetDateTime;
+use sqlx::{PgConnection, Row};
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::consumption::{Line, public_id};
@@ -26,20 +27,113 @@ pub(crate) fn entry_kind(text: &str) -> Result<EntryKind> {
         .ok_or_else(|| Error::corrupt(format!("entry kind {text}")))
 }
 
+/// How far back the first look goes; as a rule a page is found there. Each further look goes back
+/// four times as far. A look reads the partitions of its months only.
+const FIRST_LOOK: Duration = Duration::days(31);
+/// More than clocks are ever set back: entries whose times lie closer to a look's end than this may
+/// stand in another order than their times.
+const CLOCK_STEP_MAX: Duration = Duration::HOUR;
+
+/// Each look is planned for its months, and goes through the keys: from the newest entry back, until
+/// the page is full.
+const BEGIN: &str = "begin read only; set local plan_cache_mode = force_custom_plan;
+    set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
+    set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
+
 /// The rows of entries that a condition on `j` and `c` picks.
 macro_rules! entries {
-    ($condition:literal) => {
+    ($condition:expr) => {
+        entries!("", $condition)
+    };
+    ($joined:expr, $condition:expr) => {
         concat!(
             "select j.entry, j.kind, j.amount_nano, j.balance_after_nano, j.occurred_at,
                     j.recorded_at, j.reason, j.corrects_entry, c.consumption_id, c.message_id, c.conversation_id,
                     c.total_tokens, c.lines
              from journal_entry j
              left join consumption c on c.account_id = j.account_id and c.entry = j.entry
-                 and c.recorded_at = j.recorded_at
-             where j.account_id = $1 and ",
+                 and c.recorded_at = j.recorded_at ",
+            $joined,
+            " where j.account_id = $1 and ",
             $condition
         )
     };
+}
+
+/// What is entered later than this after it happened is found by an index of its own.
+const LATE: Duration = Duration::HOUR;
+
+/// A look at entries that were recorded within a time, from the newest back.
+struct Look<'a> {
+    account_id: Uuid,
+    filter: &'a HistoryFilter,
+    model: &'a Option<serde_json::Value>,
+    before: i64,
+    since: OffsetDateTime,
+    until: OffsetDateTime,
+}
+
+/// The rows of a look, of which `$kind` picks some.
+macro_rules! look {
+    ($look:expr, $tx:expr, $limit:expr, $kind:literal) => {
+        sqlx::query(entries!(
+            "and c.recorded_at >= $8 and c.recorded_at < $9",
+            concat!(
+                "j.recorded_at >= $8 and j.recorded_at < $9 and j.entry < $2
+                     and ($3::text is null or j.kind = $3)
+                     and ($4::timestamptz is null or j.occurred_at >= $4)
+                     and ($5::timestamptz is null or j.occurred_at < $5)
+                     and ($6::jsonb is null or c.lines @> $6) ",
+                $kind,
+                " order by j.entry desc limit $7"
+            )
+        ))
+        .bind($look.account_id)
+        .bind($look.before)
+        .bind($look.filter.kind.map(EntryKind::as_str))
+        .bind($look.filter.from.map(Timestamp::moment))
+        .bind($look.filter.to.map(Timestamp::moment))
+        .bind($look.model)
+        .bind($limit)
+        .bind($look.since)
+        .bind($look.until)
+        .fetch_all($tx)
+        .await
+    };
+}
+
+impl Look<'_> {
+    async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<PgRow>> {
+        Ok(look!(self, tx, limit, "")?)
+    }
+
+    /// Only what was entered long after it happened.
+    async fn at_late_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<PgRow>> {
+        Ok(look!(
+            self,
+            tx,
+            limit,
+            "and j.recorded_at - j.occurred_at > interval '1 hour'"
+        )?)
+    }
+}
+
+/// Where a page ends: the last entry, and when it was recorded (Unix seconds).
+struct Cursor {
+    entry: i64,
+    recorded_at: OffsetDateTime,
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        let (entry, seconds) = text.split_once('-').ok_or(())?;
+        let seconds = seconds.parse().map_err(|_| ())?;
+        Ok(Self {
+            entry: entry.parse().map_err(|_| ())?,
+            recorded_at: OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| ())?,
+        })
+    }
 }
 
 impl Ledger {
@@ -54,32 +148,71 @@ impl Ledger {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<Page<HistoryItem>> {
-        let before = page::cursor::<i64>(cursor)?.unwrap_or(i64::MAX);
+        let cursor: Option<Cursor> = page::cursor(cursor)?;
+        let (account_id, rows_max) = (chain::account_id(user), i64::from(limit) + 1);
         let model = filter
             .model_name
             .as_ref()
             .map(|model| serde_json::json!([{ "modelKey": model.key() }]));
-        let rows = sqlx::query(entries!(
-            "j.entry < $2
-                 and ($3::text is null or j.kind = $3)
-                 and ($4::timestamptz is null or j.occurred_at >= $4)
-                 and ($5::timestamptz is null or j.occurred_at < $5)
-                 and ($6::jsonb is null or c.lines @> $6)
-             order by j.entry desc limit $7"
-        ))
-        .bind(chain::account_id(user))
-        .bind(before)
-        .bind(filter.kind.map(EntryKind::as_str))
-        .bind(filter.from.map(Timestamp::moment))
-        .bind(filter.to.map(Timestamp::moment))
-        .bind(model)
-        .bind(i64::from(limit) + 1)
-        .fetch_all(self.pool())
+        let mut tx = self.pool().begin_with(BEGIN).await?;
+        let opened: Option<(OffsetDateTime, OffsetDateTime)> = sqlx::query_as(
+            "select created_at, clock_timestamp() from account where account_id = $1",
+        )
+        .bind(account_id)
+        .fetch_optional(&mut *tx)
         .await?;
+        let Some((opened_at, now)) = opened else {
+            return page::build(&[], limit, |_| Err(Error::corrupt("a row of no account")));
+        };
+        let mut look = Look {
+            account_id,
+            filter,
+            model: &model,
+            before: cursor.as_ref().map_or(i64::MAX, |cursor| cursor.entry),
+            since: opened_at,
+            until: cursor.map_or(now, |cursor| cursor.recorded_at) + CLOCK_STEP_MAX,
+        };
+        let mut rows: Vec<PgRow> = Vec::new();
+        if let Some(to) = filter.to.map(|to| to.moment() + LATE)
+            && to < look.until
+        {
+            // What was entered after that time happened before it only if it was entered late.
+            look.since = to;
+            rows = look.at_late_entries(&mut tx, rows_max).await?;
+            if let Some(last) = rows.last() {
+                look.before = last.try_get("entry")?;
+            }
+            look.until = to;
+        }
+        // Nothing happens after it is recorded.
+        let from = filter
+            .from
+            .map_or(opened_at, |from| opened_at.max(from.moment()));
+        let mut length = FIRST_LOOK;
+        let missing = |rows: &[PgRow]| rows_max - i64::try_from(rows.len()).unwrap_or(rows_max);
+        while missing(&rows) > 0 && look.until > from {
+            look.since = look.until.checked_sub(length).unwrap_or(from);
+            let is_last = look.since <= from - CLOCK_STEP_MAX;
+            for row in look.at_entries(&mut tx, missing(&rows)).await? {
+                let recorded_at: OffsetDateTime = row.try_get("recorded_at")?;
+                if !is_last && recorded_at < look.since + CLOCK_STEP_MAX {
+                    break;
+                }
+                look.before = row.try_get("entry")?;
+                rows.push(row);
+            }
+            if is_last {
+                break;
+            }
+            look.until = look.since + CLOCK_STEP_MAX * 2;
+            length *= 4;
+        }
+        tx.rollback().await?;
         let prices = self.prices_of(&rows).await?;
         page::build(&rows, limit, |row| {
             let item = history_item(row, &prices)?;
-            Ok((item.entry.to_string(), item))
+            let seconds = item.recorded_at.moment().unix_timestamp();
+            Ok((format!("{}-{seconds}", item.entry), item))
         })
     }
 

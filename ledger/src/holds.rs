@@ -1,11 +1,12 @@
 //! Holds: points promised to a call before it runs. A hold ends by being settled with what the call
 //! really used, by being released, or by running out.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use shared::api::{
-    BalanceCheck, CheckBalance, HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, HoldStatus,
-    WebhookAnswer,
+    CheckBalance, HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, HoldStatus, WebhookAnswer,
 };
-use shared::ids::UserId;
+use shared::ids::{ModelName, UserId};
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use sqlx::postgres::PgRow;
@@ -48,6 +49,18 @@ pub(crate) fn parse_id(text: &str) -> Result<Uuid> {
     text.strip_prefix("hold_")
         .and_then(|id| id.parse().ok())
         .ok_or_else(|| Problem::NotFound.into())
+}
+
+/// A hold to be made.
+pub(crate) struct NewHold<'a> {
+    pub user: &'a UserId,
+    /// Absent for an app whose model is not known beforehand.
+    pub model_name: Option<&'a ModelName>,
+    pub points: Points,
+    pub seconds: u32,
+    pub key: Option<&'a IdempotencyKey>,
+    /// Equal for two requests that ask for the same hold.
+    pub fingerprint: Hash,
 }
 
 /// Equal for two checks that ask for the same hold.
@@ -117,8 +130,9 @@ fn hold(row: &PgRow) -> Result<Hold> {
         hold_id: public_id(row.try_get("hold_id")?),
         status: status(row.try_get("status")?)?,
         model_name: row
-            .try_get::<&str, _>("model_name")?
-            .parse()
+            .try_get::<Option<&str>, _>("model_name")?
+            .map(str::parse)
+            .transpose()
             .map_err(|_| Error::corrupt("a hold's model name"))?,
         points,
         points_nano: points.into(),
@@ -128,21 +142,18 @@ fn hold(row: &PgRow) -> Result<Hold> {
 }
 
 impl Ledger {
-    /// Promises the estimated points to a call that was found affordable, if the account still has
-    /// them, and completes the answer. A refusal is not kept under the key: asked again, it may have
-    /// become affordable.
+    /// Promises points to a call that was found affordable, if the account still has them, and
+    /// completes the answer with the hold, or with how it is refused. A refusal is not kept under the
+    /// key: asked again, it may have become affordable.
     ///
     /// # Errors
     /// A field problem for `holdSeconds`; `KeyReused`.
-    pub(crate) async fn hold(
+    pub(crate) async fn hold<Answer: Serialize + DeserializeOwned + Sync>(
         &self,
-        user: &UserId,
-        check: &CheckBalance,
-        mut answer: BalanceCheck,
-        key: Option<&IdempotencyKey>,
-    ) -> Result<BalanceCheck> {
-        let seconds = check.hold_seconds.unwrap_or(HOLD_SECONDS_DEFAULT);
-        if !(1..=HOLD_SECONDS_MAX).contains(&seconds) {
+        new: &NewHold<'_>,
+        complete: impl FnOnce(Option<Hold>) -> Result<Answer>,
+    ) -> Result<Answer> {
+        if !(1..=HOLD_SECONDS_MAX).contains(&new.seconds) {
             return Err(Problem::field(
                 "holdSeconds",
                 FieldFault::OutOfRange {
@@ -152,44 +163,38 @@ impl Ledger {
             )
             .into());
         }
-        let points = answer.estimate.estimated_points;
         let mut connection = self.pool().acquire().await?;
-        locked::open(&mut connection, &[user]).await?;
+        locked::open(&mut connection, &[new.user]).await?;
         let mut tx = connection.begin_with(locked::BEGIN).await?;
-        if let Some(first) = idempotency::claim(&mut tx, key, &fingerprint(user, check)).await? {
+        if let Some(first) = idempotency::claim(&mut tx, new.key, &new.fingerprint).await? {
             return Ok(first);
         }
-        let mut accounts = locked::lock_user(&mut tx, user).await?;
+        let mut accounts = locked::lock_user(&mut tx, new.user).await?;
         let now = accounts.now();
-        let account = accounts.get_mut(chain::account_id(user))?;
-        if !account.hold(points) {
-            // Somebody else took the points between the look and the hold.
-            answer.can_proceed = false;
-            answer.shortfall = Points::from_nano(1).max(answer.shortfall);
-            answer.shortfall_nano = answer.shortfall.into();
-            // Credits that ran out meanwhile are entered all the same.
+        let account_id = chain::account_id(new.user);
+        if !accounts.get_mut(account_id)?.hold(new.points) {
+            // Somebody else took the points between the look and the hold. Credits that ran out
+            // meanwhile are entered all the same.
             accounts.write(&mut tx).await?;
-            idempotency::leave(&mut tx, key).await?;
+            idempotency::leave(&mut tx, new.key).await?;
             tx.commit().await?;
-            return Ok(answer);
+            return complete(None);
         }
         let row = sqlx::query(
             "insert into hold (account_id, hold_id, amount_nano, model_name, created_at, expires_at)
              values ($1, $2, $3, $4, $5, $5 + make_interval(secs => $6)) returning *",
         )
-        .bind(chain::account_id(user))
+        .bind(account_id)
         .bind(Uuid::now_v7())
-        .bind(points.nano())
-        .bind(check.model_name.as_str())
+        .bind(new.points.nano())
+        .bind(new.model_name.map(ModelName::as_str))
         .bind(now)
-        .bind(f64::from(seconds))
+        .bind(f64::from(new.seconds))
         .fetch_one(&mut *tx)
         .await?;
-        let hold = hold(&row)?;
-        answer.hold_id = Some(hold.hold_id);
-        answer.expires_at = Some(hold.expires_at);
+        let answer = complete(Some(hold(&row)?))?;
         accounts.write(&mut tx).await?;
-        idempotency::keep(&mut tx, key, &answer).await?;
+        idempotency::keep(&mut tx, new.key, &answer).await?;
         tx.commit().await?;
         Ok(answer)
     }

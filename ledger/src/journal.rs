@@ -1,6 +1,7 @@
 //! Entries: what they say, and their place in the chain. The locked accounts append and write them.
 
 use shared::api::{EntryKind, PostedEntry};
+use shared::dify::Evidence;
 use shared::ids::UserId;
 use shared::money::Points;
 use time::OffsetDateTime;
@@ -26,7 +27,34 @@ pub(crate) struct Draft {
 /// What a charge charges, and the identity that it claims for its message.
 pub(crate) struct Claim {
     pub consumption: Consumption,
+    pub identity: Identity,
+}
+
+impl Draft {
+    /// What a message cost.
+    pub(crate) fn charge(amount: Points, claim: Claim) -> Self {
+        Self {
+            occurred_at: claim.consumption.occurred_at,
+            kind: EntryKind::Charge,
+            amount,
+            corrects_entry: None,
+            reason: None,
+            actor: None,
+            consumption: Some(claim),
+            terms: CreditTerms::default(),
+        }
+    }
+}
+
+/// A claim, without what the entry itself says.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
     pub fingerprint: Hash,
+    pub evidence: Evidence,
+    pub is_itemized: bool,
+    pub is_replacement: bool,
+    /// Further ids of the message, with the fingerprint of what they stand for.
+    pub aliases: Vec<(String, Hash)>,
 }
 
 /// Where points that come in belong in the burn order.
@@ -42,8 +70,8 @@ pub(crate) struct Link {
     pub entry: Entry,
     pub previous_hash: Hash,
     pub hash: Hash,
-    /// Of the message that it charges.
-    pub fingerprint: Option<Hash>,
+    /// What it claims for the message that it charges.
+    pub identity: Option<Identity>,
 }
 
 impl Link {

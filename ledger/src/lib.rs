@@ -7,6 +7,7 @@ mod accounts;
 mod administrators;
 mod api_keys;
 mod audit;
+mod calls;
 mod chain;
 pub mod cluster;
 mod consumption;
@@ -30,6 +31,7 @@ mod rollups;
 mod sealing;
 mod sessions;
 mod sources;
+mod states;
 mod traces;
 mod verify;
 
@@ -42,7 +44,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 pub use accounts::Grant;
 pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
-pub use consumption::{Delivery, Entrance};
+pub use calls::{CallCheck, CallEstimate};
+pub use consumption::{Delivery, Difference as SightingDifference, Entrance, SightingSummary};
 pub use error::{Error, Result};
 pub use idempotency::IdempotencyKey;
 pub use jobs::JobSummary;
@@ -58,11 +61,14 @@ pub use verify::{Finding, VerifyReport};
 /// Bounds of one process's ledger.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Connections to Postgres, beside the one that writes messages and the one that listens.
+    /// Connections to Postgres, beside those that write messages, the one
+    /// that reads accounts and the one that listens.
     pub pool_connections_max: u32,
     /// Who waits longer than this for a connection is told to come again. A fifth of it is also the
     /// longest pause between two attempts to connect: how late a Postgres that came back is noticed.
     pub connection_wait_max: Duration,
+    /// Transactions that write messages at the same time.
+    pub writers: usize,
     /// Messages that may wait for the next commit; one more is answered with "busy".
     pub queue_messages_max: usize,
     /// Tokens one message may report; one with more waits for an administrator.
@@ -74,6 +80,7 @@ impl Default for Settings {
         Self {
             pool_connections_max: 10,
             connection_wait_max: Duration::from_secs(5),
+            writers: 2,
             queue_messages_max: 10_000,
             message_tokens_max: 20_000_000,
         }
@@ -92,6 +99,7 @@ struct Inner {
     prices: prices::Cache,
     keys: api_keys::Cache,
     group: consumption::Group,
+    states: states::Reader,
     live: live::Signal,
 }
 
@@ -116,7 +124,8 @@ impl Ledger {
         let prices = prices::Cache::default();
         let live = live::Signal::default();
         let keys = api_keys::Cache::default();
-        let group = consumption::Group::start(options, prices.clone(), live.clone(), settings);
+        let group = consumption::Group::start(&options, &prices, &live, &settings);
+        let states = states::Reader::start(&options, &prices, &settings);
         live::listen(pool.clone(), &live, keys.clone());
         Ok(Self {
             inner: Arc::new(Inner {
@@ -125,6 +134,7 @@ impl Ledger {
                 prices,
                 keys,
                 group,
+                states,
                 live,
             }),
         })

@@ -131,15 +131,6 @@ impl Ledger {
             .await
     }
 
-    /// The cached book, read again if it is not at `revision`.
-    pub(crate) async fn price_book_at(&self, revision: i64) -> Result<Arc<PriceBook>> {
-        let cached = self.inner.prices.current();
-        if cached.revision() == revision {
-            return Ok(cached);
-        }
-        self.price_book().await
-    }
-
     /// Publishes a new version and charges the messages that waited for it.
     ///
     /// # Errors

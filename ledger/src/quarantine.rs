@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::accounts::checked_reason;
 use crate::audit::{self, Actor};
 use crate::chain::Hash;
-use crate::consumption::Resolution;
+use crate::consumption::{self, Resolution};
 use crate::error::{Error, Result};
 use crate::{ApiKey, Delivery, Entrance, Ledger, page};
 
@@ -373,11 +373,7 @@ fn waiting(
         row.try_get("namespace_id")?,
         row.try_get("name")?,
     );
-    let entrance: &str = row.try_get("entrance")?;
-    let entrance = Entrance::ALL
-        .into_iter()
-        .find(|known| known.as_str() == entrance)
-        .ok_or_else(|| Error::corrupt(format!("entrance {entrance}")))?;
+    let entrance = consumption::entrance(row.try_get("entrance")?)?;
     Ok(Delivery {
         resolves: Some(Resolution {
             quarantine_id: row.try_get("quarantine_id")?,

@@ -278,7 +278,8 @@ impl HoldStatus {
 pub struct Hold {
     pub hold_id: String,
     pub status: HoldStatus,
-    pub model_name: ModelName,
+    /// Absent for an app whose model is not known beforehand.
+    pub model_name: Option<ModelName>,
     pub points: Points,
     pub points_nano: Nano,
     pub created_at: Timestamp,

@@ -74,6 +74,42 @@ impl Tokens {
         }
     }
 
+    /// All that went in.
+    #[must_use]
+    pub const fn all_input(&self) -> u64 {
+        self.input
+            .saturating_add(self.cached_input)
+            .saturating_add(self.cache_write)
+    }
+
+    /// All that came out.
+    #[must_use]
+    pub const fn all_output(&self) -> u64 {
+        self.output.saturating_add(self.reasoning)
+    }
+
+    /// Category by category.
+    #[must_use]
+    pub fn saturating_plus(self, other: Self) -> Self {
+        self.each(other, u64::saturating_add)
+    }
+
+    /// Category by category.
+    #[must_use]
+    pub fn saturating_minus(self, other: Self) -> Self {
+        self.each(other, u64::saturating_sub)
+    }
+
+    fn each(self, other: Self, combine: fn(u64, u64) -> u64) -> Self {
+        Self {
+            input: combine(self.input, other.input),
+            cached_input: combine(self.cached_input, other.cached_input),
+            cache_write: combine(self.cache_write, other.cache_write),
+            output: combine(self.output, other.output),
+            reasoning: combine(self.reasoning, other.reasoning),
+        }
+    }
+
     /// All tokens together; saturates, so that an absurd report stays absurd instead of wrapping.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -2,20 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 
-use shared::api::{EntryKind, HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
+use shared::api::{HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
 use shared::dify::MessageUsage;
 use shared::money::Points;
 use shared::price::{PriceBook, Unpriced};
-use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection, PgPool, Row};
+use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Consumption, Delivery, NotPriced, Resolution, price, public_id};
+use super::known::{self, Known, Message, MessageKey, Part, Sighting, Waiting, lookup};
+use super::sightings::{self, Difference, Seen};
+use super::{Consumption, Delivery, NotPriced, Resolution, fingerprint_of, price, public_id};
 use crate::chain::{self, Hash};
 use crate::deliveries::Trace;
 use crate::error::Result;
 use crate::holds::{self, HeldPoints};
-use crate::journal::{Claim, CreditTerms, Draft, hash_from};
+use crate::journal::{Claim, Draft, Identity};
 use crate::locked::{self, Accounts};
 use crate::{PRICE_LOCK, Settings, audit, prices, quarantine};
 
@@ -54,27 +55,30 @@ pub(super) async fn commit(
             continue;
         };
         let holds = find_holds(&mut tx, deliveries).await?;
-        let identities: Vec<_> = deliveries
+        let names: Vec<_> = deliveries
             .iter()
-            .map(|delivery| identity(&holds, delivery))
+            .map(|delivery| known::names(&holds, delivery))
             .collect();
-        let mut known = lookup(&mut tx, &mut accounts, &identities).await?;
-        let waiting = lock_waiting(&mut tx, deliveries, &mut known).await?;
+        let mut known = lookup(&mut tx, &mut accounts, &names).await?;
+        let waiting = known.lock_waiting(&mut tx, deliveries).await?;
+        let standings = sightings::standings(&mut tx, deliveries, &names, &known).await?;
         let book = prices.at_revision(&mut tx, known.price_revision).await?;
         let mut batch = Batch {
             tokens_max: settings.message_tokens_max,
             accounts,
-            messages: known.messages,
+            known,
+            standings,
             waiting,
             holds,
             traces: Vec::with_capacity(deliveries.len()),
+            seen: Vec::new(),
             quarantined: Vec::new(),
             released: Vec::new(),
             settled: Vec::new(),
         };
         let mut verdicts = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            verdicts.push(batch.judge(delivery, &book)?);
+        for (delivery, names) in deliveries.iter().zip(names) {
+            verdicts.push(batch.judge(delivery, names, &book)?);
         }
         batch.write(&mut tx).await?;
         tx.commit().await?;
@@ -103,146 +107,6 @@ async fn find_holds(
     Ok(found)
 }
 
-/// What is on record about a message.
-#[derive(Clone, Copy)]
-struct Recorded {
-    fingerprint: Hash,
-    state: State,
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    Charged(Charge),
-    /// In quarantine; the row's id is absent while this very group writes it.
-    Waiting(Option<Uuid>),
-}
-
-#[derive(Clone, Copy)]
-struct Charge {
-    consumption_id: Uuid,
-    total_tokens: i64,
-    charge_nano: i64,
-    balance_after_nano: i64,
-}
-
-type MessageKey = (i64, String);
-
-struct Known {
-    messages: HashMap<MessageKey, Recorded>,
-    price_revision: i64,
-}
-
-/// A message's identity. A hold that is settled is settled by that message for good, whatever a
-/// second settlement calls it.
-fn identity(holds: &HashMap<Uuid, HeldPoints>, delivery: &Delivery) -> MessageKey {
-    let settled = delivery
-        .hold_id
-        .and_then(|hold_id| holds.get(&hold_id))
-        .and_then(|held| Some((held.namespace_id?, held.message_id.clone()?)));
-    settled.unwrap_or_else(|| {
-        (
-            delivery.source.namespace_id,
-            delivery.message.message_id.clone(),
-        )
-    })
-}
-
-/// Reads what is known about the group's messages, the price revision, and the credits of the
-/// locked accounts, in one round trip.
-async fn lookup(
-    tx: &mut PgConnection,
-    accounts: &mut Accounts,
-    identities: &[MessageKey],
-) -> Result<Known> {
-    let namespaces: Vec<i64> = identities.iter().map(|(namespace, _)| *namespace).collect();
-    let message_ids: Vec<&str> = identities.iter().map(|(_, id)| id.as_str()).collect();
-    let rows = sqlx::query(
-        "select clock_timestamp() as now,
-                (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
-                k.namespace_id, k.message_id,
-                m.fingerprint, m.consumption_id, m.total_tokens, m.charge_nano, m.balance_after_nano,
-                q.quarantine_id, q.fingerprint as waiting_fingerprint,
-                null::uuid as account_id, null::bigint as entry, null::bigint as amount_nano,
-                null::bigint as remaining_nano, null::boolean as is_bought,
-                null::timestamptz as expires_at
-         from unnest($2::bigint[], $3::text[]) as k (namespace_id, message_id)
-         left join message m on m.namespace_id = k.namespace_id and m.message_id = k.message_id
-         left join quarantine q on q.namespace_id = k.namespace_id and q.message_id = k.message_id
-             and q.status = 'waiting'
-         union all
-         select clock_timestamp(), 0, null, null, null, null, null, null, null, null, null,
-                account_id, entry, amount_nano, remaining_nano, is_bought, expires_at
-         from credit where account_id = any($1) and remaining_nano > 0",
-    )
-    .bind(accounts.ids())
-    .bind(namespaces)
-    .bind(message_ids)
-    .fetch_all(tx)
-    .await?;
-    accounts.take_credits(&rows)?;
-    let mut known = Known {
-        messages: HashMap::with_capacity(rows.len()),
-        price_revision: 0,
-    };
-    for row in &rows {
-        known.price_revision = known.price_revision.max(row.try_get("price_revision")?);
-        if let Some(recorded) = recorded(row)? {
-            let key = (row.try_get("namespace_id")?, row.try_get("message_id")?);
-            known.messages.insert(key, recorded);
-        }
-    }
-    Ok(known)
-}
-
-/// Locks the quarantine rows that the group may release, so that none is dismissed meanwhile, and
-/// forgets those that have stopped waiting.
-async fn lock_waiting(
-    tx: &mut PgConnection,
-    deliveries: &[Delivery],
-    known: &mut Known,
-) -> Result<HashSet<Uuid>> {
-    let found = known.messages.values().filter_map(|recorded| {
-        let State::Waiting(quarantine_id) = recorded.state else {
-            return None;
-        };
-        quarantine_id
-    });
-    let resolved = deliveries
-        .iter()
-        .filter_map(|delivery| Some(delivery.resolves.as_ref()?.quarantine_id));
-    let ids: Vec<Uuid> = found.chain(resolved).collect();
-    if ids.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let waiting = quarantine::lock_waiting(tx, &ids).await?;
-    known.messages.retain(|_, recorded| match recorded.state {
-        State::Waiting(Some(quarantine_id)) => waiting.contains(&quarantine_id),
-        _ => true,
-    });
-    Ok(waiting)
-}
-
-fn recorded(row: &PgRow) -> Result<Option<Recorded>> {
-    if let Some(fingerprint) = row.try_get::<Option<Vec<u8>>, _>("fingerprint")? {
-        return Ok(Some(Recorded {
-            fingerprint: hash_from(fingerprint)?,
-            state: State::Charged(Charge {
-                consumption_id: row.try_get("consumption_id")?,
-                total_tokens: row.try_get("total_tokens")?,
-                charge_nano: row.try_get("charge_nano")?,
-                balance_after_nano: row.try_get("balance_after_nano")?,
-            }),
-        }));
-    }
-    let Some(fingerprint) = row.try_get::<Option<Vec<u8>>, _>("waiting_fingerprint")? else {
-        return Ok(None);
-    };
-    Ok(Some(Recorded {
-        fingerprint: hash_from(fingerprint)?,
-        state: State::Waiting(row.try_get("quarantine_id")?),
-    }))
-}
-
 /// A quarantine row whose message is charged.
 struct Release<'a> {
     quarantine_id: Uuid,
@@ -254,73 +118,218 @@ struct Release<'a> {
 struct Batch<'a> {
     tokens_max: u64,
     accounts: Accounts,
-    messages: HashMap<MessageKey, Recorded>,
+    known: Known,
+    standings: sightings::Standings,
     /// Quarantine rows that wait, locked.
     waiting: HashSet<Uuid>,
     holds: HashMap<Uuid, HeldPoints>,
     traces: Vec<Trace<'a>>,
+    seen: Vec<Seen<'a>>,
     quarantined: Vec<(&'a Delivery, Hash, QuarantineReason)>,
     released: Vec<Release<'a>>,
     settled: Vec<(&'a Delivery, Uuid)>,
 }
 
+/// How much of a message was charged.
+#[derive(Clone, Copy)]
+struct Charge {
+    consumption_id: Uuid,
+    total_tokens: i64,
+    charge_nano: i64,
+    balance_after_nano: i64,
+}
+
+impl Charge {
+    /// Of everything that still stands of a message; `None` when it has not been charged.
+    fn of(message: &Message) -> Option<Self> {
+        let standing = message.standing();
+        let (first, last) = (standing.first()?, standing.last()?);
+        let sum = |count: fn(&Part) -> i64| standing.iter().map(count).fold(0, i64::saturating_add);
+        Some(Self {
+            consumption_id: first.consumption_id,
+            total_tokens: sum(|part| part.total_tokens),
+            charge_nano: sum(|part| part.charge_nano),
+            balance_after_nano: last.balance_after_nano,
+        })
+    }
+}
+
+/// What a delivery is about, once it is known which message it is.
+struct Report<'a> {
+    delivery: &'a Delivery,
+    key: MessageKey,
+    /// All ids of the message that the delivery names, its first among them.
+    names: Vec<MessageKey>,
+    fingerprint: Hash,
+    /// What of it is to be charged.
+    usage: std::borrow::Cow<'a, MessageUsage>,
+    /// It takes the place of everything charged before.
+    is_replacement: bool,
+}
+
 impl<'a> Batch<'a> {
-    fn judge(&mut self, delivery: &'a Delivery, book: &PriceBook) -> Result<Verdict> {
+    fn judge(
+        &mut self,
+        delivery: &'a Delivery,
+        names: Vec<MessageKey>,
+        book: &PriceBook,
+    ) -> Result<Verdict> {
         if let Some(resolution) = &delivery.resolves
             && !self.waiting.contains(&resolution.quarantine_id)
         {
             return Ok(Verdict::Gone);
         }
-        let fingerprint = delivery.fingerprint();
-        let key = identity(&self.holds, delivery);
-        let waiting = match self.messages.get(&key).copied() {
-            Some(Recorded {
-                state: State::Charged(charge),
-                fingerprint: charged,
-            }) => {
-                if charged != fingerprint {
-                    return Ok(self.conflict(delivery));
-                }
-                self.settle_hold(delivery, &key)?;
-                self.release(delivery, None);
-                return Ok(self.duplicate(delivery, charge));
-            }
-            Some(Recorded {
-                state: State::Waiting(waiting),
-                fingerprint: reported,
-            }) => {
-                // Whoever resolves it may put the numbers right.
-                if reported != fingerprint && delivery.resolves.is_none() {
-                    return Ok(self.conflict(delivery));
-                }
-                Some(waiting)
-            }
-            None => None,
+        let found = self.known.find(&names);
+        let key = found.or_else(|| names.first().cloned()).unwrap_or_default();
+        let message = self.known.get(&key).cloned().unwrap_or_default();
+        let report = Report {
+            delivery,
+            key,
+            names,
+            fingerprint: delivery.fingerprint(),
+            usage: std::borrow::Cow::Borrowed(&delivery.message),
+            is_replacement: false,
         };
-        match self.charge(delivery, &key, fingerprint, book)? {
+        if let Some(charge) = Charge::of(&message) {
+            return self.again(report, &message, charge, book);
+        }
+        if let Some(waiting) = message.waiting
+            // Whoever resolves it may put the numbers right.
+            && delivery.resolves.is_none()
+            && waiting.fingerprint != report.fingerprint
+            && waiting.entrance.reports_like(delivery.entrance)
+            && !delivery.grows()
+        {
+            return Ok(self.conflict(delivery));
+        }
+        self.enter(&report, message.waiting, book)
+    }
+
+    /// A message that was charged is reported again.
+    fn again(
+        &mut self,
+        mut report: Report<'a>,
+        message: &Message,
+        charge: Charge,
+        book: &PriceBook,
+    ) -> Result<Verdict> {
+        let delivery = report.delivery;
+        let entrance = delivery.entrance;
+        let standing = message.standing();
+        let is_own = standing
+            .iter()
+            .any(|part| part.entrance.reports_like(entrance));
+        let is_repeated = standing.iter().any(|part| {
+            part.entrance.reports_like(entrance) && part.fingerprint == report.fingerprint
+        }) || message.sightings.contains(&Sighting {
+            entrance,
+            fingerprint: report.fingerprint,
+        });
+        if is_repeated {
+            return self.same(&report, message, charge);
+        }
+        let account_id = chain::account_id(&delivery.message.user_id);
+        let is_same_user = standing
+            .iter()
+            .all(|part| part.place.is_none_or(|(account, _)| account == account_id));
+        let evidence = standing.iter().map(|part| part.evidence).min();
+        let is_better = evidence < Some(delivery.message.evidence);
+        let is_itemized = standing.iter().all(|part| part.is_itemized);
+        if is_same_user && delivery.message.is_itemized() && (is_itemized || delivery.continues) {
+            let calls = &delivery.message.calls;
+            let new_calls: Vec<_> = calls
+                .iter()
+                .zip(self.claimed(&report))
+                .filter(|(_, claimed)| claimed.is_none())
+                .map(|(call, _)| call.clone())
+                .collect();
+            if !new_calls.is_empty() {
+                report.usage.to_mut().calls = new_calls;
+                return self.enter(&report, message.waiting, book);
+            }
+            let user_id = delivery.message.user_id.as_str();
+            let differs = calls
+                .iter()
+                .zip(self.claimed(&report))
+                .any(|(call, claimed)| {
+                    claimed != Some(&fingerprint_of(user_id, std::slice::from_ref(call)))
+                });
+            if !differs {
+                return self.same(&report, message, charge);
+            }
+        } else if is_same_user && is_own && delivery.continues {
+            let rest = sightings::rest(&delivery.message.calls, standing, &self.standings);
+            if rest.is_empty() {
+                return self.same(&report, message, charge);
+            }
+            report.usage.to_mut().calls = rest;
+            return self.enter(&report, message.waiting, book);
+        }
+        if is_same_user && is_better {
+            report.is_replacement = true;
+            return self.enter(&report, message.waiting, book);
+        }
+        if is_own && delivery.resolves.is_none() {
+            return Ok(self.conflict(delivery));
+        }
+        let difference = if !is_same_user {
+            Some(Difference::User)
+        } else if i64::try_from(delivery.message.total_tokens()) == Ok(charge.total_tokens) {
+            None
+        } else {
+            Some(Difference::Tokens)
+        };
+        self.see(&report, difference, None);
+        self.same(&report, message, charge)
+    }
+
+    /// What was claimed under the ids of the report's calls.
+    fn claimed<'b>(&'b self, report: &'b Report<'a>) -> impl Iterator<Item = Option<&'b Hash>> {
+        let namespace_id = report.key.0;
+        report.delivery.message.calls.iter().map(move |call| {
+            let call_id = call.call_id.clone()?;
+            self.known.claimed(&(namespace_id, call_id))
+        })
+    }
+
+    /// A report that changes nothing.
+    fn same(&mut self, report: &Report<'a>, message: &Message, charge: Charge) -> Result<Verdict> {
+        let delivery = report.delivery;
+        self.settle_hold(delivery, &report.key)?;
+        self.release(
+            delivery,
+            message.waiting.and_then(|waiting| waiting.quarantine_id),
+        );
+        self.trace(delivery, Outcome::Duplicate, None, Some(charge));
+        Ok(Verdict::Answer(charge.answer(Outcome::Duplicate)))
+    }
+
+    /// Charges a report, or keeps it in quarantine.
+    fn enter(
+        &mut self,
+        report: &Report<'a>,
+        waiting: Option<Waiting>,
+        book: &PriceBook,
+    ) -> Result<Verdict> {
+        let delivery = report.delivery;
+        match self.charge(report, book)? {
             Ok(charge) => {
-                self.settle_hold(delivery, &key)?;
-                self.release(delivery, waiting.flatten());
-                self.messages.insert(
-                    key,
-                    Recorded {
-                        fingerprint,
-                        state: State::Charged(charge),
-                    },
-                );
+                self.settle_hold(delivery, &report.key)?;
+                self.release(delivery, waiting.and_then(|waiting| waiting.quarantine_id));
                 self.trace(delivery, Outcome::Charged, None, Some(charge));
                 Ok(Verdict::Answer(charge.answer(Outcome::Charged)))
             }
             Err(reason) => {
                 if waiting.is_none() && delivery.resolves.is_none() {
-                    self.quarantined.push((delivery, fingerprint, reason));
-                    self.messages.insert(
-                        key,
-                        Recorded {
-                            fingerprint,
-                            state: State::Waiting(None),
-                        },
-                    );
+                    self.quarantined
+                        .push((delivery, report.fingerprint, reason));
+                    // A row of its own: an id that was claimed for it may be another one.
+                    let own = (report.key.0, delivery.message.message_id.clone());
+                    self.known.get_mut(own).waiting = Some(Waiting {
+                        fingerprint: report.fingerprint,
+                        entrance: delivery.entrance,
+                        quarantine_id: None,
+                    });
                 }
                 // What is told is why it waits now; the row keeps why it came there.
                 self.quarantine(delivery, reason)
@@ -331,14 +340,12 @@ impl<'a> Batch<'a> {
     /// Appends the charge to the account's chain, or says why there is none.
     fn charge(
         &mut self,
-        delivery: &'a Delivery,
-        (namespace_id, message_id): &MessageKey,
-        fingerprint: Hash,
+        report: &Report<'a>,
         book: &PriceBook,
     ) -> Result<std::result::Result<Charge, QuarantineReason>> {
-        let message = &delivery.message;
+        let (delivery, message) = (report.delivery, &report.usage);
         if delivery.resolves.is_none()
-            && let Some(reason) = doubt(message, self.tokens_max)
+            && let Some(reason) = doubt(&delivery.message, self.tokens_max)
         {
             return Ok(Err(reason));
         }
@@ -358,20 +365,42 @@ impl<'a> Batch<'a> {
         else {
             return Ok(Err(QuarantineReason::Overflow));
         };
+        let (namespace_id, message_id) = &report.key;
+        let known = self.known.get(&report.key);
+        let part = known.map_or(0, Message::next_part);
+        let account_id = chain::account_id(&message.user_id);
+        if report.is_replacement
+            && let Some(known) = known
+        {
+            let refunds =
+                sightings::refunds(known.standing(), &self.standings, self.accounts.now())?;
+            for refund in refunds {
+                if self.accounts.append(account_id, refund)?.is_err() {
+                    return Ok(Err(QuarantineReason::Overflow));
+                }
+            }
+        }
         let consumption_id = Uuid::now_v7();
-        let draft = Draft {
-            occurred_at: occurred_at.moment(),
-            kind: EntryKind::Charge,
+        let fingerprint = fingerprint_of(message.user_id.as_str(), &message.calls);
+        let claims = self.claims(report);
+        let draft = Draft::charge(
             amount,
-            corrects_entry: None,
-            reason: None,
-            actor: None,
-            consumption: Some(Claim {
-                fingerprint,
+            Claim {
+                identity: Identity {
+                    fingerprint,
+                    evidence: message.evidence,
+                    is_itemized: message.is_itemized(),
+                    is_replacement: report.is_replacement,
+                    aliases: claims
+                        .iter()
+                        .map(|((_, name), fingerprint)| (name.clone(), *fingerprint))
+                        .collect(),
+                },
                 consumption: Consumption {
                     consumption_id,
                     namespace_id: *namespace_id,
                     message_id: message_id.clone(),
+                    part,
                     conversation_id: message.conversation_id.clone(),
                     request_id: message.request_id.clone(),
                     api_key_id: delivery.source.id,
@@ -381,20 +410,88 @@ impl<'a> Batch<'a> {
                     charge_nano: points.nano(),
                     lines,
                 },
-            }),
-            terms: CreditTerms::default(),
-        };
-        let account_id = chain::account_id(&message.user_id);
-        let balance_after_nano = match self.accounts.append(account_id, draft)? {
-            Ok(link) => link.entry.balance_after_nano,
+            },
+        );
+        let (entry, balance_after_nano) = match self.accounts.append(account_id, draft)? {
+            Ok(link) => (link.entry.entry, link.entry.balance_after_nano),
             Err(_) => return Ok(Err(QuarantineReason::Overflow)),
         };
+        for (name, fingerprint) in claims {
+            self.known.claim(name, report.key.clone(), fingerprint);
+        }
+        let known = self.known.get_mut(report.key.clone());
+        known.waiting = None;
+        known.parts.push(Part {
+            part,
+            fingerprint,
+            consumption_id,
+            total_tokens,
+            charge_nano: points.nano(),
+            balance_after_nano,
+            place: Some((account_id, entry)),
+            entrance: delivery.entrance,
+            evidence: message.evidence,
+            is_itemized: message.is_itemized(),
+            is_replacement: report.is_replacement,
+        });
+        self.standings
+            .charged(account_id, entry, &message.calls, points.nano());
+        if part > 0 {
+            self.see(report, None, Some(consumption_id));
+        }
         Ok(Ok(Charge {
             consumption_id,
             total_tokens,
             charge_nano: points.nano(),
             balance_after_nano,
         }))
+    }
+
+    /// The further ids that a charge claims for its message, with what they stand for.
+    fn claims(&self, report: &Report<'a>) -> Vec<(MessageKey, Hash)> {
+        let message = &report.usage;
+        let user_id = message.user_id.as_str();
+        let mut claims: Vec<(MessageKey, Hash)> = Vec::new();
+        for name in &report.names {
+            if *name == report.key
+                || self.known.claimed(name).is_some()
+                || claims.iter().any(|(claim, _)| claim == name)
+            {
+                continue;
+            }
+            let mut calls = message.calls.iter();
+            let call = calls.find(|call| call.call_id.as_ref() == Some(&name.1));
+            let fingerprint = match call {
+                Some(call) => fingerprint_of(user_id, std::slice::from_ref(call)),
+                None => report.fingerprint,
+            };
+            claims.push((name.clone(), fingerprint));
+        }
+        claims
+    }
+
+    /// Records that a message was reported beside what charged it first.
+    fn see(
+        &mut self,
+        report: &Report<'a>,
+        difference: Option<Difference>,
+        consumption_id: Option<Uuid>,
+    ) {
+        let sighting = Sighting {
+            entrance: report.delivery.entrance,
+            fingerprint: report.fingerprint,
+        };
+        self.known
+            .get_mut(report.key.clone())
+            .sightings
+            .insert(sighting);
+        self.seen.push(Seen {
+            key: report.key.clone(),
+            delivery: report.delivery,
+            fingerprint: report.fingerprint,
+            difference,
+            consumption_id,
+        });
     }
 
     /// Settles the hold that the message names, also when another entrance was charged first: the
@@ -444,11 +541,6 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn duplicate(&mut self, delivery: &'a Delivery, charge: Charge) -> Verdict {
-        self.trace(delivery, Outcome::Duplicate, None, Some(charge));
-        Verdict::Answer(charge.answer(Outcome::Duplicate))
-    }
-
     fn quarantine(&mut self, delivery: &'a Delivery, reason: QuarantineReason) -> Result<Verdict> {
         self.trace(delivery, Outcome::Quarantined, Some(reason.as_str()), None);
         let account = self.accounts.get(&delivery.message.user_id)?;
@@ -489,6 +581,7 @@ impl<'a> Batch<'a> {
     async fn write(self, tx: &mut PgConnection) -> Result<()> {
         // Fails on `message_pkey` when another process has won a claim: the group is tried again.
         self.accounts.write_traced(tx, &self.traces).await?;
+        sightings::insert(tx, &self.seen).await?;
         for (delivery, hold_id) in &self.settled {
             let account_id = chain::account_id(&delivery.message.user_id);
             if let Some(held) = self.holds.get(hold_id)

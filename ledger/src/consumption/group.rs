@@ -1,5 +1,7 @@
 //! Group commit: messages that arrive while a transaction is under way share the next one. A lone
-//! message waits for nobody.
+//! message waits for nobody. There are a few writers, so that one can compute while another waits for
+//! the disk; all messages of an account go through the same one, so that writers do not wait for each
+//! other's locks.
 
 use std::sync::Arc;
 
@@ -8,11 +10,12 @@ use shared::problem::Problem;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{error, warn};
+use uuid::Uuid;
 
 use super::Delivery;
 use super::commit::{Verdict, commit};
 use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
-use crate::{Settings, live, locked, prices};
+use crate::{Settings, chain, live, locked, prices};
 
 /// Messages in one transaction at most: more would only make each of them wait longer.
 const GROUP_MESSAGES_MAX: usize = 512;
@@ -24,16 +27,21 @@ const TRIES_MAX: u32 = 10;
 struct Waiting {
     delivery: Delivery,
     answer: oneshot::Sender<Result<Verdict>>,
-    _memory: OwnedSemaphorePermit,
+    /// Given back when the next commit takes the message.
+    _place: OwnedSemaphorePermit,
+    /// Given back with the answer.
+    memory: OwnedSemaphorePermit,
 }
 
-/// The queue before the writer.
+/// The queues before the writers.
 pub(crate) struct Group {
-    queue: mpsc::Sender<Waiting>,
+    queues: Vec<mpsc::UnboundedSender<Waiting>>,
+    /// Bounds what all queues hold together.
+    places: Arc<Semaphore>,
     memory: Arc<Semaphore>,
 }
 
-/// The writer's own connection: no other request keeps it waiting.
+/// A writer's own connection: no other request keeps it waiting.
 fn connection(options: PgConnectOptions, settings: &Settings) -> PgPool {
     let options = options
         .application_name("tollgate writer")
@@ -45,42 +53,58 @@ fn connection(options: PgConnectOptions, settings: &Settings) -> PgPool {
 }
 
 impl Group {
-    /// Starts the writer; it ends when the `Group` is dropped.
+    /// Starts the writers; they end when the `Group` is dropped.
     pub(crate) fn start(
-        options: PgConnectOptions,
-        prices: prices::Cache,
-        live: live::Signal,
-        settings: Settings,
+        options: &PgConnectOptions,
+        prices: &prices::Cache,
+        live: &live::Signal,
+        settings: &Settings,
     ) -> Self {
-        let (queue, waiting) = mpsc::channel(settings.queue_messages_max.max(1));
-        tokio::spawn(
-            Writer {
-                pool: connection(options, &settings),
-                prices,
-                live,
-                settings,
-            }
-            .run(waiting),
-        );
+        let queues = (0..settings.writers.max(1)).map(|_| {
+            let (queue, waiting) = mpsc::unbounded_channel();
+            let writer = Writer {
+                pool: connection(options.clone(), settings),
+                prices: prices.clone(),
+                live: live.clone(),
+                settings: settings.clone(),
+            };
+            tokio::spawn(writer.run(waiting));
+            queue
+        });
         Self {
-            queue,
+            queues: queues.collect(),
+            places: Arc::new(Semaphore::new(settings.queue_messages_max.max(1))),
             memory: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
         }
     }
 
+    /// The queue of an account.
+    fn queue_of(&self, account_id: Uuid) -> Result<&mpsc::UnboundedSender<Waiting>> {
+        let queues = u128::try_from(self.queues.len()).unwrap_or(1);
+        let number = account_id.as_u128().checked_rem(queues).unwrap_or(0);
+        let queue = usize::try_from(number).ok();
+        queue
+            .and_then(|number| self.queues.get(number))
+            .ok_or(Error::Stopped)
+    }
+
     pub(crate) async fn submit(&self, delivery: Delivery) -> Result<WebhookAnswer> {
         let kib = u32::try_from(delivery.body.len() / 1024 + 1).map_err(|_| BUSY)?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| BUSY)?;
         let memory = Arc::clone(&self.memory)
             .try_acquire_many_owned(kib)
             .map_err(|_| BUSY)?;
         let (answer, verdict) = oneshot::channel();
-        self.queue
-            .try_send(Waiting {
+        self.queue_of(chain::account_id(&delivery.message.user_id))?
+            .send(Waiting {
                 delivery,
                 answer,
-                _memory: memory,
+                _place: place,
+                memory,
             })
-            .map_err(|_| BUSY)?;
+            .map_err(|_| Error::Stopped)?;
         match verdict.await.map_err(|_| Error::Stopped)?? {
             Verdict::Answer(answer) => Ok(answer),
             Verdict::Gone => Err(Problem::NotFound.into()),
@@ -97,12 +121,12 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
+    async fn run(self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
         let mut group = Vec::with_capacity(GROUP_MESSAGES_MAX);
         while waiting.recv_many(&mut group, GROUP_MESSAGES_MAX).await > 0 {
             let (deliveries, answers): (Vec<_>, Vec<_>) = group
                 .drain(..)
-                .map(|waiting: Waiting| (waiting.delivery, (waiting.answer, waiting._memory)))
+                .map(|waiting: Waiting| (waiting.delivery, (waiting.answer, waiting.memory)))
                 .unzip();
             let verdicts = self.settle(&deliveries).await;
             self.live.changed();

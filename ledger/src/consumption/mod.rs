@@ -2,13 +2,15 @@
 
 mod commit;
 mod group;
+mod known;
+mod sightings;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::api::WebhookAnswer;
 use shared::clock::Timestamp;
-use shared::dify::MessageUsage;
+use shared::dify::{MessageUsage, ModelCall};
 use shared::ids::ModelName;
 use shared::money::{Overflow, Points};
 use shared::price::{PriceBook, Unpriced};
@@ -23,9 +25,11 @@ use crate::error::Result;
 use crate::{Actor, ApiKey, Ledger};
 
 pub(crate) use group::Group;
+pub(crate) use known::entrance;
+pub use sightings::{Difference, SightingSummary};
 
 /// Which way a message came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Entrance {
     Webhook,
     /// The settlement of a hold over REST.
@@ -60,6 +64,16 @@ impl Entrance {
             Self::Review => "review",
         }
     }
+
+    /// Whether two entrances are told of a message by the same party, who must say the same each
+    /// time: the operator's own systems use both the webhook and settlements.
+    fn reports_like(self, other: Self) -> bool {
+        let party = |entrance| match entrance {
+            Self::Settlement => Self::Webhook,
+            entrance => entrance,
+        };
+        party(self) == party(other)
+    }
 }
 
 /// A message, as an authenticated source reported it.
@@ -73,6 +87,9 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// The hold that this message settles.
     pub hold_id: Option<Uuid>,
+    /// The numbers are cumulative for the message, which may have been charged for some of them:
+    /// only the difference is charged.
+    pub continues: bool,
     /// The waiting row whose message this is.
     pub(crate) resolves: Option<Resolution>,
 }
@@ -102,6 +119,7 @@ impl Delivery {
             body,
             received_at,
             hold_id: None,
+            continues: false,
             resolves: None,
         }
     }
@@ -117,12 +135,22 @@ impl Delivery {
     }
 
     fn fingerprint(&self) -> Hash {
-        let calls = self.message.calls.iter();
-        fingerprint(
-            self.message.user_id.as_str(),
-            calls.map(|call| (call.model_name.key(), &call.tokens)),
-        )
+        fingerprint_of(self.message.user_id.as_str(), &self.message.calls)
     }
+
+    /// Whether more of the same message may follow under other numbers.
+    fn grows(&self) -> bool {
+        self.continues || self.message.is_itemized()
+    }
+}
+
+fn fingerprint_of(user_id: &str, calls: &[ModelCall]) -> Hash {
+    fingerprint(
+        user_id,
+        calls
+            .iter()
+            .map(|call| (call.model_name.key(), &call.tokens)),
+    )
 }
 
 /// Equal for two messages exactly when they are the same use by the same user. Models by their keys.
@@ -149,6 +177,9 @@ fn hash_tokens(hash: &mut Hasher, tokens: &Tokens) {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Line {
+    /// Where the call is known apart from the rest of its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
     pub model_name: ModelName,
     /// How the model is compared and searched.
     pub model_key: String,
@@ -163,6 +194,8 @@ pub(crate) struct Consumption {
     pub consumption_id: Uuid,
     pub namespace_id: i64,
     pub message_id: String,
+    /// Which charge of its message this is, from 0 up.
+    pub part: i32,
     pub conversation_id: Option<String>,
     pub request_id: Option<String>,
     pub api_key_id: Uuid,
@@ -174,6 +207,11 @@ pub(crate) struct Consumption {
 }
 
 impl Consumption {
+    /// Whether every call is known apart.
+    pub(crate) fn is_itemized(&self) -> bool {
+        !self.lines.is_empty() && self.lines.iter().all(|line| line.call_id.is_some())
+    }
+
     pub(crate) fn hash_into(&self, hash: &mut Hasher) {
         hash.bytes(self.consumption_id.as_bytes());
         hash.int(self.namespace_id);
@@ -185,12 +223,19 @@ impl Consumption {
         hash.moment(self.occurred_at);
         hash.int(self.total_tokens);
         hash.int(self.charge_nano);
+        // What only some consumptions have begins with a byte that no line begins with.
+        if self.part > 0 {
+            hash.optional(Some(&self.part.to_string()));
+        }
         for line in &self.lines {
             hash.text(line.model_name.as_str());
             hash.text(&line.model_key);
             hash_tokens(hash, &line.tokens);
             hash.int(line.price_version_id);
             hash.int(line.charge_nano);
+            if line.call_id.is_some() {
+                hash.optional(line.call_id.as_deref());
+            }
         }
     }
 }
@@ -236,6 +281,7 @@ pub(crate) fn price(
         let points = quote(&version.rates, &call.tokens)?.points;
         charge = charge.plus(points)?;
         lines.push(Line {
+            call_id: call.call_id.clone(),
             model_key: call.model_name.key(),
             model_name: call.model_name.clone(),
             tokens: call.tokens,

@@ -302,8 +302,8 @@ impl Account {
         let before = Points::from_nano(self.balance_nano);
         let after = before.plus(draft.amount)?;
         let number = self.entry_count.checked_add(1).ok_or(Overflow)?;
-        let (consumption, fingerprint) = match draft.consumption {
-            Some(claim) => (Some(claim.consumption), Some(claim.fingerprint)),
+        let (consumption, identity) = match draft.consumption {
+            Some(claim) => (Some(claim.consumption), Some(claim.identity)),
             None => (None, None),
         };
         let entry = Entry {
@@ -349,7 +349,7 @@ impl Account {
             entry,
             previous_hash,
             hash,
-            fingerprint,
+            identity,
         })
     }
 }

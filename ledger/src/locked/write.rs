@@ -5,12 +5,15 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
 use super::{Account, Accounts};
+use crate::consumption::Consumption;
 use crate::deliveries::Trace;
 use crate::error::{Error, Result};
+use crate::journal::{Identity, Link};
 use crate::{live, rollups};
 
 /// Entries ($1 to $23) with their consumptions and their messages' identities, rollups ($24 to $32),
-/// credits ($33 to $38), accounts ($39 to $44), deliveries ($45 to $58). Identities are claimed in order, so that two
+/// credits ($33 to $38), accounts ($39 to $44), deliveries ($45 to $58), what else the identities say
+/// ($60 to $63), and other ids of the messages ($64 to $76). Identities are claimed in order, so that two
 /// processes that claim the same ones wait for each other and never in a circle.
 const WRITE: &str = "
 with input as (
@@ -18,22 +21,34 @@ with input as (
         $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::bigint[], $7::text[],
         $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
         $14::uuid[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::uuid[],
-        $20::text[], $21::bigint[], $22::jsonb[], $23::bytea[]
+        $20::text[], $21::bigint[], $22::jsonb[], $23::bytea[], $60::integer[], $61::text[],
+        $62::boolean[], $63::boolean[]
     ) as t (account_id, entry, occurred_at, kind, amount_nano, counter_account,
         balance_after_nano, corrects_entry, reason, actor, previous_hash, hash,
         consumption_id, namespace_id, message_id, conversation_id, request_id, api_key_id,
-        entrance, total_tokens, lines, fingerprint)
+        entrance, total_tokens, lines, fingerprint, part, evidence, is_itemized, is_replacement)
 ), claimed as (
-    insert into message (namespace_id, message_id, fingerprint, consumption_id, total_tokens,
-        charge_nano, balance_after_nano, recorded_at)
-    select namespace_id, message_id, fingerprint, consumption_id, total_tokens,
-        -amount_nano, balance_after_nano, $1
-    from input where consumption_id is not null order by namespace_id, message_id
+    insert into message (namespace_id, message_id, part, fingerprint, consumption_id, total_tokens,
+        charge_nano, balance_after_nano, recorded_at, alias_of, account_id, entry, entrance, evidence,
+        is_itemized, is_replacement)
+    select namespace_id, message_id, part, fingerprint, consumption_id, total_tokens,
+        -amount_nano, balance_after_nano, $1, null, account_id, entry, entrance, evidence,
+        is_itemized, is_replacement
+    from input where consumption_id is not null
+    union all
+    select namespace_id, alias, 0, fingerprint, consumption_id, total_tokens, charge_nano,
+        balance_after_nano, $1, message_id, account_id, entry, entrance, evidence, is_itemized, false
+    from unnest($64::bigint[], $65::text[], $66::bytea[], $67::uuid[], $68::bigint[], $69::bigint[],
+        $70::bigint[], $71::text[], $72::uuid[], $73::bigint[], $74::text[], $75::text[],
+        $76::boolean[]) as t (namespace_id, alias, fingerprint, consumption_id, total_tokens,
+        charge_nano, balance_after_nano, message_id, account_id, entry, entrance, evidence,
+        is_itemized)
+    order by namespace_id, message_id
 ), used as (
     insert into consumption (account_id, entry, recorded_at, consumption_id, namespace_id,
-        message_id, conversation_id, request_id, api_key_id, entrance, occurred_at, total_tokens,
-        charge_nano, lines)
-    select account_id, entry, $1, consumption_id, namespace_id, message_id, conversation_id,
+        message_id, part, conversation_id, request_id, api_key_id, entrance, occurred_at,
+        total_tokens, charge_nano, lines)
+    select account_id, entry, $1, consumption_id, namespace_id, message_id, part, conversation_id,
         request_id, api_key_id, entrance, occurred_at, total_tokens, -amount_nano, lines
     from input where consumption_id is not null
 ), entered as (
@@ -81,6 +96,32 @@ with input as (
 select (select count(*) from updated) as updated,
     case when cardinality($46) > 0 then pg_notify($59, '') end";
 
+/// A further id that an entry claims for its message.
+struct Alias<'a> {
+    name: &'a str,
+    fingerprint: &'a [u8],
+    link: &'a Link,
+    used: &'a Consumption,
+    identity: &'a Identity,
+}
+
+fn aliases(links: &[Link]) -> Vec<Alias<'_>> {
+    let mut aliases = Vec::new();
+    for link in links {
+        if let (Some(used), Some(identity)) = (&link.entry.consumption, &link.identity) {
+            let names = identity.aliases.iter();
+            aliases.extend(names.map(|(name, fingerprint)| Alias {
+                name,
+                fingerprint,
+                link,
+                used,
+                identity,
+            }));
+        }
+    }
+    aliases
+}
+
 pub(super) async fn write(
     accounts: &Accounts,
     traces: &[Trace<'_>],
@@ -119,6 +160,15 @@ pub(super) async fn write(
                 .collect::<Vec<_>>()
         };
     }
+    macro_rules! identity {
+        ($field:expr) => {
+            links
+                .iter()
+                .map(|link| link.identity.as_ref().map($field))
+                .collect::<Vec<_>>()
+        };
+    }
+    let aliases = aliases(links);
     let row = sqlx::query(WRITE)
         .bind(accounts.now)
         .bind(column!(links, |link| link.entry.account_id))
@@ -148,10 +198,7 @@ pub(super) async fn write(
         .bind(used!(|used| used.entrance.as_str()))
         .bind(used!(|used| used.total_tokens))
         .bind(used!(|used| Json(&used.lines)))
-        .bind(column!(links, |link| link
-            .fingerprint
-            .as_ref()
-            .map(|hash| hash.as_slice())))
+        .bind(identity!(|identity| identity.fingerprint.as_slice()))
         .bind(rollups::hour_of(accounts.now))
         .bind(column!(sums, |(key, _)| key.account_id))
         .bind(column!(sums, |(key, _)| key.kind))
@@ -188,6 +235,26 @@ pub(super) async fn write(
         .bind(column!(traces, |trace| trace.consumption_id))
         .bind(column!(traces, |trace| trace.body))
         .bind(live::DELIVERY_CHANNEL)
+        .bind(used!(|used| used.part))
+        .bind(identity!(|identity| identity.evidence.as_str()))
+        .bind(identity!(|identity| identity.is_itemized))
+        .bind(identity!(|identity| identity.is_replacement))
+        .bind(column!(aliases, |alias| alias.used.namespace_id))
+        .bind(column!(aliases, |alias| alias.name))
+        .bind(column!(aliases, |alias| alias.fingerprint))
+        .bind(column!(aliases, |alias| alias.used.consumption_id))
+        .bind(column!(aliases, |alias| alias.used.total_tokens))
+        .bind(column!(aliases, |alias| alias.used.charge_nano))
+        .bind(column!(aliases, |alias| alias
+            .link
+            .entry
+            .balance_after_nano))
+        .bind(column!(aliases, |alias| alias.used.message_id.as_str()))
+        .bind(column!(aliases, |alias| alias.link.entry.account_id))
+        .bind(column!(aliases, |alias| alias.link.entry.entry))
+        .bind(column!(aliases, |alias| alias.used.entrance.as_str()))
+        .bind(column!(aliases, |alias| alias.identity.evidence.as_str()))
+        .bind(column!(aliases, |alias| alias.identity.is_itemized))
         .fetch_one(tx)
         .await?;
     if usize::try_from(row.try_get::<i64, _>("updated")?) == Ok(changed.len()) {

@@ -61,10 +61,28 @@ pub(super) async fn messages_without_consumption(
     met: u64,
     report: &mut VerifyReport,
 ) -> Result<()> {
-    let messages: i64 = sqlx::query_scalar("select count(*) from message")
-        .fetch_one(&mut *tx)
-        .await?;
-    if u64::try_from(messages) == Ok(met) {
+    let counts = sqlx::query(
+        "select count(*) filter (where alias_of is null) as messages,
+                count(*) filter (where alias_of is not null) as aliases from message",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let count = |column| -> Result<u64> {
+        Ok(u64::try_from(counts.try_get::<i64, _>(column)?).unwrap_or(0))
+    };
+    if count("aliases")? > 0 {
+        let aliases = sqlx::query(
+            "select null::uuid as account_id, null::bigint as entry, null::text as user_id,
+                    format('%s is another id of message %s, which was not charged with it',
+                        n.message_id, n.alias_of) as what
+             from message n where $1::uuid is null and n.alias_of is not null and not exists (
+                 select from message m where m.namespace_id = n.namespace_id
+                     and m.message_id = n.alias_of and m.consumption_id = n.consumption_id
+                     and m.alias_of is null)",
+        );
+        find_all(&mut *tx, aliases, None, report).await?;
+    }
+    if count("messages")? == met {
         return Ok(());
     }
     // Nothing orders consumptions by their ids.
@@ -74,7 +92,7 @@ pub(super) async fn messages_without_consumption(
     let messages = sqlx::query(
         "select null::uuid as account_id, null::bigint as entry, null::text as user_id,
                 format('message %s is recorded without its journal entry', m.message_id) as what
-         from message m where $1::uuid is null and not exists (
+         from message m where $1::uuid is null and m.alias_of is null and not exists (
              select from consumption c where c.consumption_id = m.consumption_id)",
     );
     find_all(tx, messages, None, report).await

@@ -94,11 +94,13 @@ pub(super) async fn entries(
         ", j.account_id, j.entry, j.recorded_at, j.occurred_at, j.kind, j.amount_nano,
              j.counter_account, j.balance_after_nano, j.consumption_id as entry_consumption_id,
              j.corrects_entry, j.reason, j.actor, j.previous_hash, j.hash,
-             c.consumption_id, c.namespace_id, c.message_id, c.conversation_id, c.request_id,
+             c.consumption_id, c.namespace_id, c.message_id, c.part, c.conversation_id, c.request_id,
              c.api_key_id, c.entrance, c.occurred_at as used_at, c.total_tokens, c.charge_nano,
              c.lines, m.consumption_id as message_consumption_id, m.fingerprint,
              m.total_tokens as message_tokens, m.charge_nano as message_charge_nano,
              m.balance_after_nano as message_balance_nano, m.recorded_at as message_recorded_at,
+             m.account_id as message_account_id, m.entry as message_entry,
+             m.entrance as message_entrance, m.is_itemized as message_is_itemized,
              k.amount_nano as credit_amount_nano, k.remaining_nano, k.is_bought, k.expires_at
          from journal_entry j
          left join account a on a.account_id = j.account_id
@@ -106,6 +108,7 @@ pub(super) async fn entries(
              and c.recorded_at = j.recorded_at
          left join credit k on k.account_id = j.account_id and k.entry = j.entry
          left join message m on m.namespace_id = c.namespace_id and m.message_id = c.message_id
+             and m.part = c.part and m.alias_of is null
          where $1::uuid is null or j.account_id = $1
          order by j.account_id, j.entry"
     ))
@@ -236,10 +239,22 @@ fn message_fault(
         && row.try_get::<i64, _>("message_tokens")? == consumption.total_tokens
         && row.try_get::<i64, _>("message_charge_nano")? == consumption.charge_nano
         && row.try_get::<i64, _>("message_balance_nano")? == entry.balance_after_nano
-        && row.try_get::<OffsetDateTime, _>("message_recorded_at")? == entry.recorded_at;
+        && row.try_get::<OffsetDateTime, _>("message_recorded_at")? == entry.recorded_at
+        && is_placed(row, entry)?
+        && row.try_get::<&str, _>("message_entrance")? == consumption.entrance
+        && row.try_get::<bool, _>("message_is_itemized")? == consumption.is_itemized();
     // Without an account there is no user to compare; that is found at its end.
     let what = "its message's identity says something else than its consumption";
     Ok((!is_same && walk.user_id.is_some()).then(|| what.to_owned()))
+}
+
+/// Whether the message's identity names its entry; old ones name none.
+fn is_placed(row: &PgRow, entry: &Entry) -> Result<bool> {
+    let account_id: Option<Uuid> = row.try_get("message_account_id")?;
+    let number: Option<i64> = row.try_get("message_entry")?;
+    Ok(account_id
+        .zip(number)
+        .is_none_or(|place| place == (entry.account_id, entry.entry)))
 }
 
 /// Brings points in or burns them, and compares what is used up with its row.
@@ -369,6 +384,7 @@ fn consumption(row: &PgRow, consumption_id: Uuid) -> Result<Consumption> {
         consumption_id,
         namespace_id: row.try_get("namespace_id")?,
         message_id: row.try_get("message_id")?,
+        part: row.try_get("part")?,
         conversation_id: row.try_get("conversation_id")?,
         request_id: row.try_get("request_id")?,
         api_key_id: row.try_get("api_key_id")?,

@@ -18,7 +18,8 @@ pub struct Clock {
 impl Clock {
     /// Opens books whose time is `at`.
     pub async fn open_books(at: Timestamp) -> (Books, Self) {
-        let mut books = Books::open().await;
+        // One writer: what is delivered together is charged in order.
+        let mut books = Books::open_with(1).await;
         let functions: String = [
             "now",
             "transaction_timestamp",
@@ -47,7 +48,7 @@ impl Clock {
         .await
         .unwrap();
         // A search path belongs to the connections that begin after it was set.
-        books.ledger = connect(&books.options).await;
+        books.ledger = connect(&books.options, books.writers).await;
         let clock = Self {
             pool: books.pool.clone(),
         };

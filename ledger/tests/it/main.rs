@@ -17,6 +17,8 @@ mod people;
 mod pricing;
 mod quarantine;
 mod rollups;
+mod sightings;
+mod sources;
 mod tampering;
 
 use std::path::Path;
@@ -44,6 +46,7 @@ struct Books {
     ledger: Ledger,
     key: Arc<ApiKey>,
     options: PgConnectOptions,
+    writers: usize,
     /// The database owner's own connections, behind the ledger's back.
     pool: PgPool,
 }
@@ -61,6 +64,11 @@ async fn cluster() -> &'static Cluster {
 
 impl Books {
     async fn open() -> Self {
+        Self::open_with(Settings::default().writers).await
+    }
+
+    /// With so many writers: with one, messages that are delivered together are charged in order.
+    async fn open_with(writers: usize) -> Self {
         let cluster = cluster().await;
         let database = format!(
             "test_{}_{}",
@@ -68,7 +76,7 @@ impl Books {
             DATABASES.fetch_add(1, Ordering::Relaxed)
         );
         let options = cluster.create_database(&database).await.unwrap();
-        let ledger = connect(&options).await;
+        let ledger = connect(&options, writers).await;
         ledger.migrate().await.unwrap();
         let created = ledger
             .create_api_key("test", Scope::Webhook, false, &actor())
@@ -84,13 +92,14 @@ impl Books {
             ledger,
             key,
             options,
+            writers,
             pool,
         }
     }
 
     /// A second process on the same database.
     async fn replica(&self) -> Ledger {
-        connect(&self.options).await
+        connect(&self.options, self.writers).await
     }
 
     async fn set_price(&self, model: &str, input: &str, output: &str) -> PriceVersion {
@@ -127,9 +136,10 @@ impl Books {
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> Ledger {
+async fn connect(options: &PgConnectOptions, writers: usize) -> Ledger {
     let settings = Settings {
         pool_connections_max: 4,
+        writers,
         // Tests ask for more at once than these connections can do soon on a busy machine.
         connection_wait_max: Duration::from_secs(120),
         ..Settings::default()

@@ -306,6 +306,7 @@ async fn a_changed_consumption_is_named() {
         "lines = jsonb_set(lines, '{0,tokens,input}', '999')",
         "lines = lines || lines",
         "charge_nano = charge_nano + 1",
+        "part = 1",
     ];
     for change in changes {
         let statement = format!("update consumption set {change} where VICTIM and entry = 2");
@@ -507,6 +508,10 @@ async fn a_changed_message_is_named() {
         "charge_nano = charge_nano + 1",
         "balance_after_nano = balance_after_nano + 1",
         "recorded_at = recorded_at + interval '1 second'",
+        "account_id = gen_random_uuid()",
+        "entry = entry + 1",
+        "entrance = 'gateway'",
+        "is_itemized = true",
     ] {
         let statement = format!("update message set {change} where message_id = 'victim1'");
         victim

@@ -8,7 +8,7 @@ use axum::response::Response;
 use ledger::{Delivery, Entrance};
 use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::checked_id;
-use shared::problem::Problem;
+use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use time::OffsetDateTime;
 
@@ -86,7 +86,10 @@ pub async fn settle(
         occurred_at: None,
         calls: vec![ModelCall {
             call_id: None,
-            model_name: params.id("modelName")?.unwrap_or(hold.model_name),
+            model_name: params
+                .id("modelName")?
+                .or(hold.model_name)
+                .ok_or_else(|| Problem::field("modelName", FieldFault::Missing))?,
             tokens,
         }],
         reported_total: None,

@@ -144,7 +144,7 @@ fn hold_row(hold: Hold) -> AnyView {
                 title=hold.hold_id
                 data-label=text.say(|t| t.common.model)
             >
-                {String::from(hold.model_name)}
+                {hold.model_name.map_or_else(|| "–".to_owned(), String::from)}
             </th>
             <td data-label=text.say(|t| t.users.held_since)>
                 <Moment at=hold.created_at />

@@ -1,0 +1,177 @@
+//! Before a call through a source: what will it cost, is there enough, and a hold for it.
+
+use serde::{Deserialize, Serialize};
+use shared::api::{DEFAULT_TOKENS, Hold};
+use shared::ids::{ModelName, UserId};
+use shared::money::Points;
+use shared::problem::{FieldFault, Problem};
+use shared::quote::quote;
+use shared::tokens::Tokens;
+use sqlx::Row;
+
+use crate::chain::{Hash, Hasher};
+use crate::error::Result;
+use crate::holds::NewHold;
+use crate::states::State;
+use crate::{ApiKey, IdempotencyKey, Ledger, accounts};
+
+/// Charges averaged at most.
+const SAMPLE_MESSAGES: i64 = 20;
+/// Deliveries of a source looked through for them.
+const SAMPLE_ROWS_MAX: i64 = 1000;
+
+/// What is known of a call before it runs. What is absent comes from the source's settings, then
+/// from what recent messages of the source cost, then from a default.
+#[derive(Debug, Clone, Default)]
+pub struct CallEstimate {
+    pub model_name: Option<ModelName>,
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+    /// How long the points are promised; absent, they are only looked at.
+    pub hold_seconds: Option<u32>,
+}
+
+/// Whether a call may run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallCheck {
+    pub can_proceed: bool,
+    pub estimated_points: Points,
+    pub balance: Points,
+    pub available: Points,
+    /// What is missing; at least a nanopoint when the call may not run.
+    pub shortfall: Points,
+    pub hold_id: Option<String>,
+}
+
+impl Ledger {
+    /// Estimates a call of a user through a source, checks it against the balance, and holds its
+    /// points when that is asked for. The same key again gives the first hold again.
+    ///
+    /// # Errors
+    /// Field problems of `modelName` when the call's model has no price in force, or nothing has;
+    /// `KeyReused`.
+    pub async fn check_call(
+        &self,
+        user: &UserId,
+        source: &ApiKey,
+        call: &CallEstimate,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<CallCheck> {
+        let model = call
+            .model_name
+            .as_ref()
+            .or(source.settings.model_name.as_ref());
+        let state = self.state_of(Some(user)).await?;
+        let points = self.points_of(user, source, call, model, &state).await?;
+        let balance = accounts::balance(user, state.amounts, Vec::new())?;
+        // A debt limit lets new calls go that far below zero.
+        let usable = balance.available.plus(balance.debt_limit)?;
+        let shortfall = points.minus(usable)?.max(Points::ZERO);
+        let check = CallCheck {
+            can_proceed: shortfall.is_zero(),
+            estimated_points: points,
+            balance: balance.balance,
+            available: balance.available,
+            shortfall,
+            hold_id: None,
+        };
+        let Some(seconds) = call.hold_seconds.filter(|_| check.can_proceed) else {
+            return Ok(check);
+        };
+        let new = NewHold {
+            user,
+            model_name: model,
+            points,
+            seconds,
+            key,
+            fingerprint: fingerprint(user, source, call),
+        };
+        self.hold(&new, |hold| Ok(check.completed(hold))).await
+    }
+
+    async fn points_of(
+        &self,
+        user: &UserId,
+        source: &ApiKey,
+        call: &CallEstimate,
+        model: Option<&ModelName>,
+        state: &State,
+    ) -> Result<Points> {
+        let settings = &source.settings;
+        let input = call.input_tokens.or(settings.estimated_input_tokens);
+        let output = call.output_tokens.or(settings.estimated_output_tokens);
+        if let Some(model) = model {
+            let basis = self.basis(Some(user), model, input, output).await?;
+            let estimate = crate::estimate::estimate(&state.book, model, &basis, state.now)?;
+            return Ok(estimate.estimated_points);
+        }
+        if input.is_none()
+            && output.is_none()
+            && let Some(points) = self.usual_charge(user, source).await?
+        {
+            return Ok(points);
+        }
+        // Nobody knows the model: the dearest one is the one that surely suffices.
+        let tokens = Tokens::new(
+            input.unwrap_or(DEFAULT_TOKENS.input),
+            output.unwrap_or(DEFAULT_TOKENS.output),
+        );
+        state
+            .book
+            .current(state.now)
+            .filter_map(|version| state.book.in_force(&version.model_name, state.now).ok())
+            .filter_map(|version| quote(&version.rates, &tokens).ok())
+            .map(|quote| quote.points)
+            .max()
+            .ok_or_else(|| Problem::field("modelName", FieldFault::NotPriced).into())
+    }
+
+    /// What messages of this source cost lately: the user's, or else everybody's, on average and
+    /// rounded up.
+    async fn usual_charge(&self, user: &UserId, source: &ApiKey) -> Result<Option<Points>> {
+        let row = sqlx::query(
+            "with recent as (
+                 select user_id, charge_nano from delivery
+                 where api_key_id = $1 and outcome = 'charged' and charge_nano > 0
+                 order by tx desc, id desc limit $2
+             )
+             select (select ceil(avg(charge_nano))::bigint from (
+                        select charge_nano from recent where user_id = $3 limit $4) own) as own,
+                    (select ceil(avg(charge_nano))::bigint from (
+                        select charge_nano from recent limit $4) any_user) as any_user",
+        )
+        .bind(source.id)
+        .bind(SAMPLE_ROWS_MAX)
+        .bind(user.as_str())
+        .bind(SAMPLE_MESSAGES)
+        .fetch_one(self.pool())
+        .await?;
+        let own: Option<i64> = row.try_get("own")?;
+        Ok(own.or(row.try_get("any_user")?).map(Points::from_nano))
+    }
+}
+
+impl CallCheck {
+    fn completed(mut self, hold: Option<Hold>) -> Self {
+        match hold {
+            Some(hold) => self.hold_id = Some(hold.hold_id),
+            None => {
+                self.can_proceed = false;
+                self.shortfall = self.shortfall.max(Points::from_nano(1));
+            }
+        }
+        self
+    }
+}
+
+fn fingerprint(user: &UserId, source: &ApiKey, call: &CallEstimate) -> Hash {
+    let mut hash = Hasher::new("tollgate call 1");
+    hash.text(user.as_str());
+    hash.bytes(source.id.as_bytes());
+    hash.optional(call.model_name.as_ref().map(ModelName::key).as_deref());
+    for tokens in [call.input_tokens, call.output_tokens] {
+        hash.count(tokens.unwrap_or(u64::MAX));
+    }
+    hash.finish()
+}

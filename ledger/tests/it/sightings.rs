@@ -1,0 +1,385 @@
+//! Invariant 1 through several entrances: one message is charged once, whoever reports it, and the
+//! better report counts.
+
+use ledger::{CallEstimate, Delivery, Entrance, SightingDifference};
+use shared::api::{EntryKind, HistoryFilter, Outcome, WebhookAnswer};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
+use shared::problem::Problem;
+use shared::tokens::Tokens;
+
+use crate::{Books, message, points, problem, user};
+
+/// A model `m` at a point per thousand tokens, a model `dear` at ten, and a user with 1,000 points.
+async fn books() -> Books {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    books.set_price("dear", "10", "10").await;
+    books.grant("u", "1000").await;
+    books
+}
+
+fn call(id: &str, model: &str, tokens: u64) -> ModelCall {
+    ModelCall {
+        call_id: Some(id.into()),
+        model_name: model.parse().unwrap(),
+        tokens: Tokens::new(tokens, 0),
+    }
+}
+
+/// A run of a chatflow, whose calls are known apart.
+fn run(id: &str, run_id: &str, calls: &[ModelCall]) -> MessageUsage {
+    MessageUsage {
+        also_known_as: vec![run_id.into()],
+        calls: calls.to_vec(),
+        ..message(id, "u", "m", Tokens::default())
+    }
+}
+
+/// Tokens of model `m`, for the message as a whole.
+fn whole(id: &str, tokens: u64) -> MessageUsage {
+    message(id, "u", "m", Tokens::new(tokens, 0))
+}
+
+fn seen(books: &Books, entrance: Entrance, message: MessageUsage) -> Delivery {
+    let mut delivery = books.delivery(message);
+    delivery.entrance = entrance;
+    delivery
+}
+
+async fn deliver(books: &Books, entrance: Entrance, message: MessageUsage) -> WebhookAnswer {
+    let delivery = seen(books, entrance, message);
+    books.ledger.deliver(delivery).await.unwrap()
+}
+
+/// What was entered on the user's account after the grant, oldest first, in points.
+async fn entries(books: &Books) -> Vec<(EntryKind, String)> {
+    let filter = HistoryFilter::default();
+    let page = books.ledger.history(&user("u"), &filter, None, 50).await;
+    let mut entries: Vec<_> = page
+        .unwrap()
+        .items
+        .into_iter()
+        .map(|item| (item.kind, item.points.to_string()))
+        .collect();
+    entries.pop();
+    entries.reverse();
+    entries
+}
+
+#[tokio::test]
+async fn a_run_seen_through_two_entrances_is_charged_once_in_either_order() {
+    for (first, second) in [
+        (Entrance::Gateway, Entrance::Langfuse),
+        (Entrance::Langfuse, Entrance::Gateway),
+    ] {
+        let books = books().await;
+        let calls = [call("node-1", "m", 1000), call("node-2", "dear", 100)];
+        let charged = deliver(&books, first, run("msg", "run", &calls)).await;
+        assert_eq!(charged.status, Outcome::Charged);
+        assert_eq!(charged.points_deducted, points("2"));
+        // The other one lists the calls in another order.
+        let calls = [call("node-2", "dear", 100), call("node-1", "m", 1000)];
+        let again = deliver(&books, second, run("msg", "run", &calls)).await;
+        assert_eq!(again.status, Outcome::Duplicate);
+        assert_eq!(again.consumption_id, charged.consumption_id);
+        assert_eq!(again.points_deducted, points("2"));
+        assert_eq!(books.balance("u").await, points("998"));
+        books.assert_verified().await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_recognised_by_any_of_its_ids() {
+    let books = books().await;
+    let calls = [call("node-1", "m", 1000)];
+    deliver(&books, Entrance::Gateway, run("msg", "run", &calls)).await;
+    for id in ["msg", "run", "node-1"] {
+        let answer = deliver(&books, Entrance::Webhook, whole(id, 1000)).await;
+        assert_eq!(answer.status, Outcome::Duplicate, "{id}");
+    }
+    // The other way round: what was reported by its run is known when its message comes.
+    deliver(&books, Entrance::Webhook, whole("run-2", 500)).await;
+    let late = run("msg-2", "run-2", &[call("node-2", "m", 500)]);
+    let answer = deliver(&books, Entrance::Langfuse, late).await;
+    assert_eq!(answer.status, Outcome::Duplicate);
+    assert_eq!(books.balance("u").await, points("998.5"));
+    let seen = books.ledger.sightings("run").await.unwrap();
+    let entrances: Vec<_> = seen.iter().map(|seen| seen.entrance.as_str()).collect();
+    assert_eq!(entrances, ["gateway", "webhook"]);
+    assert_eq!(seen[0].message_id, "msg");
+    assert_eq!(seen[0].input_tokens, 1000);
+    assert!(seen[0].consumption_id.is_some());
+    assert_eq!(
+        problem(books.ledger.sightings("nobody").await),
+        Problem::NotFound
+    );
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn what_a_resumed_run_brings_is_charged_beside_what_was() {
+    let books = books().await;
+    let paused = run("msg", "run", &[call("node-1", "m", 1000)]);
+    deliver(&books, Entrance::Gateway, paused.clone()).await;
+    let resumed = run(
+        "msg",
+        "run",
+        &[call("node-1", "m", 1000), call("node-2", "dear", 300)],
+    );
+    let answer = deliver(&books, Entrance::Gateway, resumed.clone()).await;
+    assert_eq!(answer.status, Outcome::Charged);
+    assert_eq!(answer.points_deducted, points("3"));
+    for again in [paused, resumed] {
+        let answer = deliver(&books, Entrance::Gateway, again).await;
+        assert_eq!(answer.status, Outcome::Duplicate);
+        assert_eq!(answer.points_deducted, points("4"), "of the whole message");
+        assert_eq!(answer.tokens_used, 1300);
+    }
+    // Another entrance knows only a part, or a call that nobody has reported yet.
+    let part = run("msg", "run", &[call("node-2", "dear", 300)]);
+    let answer = deliver(&books, Entrance::Langfuse, part).await;
+    assert_eq!(answer.status, Outcome::Duplicate);
+    let more = run("msg", "run", &[call("node-3", "m", 500)]);
+    let answer = deliver(&books, Entrance::Langfuse, more).await;
+    assert_eq!(answer.status, Outcome::Charged);
+    assert_eq!(books.balance("u").await, points("995.5"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn cumulative_numbers_are_charged_for_their_difference() {
+    let books = books().await;
+    let continued = |tokens| {
+        let mut delivery = seen(&books, Entrance::Gateway, whole("msg", tokens));
+        delivery.continues = true;
+        delivery
+    };
+    let mut paid = Vec::new();
+    for tokens in [1000, 1000, 2500, 2500] {
+        let answer = books.ledger.deliver(continued(tokens)).await.unwrap();
+        paid.push((answer.status, answer.points_deducted));
+    }
+    assert_eq!(
+        paid,
+        [
+            (Outcome::Charged, points("1")),
+            (Outcome::Duplicate, points("1")),
+            (Outcome::Charged, points("1.5")),
+            (Outcome::Duplicate, points("2.5")),
+        ]
+    );
+    assert_eq!(books.balance("u").await, points("997.5"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn the_better_report_counts_whenever_it_comes() {
+    let assumed = MessageUsage {
+        evidence: Evidence::AssumedModel,
+        ..whole("msg", 1000)
+    };
+    let told = run("msg", "run", &[call("node-1", "dear", 1000)]);
+    // The poorer one first: it is given back.
+    let books = books().await;
+    deliver(&books, Entrance::Gateway, assumed.clone()).await;
+    let answer = deliver(&books, Entrance::Langfuse, told.clone()).await;
+    assert_eq!(answer.status, Outcome::Charged);
+    assert_eq!(answer.points_deducted, points("10"));
+    assert_eq!(
+        entries(&books).await,
+        [
+            (EntryKind::Charge, "-1".to_owned()),
+            (EntryKind::Refund, "1".to_owned()),
+            (EntryKind::Charge, "-10".to_owned()),
+        ]
+    );
+    for again in [
+        (Entrance::Langfuse, told.clone()),
+        (Entrance::Gateway, assumed.clone()),
+    ] {
+        let answer = deliver(&books, again.0, again.1).await;
+        assert_eq!(answer.status, Outcome::Duplicate);
+        assert_eq!(answer.points_deducted, points("10"));
+    }
+    assert_eq!(books.balance("u").await, points("990"));
+    books.assert_verified().await;
+
+    // The better one first: it stands.
+    let books = self::books().await;
+    deliver(&books, Entrance::Langfuse, told).await;
+    let answer = deliver(&books, Entrance::Gateway, assumed).await;
+    assert_eq!(answer.status, Outcome::Duplicate);
+    assert_eq!(books.balance("u").await, points("990"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn what_was_refunded_already_is_not_given_back_again() {
+    let books = books().await;
+    let estimated = MessageUsage {
+        evidence: Evidence::Estimated,
+        ..whole("msg", 4000)
+    };
+    let charged = deliver(&books, Entrance::Gateway, estimated).await;
+    let entry = books
+        .ledger
+        .charge_entry(&user("u"), &charged.consumption_id.unwrap())
+        .await
+        .unwrap();
+    books
+        .ledger
+        .refund(
+            &user("u"),
+            entry,
+            Some(points("1")),
+            "sorry",
+            &crate::actor(),
+        )
+        .await
+        .unwrap();
+    deliver(&books, Entrance::Langfuse, whole("msg", 2000)).await;
+    assert_eq!(books.balance("u").await, points("998"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_better_report_of_an_unknown_model_waits_and_replaces_once_it_is_priced() {
+    let books = books().await;
+    let assumed = MessageUsage {
+        evidence: Evidence::AssumedModel,
+        ..whole("msg", 1000)
+    };
+    deliver(&books, Entrance::Gateway, assumed).await;
+    let told = run("msg", "run", &[call("node-1", "new", 1000)]);
+    let answer = deliver(&books, Entrance::Langfuse, told).await;
+    assert_eq!(answer.status, Outcome::Quarantined);
+    assert_eq!(books.balance("u").await, points("999"));
+    books.set_price("new", "5", "5").await;
+    assert_eq!(books.balance("u").await, points("995"));
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_difference_is_recorded_and_charges_nothing() {
+    let books = books().await;
+    deliver(&books, Entrance::Webhook, whole("msg", 1000)).await;
+    let answer = deliver(&books, Entrance::Langfuse, whole("msg", 1100)).await;
+    assert_eq!(answer.status, Outcome::Duplicate);
+    let other = message("msg", "somebody", "m", Tokens::new(1000, 0));
+    let answer = deliver(&books, Entrance::Gateway, other).await;
+    assert_eq!(answer.status, Outcome::Duplicate);
+    // The same again is no new difference.
+    deliver(&books, Entrance::Langfuse, whole("msg", 1100)).await;
+    let differences = books.ledger.differences(None, 50).await.unwrap().items;
+    let found: Vec<_> = differences
+        .iter()
+        .map(|seen| (seen.entrance.as_str(), seen.difference, seen.input_tokens))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("gateway", Some(SightingDifference::User), 1000),
+            ("langfuse", Some(SightingDifference::Tokens), 1100),
+        ]
+    );
+    assert_eq!(books.balance("u").await, points("999"));
+    assert_eq!(books.balance("somebody").await, points("0"));
+    // The same entrance must not change its mind.
+    let changed = seen(&books, Entrance::Webhook, whole("msg", 900));
+    let message_id = "msg".to_owned();
+    assert_eq!(
+        problem(books.ledger.deliver(changed).await),
+        Problem::MessageConflict { message_id }
+    );
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn ids_that_cross_at_the_same_moment_under_two_users_are_charged_once() {
+    let books = books().await;
+    let replica = books.replica().await;
+    for round in 0..20 {
+        let (id, run_id) = (format!("msg-{round}"), format!("run-{round}"));
+        let gateway = run(&id, &run_id, &[call(&format!("node-{round}"), "m", 1000)]);
+        let webhook = message(&run_id, "somebody", "m", Tokens::new(1000, 0));
+        let (one, other) = tokio::join!(
+            books
+                .ledger
+                .deliver(seen(&books, Entrance::Gateway, gateway)),
+            replica.deliver(seen(&books, Entrance::Webhook, webhook)),
+        );
+        let charged = [one.unwrap(), other.unwrap()]
+            .iter()
+            .filter(|answer| answer.status == Outcome::Charged)
+            .count();
+        assert_eq!(charged, 1);
+    }
+    let spent = points("1000").minus(books.balance("u").await).unwrap();
+    let owed = books.balance("somebody").await;
+    assert_eq!(spent.minus(owed).unwrap(), points("20"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_message_without_a_model_call_costs_nothing_once() {
+    let books = books().await;
+    let moderated = MessageUsage {
+        calls: Vec::new(),
+        ..whole("msg", 0)
+    };
+    let answer = deliver(&books, Entrance::Gateway, moderated.clone()).await;
+    assert_eq!(answer.status, Outcome::Charged);
+    assert_eq!(answer.points_deducted, points("0"));
+    let answer = deliver(&books, Entrance::Gateway, moderated).await;
+    assert_eq!(answer.status, Outcome::Duplicate);
+    assert_eq!(books.balance("u").await, points("1000"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_hold_is_settled_also_when_another_entrance_was_faster() {
+    let books = books().await;
+    let estimate = CallEstimate {
+        model_name: Some("m".parse().unwrap()),
+        input_tokens: Some(5000),
+        output_tokens: Some(0),
+        hold_seconds: Some(60),
+    };
+    let check = books
+        .ledger
+        .check_call(&user("u"), &books.key, &estimate, None)
+        .await;
+    let hold_id = check.unwrap().hold_id.unwrap();
+    let balance = books.ledger.balance(&user("u")).await.unwrap();
+    assert_eq!(balance.held, points("5"));
+    let calls = [call("node-1", "m", 1000)];
+    deliver(&books, Entrance::Langfuse, run("msg", "run", &calls)).await;
+    let delivery = seen(&books, Entrance::Gateway, run("msg", "run", &calls));
+    let answer = books.ledger.settle_hold(&hold_id, delivery).await.unwrap();
+    assert_eq!(answer.status, Outcome::Duplicate);
+    let balance = books.ledger.balance(&user("u")).await.unwrap();
+    assert_eq!(balance.held, points("0"));
+    assert_eq!(balance.balance, points("999"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_forged_second_id_is_found() {
+    let books = books().await;
+    let calls = [call("node-1", "m", 1000)];
+    deliver(&books, Entrance::Gateway, run("msg", "run", &calls)).await;
+    sqlx::raw_sql("alter table message disable trigger append_only; update message set alias_of = 'other' where message_id = 'run'")
+        .execute(&books.pool)
+        .await
+        .unwrap();
+    let report = books.ledger.verify(None).await.unwrap();
+    let [finding] = report.findings.as_slice() else {
+        panic!("one finding: {:?}", report.findings);
+    };
+    assert!(
+        finding.what.contains("another id of message other"),
+        "{}",
+        finding.what
+    );
+}
