@@ -201,6 +201,26 @@ need_rust_checkers() {
     ok "clippy and rustfmt"
 }
 
+# The SDKs that Dify sends traces with, in environments of their own: .tools/langfuse-2 and -4.
+need_langfuse() {
+    local major folder wanted
+    for major in 2 4; do
+        folder=$tools/langfuse-$major
+        wanted=end2end/langfuse/requirements-$major.txt
+        if ! [ -x "$folder/bin/python" ] || ! cmp -s "$wanted" "$folder/installed.txt"; then
+            has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null ||
+                apt_install "Python with venv" "Install python3 and python3-venv." python3 python3-venv
+            doing "pip install -r $wanted into .tools/langfuse-$major"
+            python3 -m venv --clear "$folder" &&
+                "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$wanted" ||
+                give_up "Langfuse's SDK $major could not be installed." \
+                    "Run by hand, with Python 3.11 or newer: python3 -m venv .tools/langfuse-$major && .tools/langfuse-$major/bin/pip install -r $wanted"
+            cp "$wanted" "$folder/installed.txt"
+        fi
+        ok "$(sed -n 's/^langfuse==\([0-9.]*\).*/langfuse \1/p' "$wanted") for Python"
+    done
+}
+
 need_browser() {
     local found
     if ! found=$("$root/scripts/chromium.sh"); then
@@ -238,6 +258,7 @@ for group in "$@"; do
         need_node "$node_min"
         need_npm_packages end2end
         need_browser
+        need_langfuse
         ;;
     mutants)
         echo "Setting up for the mutation check"

@@ -52,6 +52,11 @@ impl<'a> Traces<'a> {
         }
     }
 
+    /// What Dify is told as "host".
+    pub fn host(&self) -> String {
+        self.world.url("/langfuse")
+    }
+
     fn authorization(&self) -> String {
         let pair = format!("{}:{}", self.public_key, self.secret_key);
         format!("Basic {}", STANDARD.encode(pair))
@@ -79,7 +84,7 @@ impl<'a> Traces<'a> {
     }
 
     /// What became of the traces so far, of which there are `count`.
-    async fn outcomes(&self, count: usize) -> Vec<(Outcome, u64, String)> {
+    pub async fn outcomes(&self, count: usize) -> Vec<(Outcome, u64, String)> {
         let deliveries = self.world.deliveries(count).await;
         let told = |event: &LiveEvent| {
             let tokens = event.input_tokens + event.output_tokens;

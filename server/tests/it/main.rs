@@ -12,6 +12,7 @@ mod corrections;
 mod crash;
 mod edges;
 mod langfuse;
+mod langfuse_sdk;
 mod live;
 mod points;
 mod quarantine;
