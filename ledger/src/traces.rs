@@ -100,7 +100,8 @@ impl Ledger {
              on conflict (namespace_id, trace_id, part_id) do update
                  set part = trace_part.part || excluded.part, body = excluded.body,
                      received_at = now(), reported_at = null
-                 where trace_part.part || excluded.part <> trace_part.part",
+                 where (trace_part.part || excluded.part) - 'occurredAt'
+                     <> trace_part.part - 'occurredAt'",
         )
         .bind(source.namespace_id)
         .bind(trace_ids)

@@ -192,7 +192,7 @@ async fn a_chatflow_comes_in_any_order_and_in_any_requests_and_is_one_message() 
         assert_eq!(world.balance("u").await, "-3.6");
         let history = world.get("/api/user/points/history?userId=u").await;
         let entry = &history.data()["items"][0];
-        assert_eq!(entry["messageId"], MESSAGE, "{entry}");
+        assert_eq!(entry["consumption"]["messageId"], MESSAGE, "{entry}");
         world.verify().await;
     }
 }
