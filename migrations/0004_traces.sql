@@ -36,3 +36,37 @@ alter table quarantine add constraint quarantine_reason_check
 alter table quarantine drop constraint quarantine_check1;
 alter table quarantine add constraint quarantine_usage_check
     check ((usage is null) = (reason in ('unreadable', 'incomplete_trace')));
+
+-- What Dify says it served, beside what arrived here. Latest check of each source.
+create table completeness_check (
+    api_key_id uuid primary key references api_key,
+    begun_at timestamptz not null,
+    ended_at timestamptz,
+    error text
+);
+
+-- Messages that used tokens, by the day (UTC) they happened on.
+create table completeness_day (
+    api_key_id uuid not null references api_key,
+    day date not null,
+    served bigint not null check (served >= 0),
+    arrived bigint not null check (arrived between 0 and served),
+    primary key (api_key_id, day)
+);
+
+-- Messages that nobody had reported when they were looked for. Those that arrive later stay here and
+-- are missing no longer.
+create table missing_message (
+    namespace_id bigint not null references namespace,
+    message_id text not null,
+    api_key_id uuid not null references api_key,
+    user_id text not null,
+    conversation_id text,
+    occurred_at timestamptz not null,
+    -- Null where Dify tells only a total, which is then the input, or nothing.
+    input_tokens bigint,
+    output_tokens bigint,
+    found_at timestamptz not null default now(),
+    primary key (namespace_id, message_id)
+);
+create index missing_message_source on missing_message (api_key_id, occurred_at);

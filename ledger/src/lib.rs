@@ -10,6 +10,7 @@ mod audit;
 mod calls;
 mod chain;
 pub mod cluster;
+mod completeness;
 mod consumption;
 mod corrections;
 mod credits;
@@ -45,6 +46,7 @@ pub use accounts::Grant;
 pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
 pub use calls::{CallCheck, CallEstimate};
+pub use completeness::{Completeness, CompletenessDay, ReviewedMessage, ServedMessage};
 pub use consumption::{Delivery, Difference as SightingDifference, Entrance, SightingSummary};
 pub use error::{Error, Result};
 pub use idempotency::IdempotencyKey;
@@ -174,9 +176,11 @@ impl Ledger {
         sqlx::query("delete from idempotency where created_at < now() - interval '30 days'")
             .execute(&mut *tx)
             .await?;
-        sqlx::query("delete from trace where due_at is null and seen_at < now() - interval '3 days'")
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "delete from trace where due_at is null and seen_at < now() - interval '3 days'",
+        )
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }

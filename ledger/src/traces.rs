@@ -199,7 +199,10 @@ impl Ledger {
                 Err(error) => Err(error),
             }
         });
-        join_all(delivered).await.into_iter().collect::<Result<()>>()?;
+        join_all(delivered)
+            .await
+            .into_iter()
+            .collect::<Result<()>>()?;
         let (missing, waiting): (Vec<usize>, Vec<usize>) = joined
             .incomplete
             .iter()

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::books::Books;
 use crate::cli::say;
+use crate::completeness;
 use crate::config::{Config, local_url};
 use crate::http::{Http, Shared, router};
 
@@ -45,7 +46,7 @@ pub struct Server {
     context: AppContext,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    /// The ledger's recurring work.
+    /// The recurring work: the ledger's, and looking for what never arrived.
     jobs: JoinHandle<()>,
 }
 
@@ -81,7 +82,9 @@ impl Server {
             serving: tokio::spawn(serve(listener, routes, shutdown.clone())),
             jobs: tokio::spawn({
                 let ledger = books.ledger.clone();
-                async move { ledger.run_jobs().await }
+                async move {
+                    tokio::join!(ledger.run_jobs(), completeness::run(ledger.clone()));
+                }
             }),
             config,
             books,

@@ -321,9 +321,7 @@ async fn large_texts_are_taken_in_and_not_kept() {
     let traces = Traces::new(&world).await;
     let mut large = call(MESSAGE, None, "g", 100, 0);
     large["body"]["input"] = "long ".repeat(1_000_000).into();
-    traces
-        .tell(&[trace(MESSAGE, None, "u", None), large])
-        .await;
+    traces.tell(&[trace(MESSAGE, None, "u", None), large]).await;
     traces.outcomes(1).await;
     assert_eq!(world.balance("u").await, "-1");
     let longest = world

@@ -46,7 +46,8 @@ fn calls() -> Value {
     let run = "fb47b2e6-5e43-4f90-be01-d5c5a088d156";
     let chatflow = "9da23599-e713-473b-982c-4328d4f5c78a";
     let basic = "0a1b2c3d-e713-473b-982c-4328d4f5c78a";
-    let times = json!({ "start_time": "2026-07-23T05:00:00.100000", "end_time": "2026-07-23T05:00:02" });
+    let times =
+        json!({ "start_time": "2026-07-23T05:00:00.100000", "end_time": "2026-07-23T05:00:02" });
     let with = |mut fields: Value| {
         let fields = fields.as_object_mut().expect("an object");
         fields.extend(times.as_object().expect("an object").clone());

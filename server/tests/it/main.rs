@@ -8,6 +8,7 @@ mod batch;
 mod busy;
 mod cluster;
 mod command_line;
+mod completeness;
 mod corrections;
 mod crash;
 mod edges;

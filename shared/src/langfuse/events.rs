@@ -162,7 +162,10 @@ impl<'a> Body<'a> {
                 .and_then(|text| text.parse().ok()),
             is_message: tags.is_some_and(|tags| tags.iter().any(|tag| tag == "message")),
             // Only traces of basic apps have these.
-            tokens: match (count(input, "message_tokens"), count(input, "answer_tokens")) {
+            tokens: match (
+                count(input, "message_tokens"),
+                count(input, "answer_tokens"),
+            ) {
                 (Some(message), Some(answer)) => Some(Tokens::new(message, answer)),
                 _ => None,
             },

@@ -235,7 +235,11 @@ impl<'a> Group<'a> {
             calls: calls?,
             evidence,
         };
-        places.extend(self.head.map(|(place, _)| place).filter(|place| !places.contains(place)));
+        places.extend(
+            self.head
+                .map(|(place, _)| place)
+                .filter(|place| !places.contains(place)),
+        );
         Some(Report {
             message: report,
             parts: places,
@@ -251,7 +255,10 @@ fn looks_made(id: &str) -> bool {
 
 /// A total where the tokens themselves are all zero: somebody used them, and nobody told which.
 fn untold_total(parts: &[&Part]) -> Option<u64> {
-    let untold = |part: &&&Part| part.tokens.is_some_and(|tokens| tokens == Tokens::default());
+    let untold = |part: &&&Part| {
+        part.tokens
+            .is_some_and(|tokens| tokens == Tokens::default())
+    };
     let is_untold = parts
         .iter()
         .filter(untold)

@@ -139,11 +139,7 @@ fn node(id: &str, input: u64, output: u64) -> Part {
 
 #[test]
 fn a_chatflow_is_one_message_with_a_line_for_each_node() {
-    let parts = [
-        node("n1", 100, 50),
-        chatflow_trace(180),
-        node("n2", 10, 20),
-    ];
+    let parts = [node("n1", 100, 50), chatflow_trace(180), node("n2", 10, 20)];
     let joined = joined(MESSAGE, &parts, false);
     assert!(joined.is_complete, "its total is told");
     let [report] = joined.reports.as_slice() else {
@@ -230,10 +226,7 @@ fn nodes_without_a_chat_come_as_spans() {
     assert_eq!(message.calls[0].model_name, model("gpt-4o"));
     assert_eq!(message.calls[0].tokens, Tokens::new(7, 3));
 
-    let parts = [
-        chatflow_trace(10),
-        span("agent", json!({})).unwrap().part,
-    ];
+    let parts = [chatflow_trace(10), span("agent", json!({})).unwrap().part];
     let message = &messages(MESSAGE, &parts)[0];
     assert_eq!(message.calls[0].model_name, model("unknown"));
     let seen = [0, 1].map(|place| Seen {
@@ -296,7 +289,10 @@ fn usage_is_read_in_each_of_its_shapes() {
         plain
     );
     assert_eq!(
-        tokens("usageDetails", json!({ "input": 3, "output": 2, "total": 5 })),
+        tokens(
+            "usageDetails",
+            json!({ "input": 3, "output": 2, "total": 5 })
+        ),
         plain
     );
     assert_eq!(
