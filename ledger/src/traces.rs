@@ -189,7 +189,7 @@ impl Ledger {
                 Entrance::Langfuse,
                 report.message.clone(),
                 trace.body(&report.parts),
-                trace.now.into(),
+                trace.arrived_at(&report.parts),
             );
             match self.deliver(delivery).await {
                 // A conflict is on record.
@@ -209,7 +209,7 @@ impl Ledger {
             .partition(|place| trace.parts_at(&[**place]).any(|part| trace.is_old(part)));
         let is_known = |place: &usize| trace.parts_at(&[*place]).any(|part| part.is_reported);
         if !missing.iter().all(is_known) {
-            let at = Timestamp::from(trace.now);
+            let at = trace.arrived_at(&missing);
             self.keep_incomplete(&trace.source, &trace.body(&missing), at)
                 .await?;
             self.mark_reported(trace, &missing).await?;
@@ -306,6 +306,12 @@ impl Trace {
 
     fn parts_at<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a Known> {
         places.iter().filter_map(|place| self.parts.get(*place))
+    }
+
+    /// When the first of some parts came.
+    fn arrived_at(&self, places: &[usize]) -> Timestamp {
+        let times = self.parts_at(places).map(|part| part.received_at);
+        times.min().unwrap_or(self.now).into()
     }
 
     /// The events of some parts, as a batch like those that brought them.
