@@ -11,9 +11,10 @@ import json
 import sys
 import uuid
 from datetime import datetime, timezone
+from importlib.metadata import version
 
 from langfuse import Langfuse
-from langfuse.version import __version__
+VERSION = version("langfuse")
 
 TIMES = ("start_time", "end_time", "completion_start_time")
 
@@ -65,7 +66,7 @@ def send_one_by_one(client, calls):
 
 
 def projects(client):
-    api = client.client if __version__.startswith("2.") else client.api
+    api = client.client if VERSION.startswith("2.") else client.api
     return api.projects.get().data
 
 
@@ -79,7 +80,7 @@ def main():
         return
     found = {"authorized": authorized, "project": projects(client)[0].id}
     calls = json.load(sys.stdin)
-    if __version__.startswith("2."):
+    if VERSION.startswith("2."):
         send_in_background(client, calls)
     else:
         send_one_by_one(client, calls)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use ledger::{ApiKey, Ledger, ServedMessage};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::clock::Timestamp;
@@ -186,10 +186,15 @@ impl Dify<'_> {
     ) -> Result<Option<List<T>>> {
         let url = format!("{}{path}", self.url);
         let limit = PAGE_ITEMS.to_string();
-        let request = self.client.get(&url).bearer_auth(self.key);
-        let response = request
-            .query(&[("limit", limit.as_str())])
-            .query(query)
+        let mut with_query = Url::parse(&url).with_context(|| format!("{url} is no address"))?;
+        with_query
+            .query_pairs_mut()
+            .append_pair("limit", &limit)
+            .extend_pairs(query);
+        let response = self
+            .client
+            .get(with_query)
+            .bearer_auth(self.key)
             .send()
             .await
             .with_context(|| format!("{url} does not answer"))?;
@@ -220,8 +225,10 @@ impl Dify<'_> {
         let mut served = Vec::new();
         for page in 1..=PAGES_MAX {
             let page = page.to_string();
-            let list = self.page::<Log>("/workflows/logs", &[("page", &page)]);
-            let Some(list) = list.await? else { break };
+            let query = [("page", page.as_str())];
+            let Some(list) = self.page::<Log>("/workflows/logs", &query).await? else {
+                break;
+            };
             let mut is_past = list.data.is_empty() || !list.has_more;
             for log in list.data {
                 let Some(run) = log.workflow_run else {

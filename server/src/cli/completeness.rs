@@ -59,7 +59,8 @@ impl Check {
         let completeness = ledger.completeness(&source).await.map_err(in_words)?;
         let charged = if self.charge {
             let only = (!self.messages.is_empty()).then_some(self.messages.as_slice());
-            let charged = ledger.charge_missing(&source, only, self.model, &actor());
+            let actor = actor();
+            let charged = ledger.charge_missing(&source, only, self.model, &actor);
             Some(charged.await.map_err(in_words)?)
         } else {
             None
