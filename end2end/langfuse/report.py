@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 
 from langfuse import Langfuse
-VERSION = version("langfuse")
 
+VERSION = version("langfuse")
 TIMES = ("start_time", "end_time", "completion_start_time")
 
 
