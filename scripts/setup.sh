@@ -256,6 +256,8 @@ for group in "$@"; do
         need_npm_packages end2end
         need_browser
         need_sdk openai end2end/openai/requirements.txt
+        need_sdk langfuse-2 end2end/langfuse/requirements-2.txt
+        need_sdk langfuse-4 end2end/langfuse/requirements-4.txt
         ;;
     mutants)
         echo "Setting up for the mutation check"

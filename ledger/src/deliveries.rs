@@ -1,6 +1,6 @@
 //! Every authenticated delivery leaves a row, whatever became of it.
 
-use shared::api::Outcome;
+use shared::api::{Outcome, QuarantineReason};
 use shared::clock::Timestamp;
 use shared::dify::MessageUsage;
 use shared::problem::Problem;
@@ -77,13 +77,49 @@ impl Ledger {
         problem: &Problem,
         received_at: Timestamp,
     ) -> Result<()> {
+        let untold = is_unreadable(problem).then_some(QuarantineReason::Unreadable);
+        let became = (Outcome::Rejected, problem.code());
+        self.keep_untold(source, entrance, body, became, untold, received_at)
+            .await
+    }
+
+    /// Keeps the parts of a trace that tell of tokens and make no message.
+    pub(crate) async fn keep_incomplete(
+        &self,
+        source: &ApiKey,
+        body: &[u8],
+        received_at: Timestamp,
+    ) -> Result<()> {
+        let reason = QuarantineReason::IncompleteTrace;
+        let became = (Outcome::Quarantined, reason.as_str());
+        self.keep_untold(
+            source,
+            Entrance::Langfuse,
+            body,
+            became,
+            Some(reason),
+            received_at,
+        )
+        .await
+    }
+
+    async fn keep_untold(
+        &self,
+        source: &ApiKey,
+        entrance: Entrance,
+        body: &[u8],
+        (outcome, reason): (Outcome, &'static str),
+        quarantined: Option<QuarantineReason>,
+        received_at: Timestamp,
+    ) -> Result<()> {
         let mut tx = self.pool().begin().await?;
+        let received_at = received_at.moment();
         let trace = Trace {
-            received_at: received_at.moment(),
+            received_at,
             api_key_id: source.id,
             entrance: entrance.as_str(),
-            outcome: Outcome::Rejected,
-            reason: Some(problem.code()),
+            outcome,
+            reason: Some(reason),
             usage: None,
             charge_nano: None,
             balance_after_nano: None,
@@ -91,9 +127,8 @@ impl Ledger {
             body: Some(body),
         };
         Accounts::none().write_traced(&mut tx, &[trace]).await?;
-        if is_unreadable(problem) {
-            let received_at = received_at.moment();
-            quarantine::insert_unreadable(&mut tx, source, entrance, body, received_at).await?;
+        if let Some(reason) = quarantined {
+            quarantine::insert_untold(&mut tx, source, entrance, reason, body, received_at).await?;
         }
         tx.commit().await?;
         self.inner.live.changed();

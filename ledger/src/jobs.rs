@@ -105,7 +105,7 @@ fn summary(row: &PgRow) -> Result<JobSummary> {
 
 impl Ledger {
     /// Does the recurring work of the ledger for as long as it is polled: expires holds and
-    /// credits, resumes jobs, looks after partitions. Any number of processes may run it; one at a
+    /// credits, resumes jobs, delivers traces, looks after partitions. Any number of processes may run it; one at a
     /// time acts.
     pub async fn run_jobs(&self) {
         loop {
@@ -128,7 +128,12 @@ impl Ledger {
             return Ok(());
         }
         // Side by side: a job may take minutes, and what is to expire must not wait for it.
-        tokio::try_join!(self.look_after(&mut connection), self.resume()).map(drop)
+        tokio::try_join!(
+            self.look_after(&mut connection),
+            self.resume(),
+            self.deliver_traces(),
+        )
+        .map(drop)
     }
 
     /// Works for as long as the connection that holds the lead lasts.

@@ -10,6 +10,7 @@ mod audit;
 mod calls;
 mod chain;
 pub mod cluster;
+mod completeness;
 mod consumption;
 mod corrections;
 mod credits;
@@ -32,6 +33,7 @@ mod sealing;
 mod sessions;
 mod sources;
 mod states;
+mod traces;
 mod verify;
 
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use accounts::Grant;
 pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
 pub use calls::{CallCheck, CallEstimate};
+pub use completeness::{Completeness, CompletenessDay, ReviewedMessage, ServedMessage};
 pub use consumption::{Delivery, Difference as SightingDifference, Entrance, SightingSummary};
 pub use error::{Error, Result};
 pub use idempotency::IdempotencyKey;
@@ -54,6 +57,7 @@ pub use rerate::{Difference, Rerating};
 pub use sealing::SealingKey;
 pub use sessions::{NewSession, Visitor};
 pub use sources::{LastDelivery, NewSource, SourceSummary};
+pub use traces::TraceEvent;
 pub use verify::{Finding, VerifyReport};
 
 /// Bounds of one process's ledger.
@@ -147,8 +151,8 @@ impl Ledger {
         self.maintain().await
     }
 
-    /// What must be done once a day: partitions for the months ahead; expired sessions and old
-    /// idempotency keys away.
+    /// What must be done once a day: partitions for the months ahead; expired sessions, old
+    /// idempotency keys and delivered traces away.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -172,6 +176,11 @@ impl Ledger {
         sqlx::query("delete from idempotency where created_at < now() - interval '30 days'")
             .execute(&mut *tx)
             .await?;
+        sqlx::query(
+            "delete from trace where due_at is null and seen_at < now() - interval '3 days'",
+        )
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }

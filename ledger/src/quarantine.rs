@@ -68,11 +68,13 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Keeps a body that could not be read. The same body twice waits once.
-pub(crate) async fn insert_unreadable(
+/// Keeps a body that does not tell a message, for a reason that goes without one. The same body
+/// twice waits once.
+pub(crate) async fn insert_untold(
     tx: &mut PgConnection,
     source: &ApiKey,
     entrance: Entrance,
+    reason: QuarantineReason,
     body: &[u8],
     received_at: OffsetDateTime,
 ) -> Result<()> {
@@ -80,7 +82,7 @@ pub(crate) async fn insert_unreadable(
     sqlx::query(
         "insert into quarantine (quarantine_id, namespace_id, message_id, fingerprint, api_key_id,
              entrance, received_at, reason, model_keys, usage, body)
-         values ($1, $2, 'unreadable ' || encode($3, 'hex'), $3, $4, $5, $6, 'unreadable', '{}', null, $7)
+         values ($1, $2, $8 || ' ' || encode($3, 'hex'), $3, $4, $5, $6, $8, '{}', null, $7)
          on conflict do nothing",
     )
     .bind(Uuid::now_v7())
@@ -90,6 +92,7 @@ pub(crate) async fn insert_unreadable(
     .bind(entrance.as_str())
     .bind(received_at)
     .bind(body)
+    .bind(reason.as_str())
     .execute(tx)
     .await?;
     Ok(())

@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod cli;
+pub mod completeness;
 pub mod config;
 pub mod http;
 pub mod secret;

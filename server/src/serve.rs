@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::books::Books;
 use crate::cli::say;
+use crate::completeness;
 use crate::config::{Config, local_url};
 use crate::http::{EndUsers, Http, Shared, router, upstream};
 
@@ -50,7 +51,7 @@ pub struct Server {
     serving: JoinHandle<std::io::Result<()>>,
     /// Metered calls, which may outlive the request that made them.
     calls: TaskTracker,
-    /// The ledger's recurring work.
+    /// The recurring work: the ledger's, and looking for what never arrived.
     jobs: JoinHandle<()>,
 }
 
@@ -91,7 +92,9 @@ impl Server {
             serving: tokio::spawn(serve(listener, routes, shutdown.clone())),
             jobs: tokio::spawn({
                 let ledger = books.ledger.clone();
-                async move { ledger.run_jobs().await }
+                async move {
+                    tokio::join!(ledger.run_jobs(), completeness::run(ledger.clone()));
+                }
             }),
             config,
             books,

@@ -112,10 +112,12 @@ pub enum QuarantineReason {
     Overflow,
     /// The body could not be read.
     Unreadable,
+    /// Parts of a trace whose user or whose calls never came.
+    IncompleteTrace,
 }
 
 impl QuarantineReason {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownModel,
         Self::InactivePrice,
         Self::ContradictoryTokens,
@@ -123,6 +125,7 @@ impl QuarantineReason {
         Self::TooManyTokens,
         Self::Overflow,
         Self::Unreadable,
+        Self::IncompleteTrace,
     ];
 
     #[must_use]
@@ -135,6 +138,7 @@ impl QuarantineReason {
             Self::TooManyTokens => "too_many_tokens",
             Self::Overflow => "overflow",
             Self::Unreadable => "unreadable",
+            Self::IncompleteTrace => "incomplete_trace",
         }
     }
 }

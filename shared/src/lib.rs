@@ -5,6 +5,7 @@ pub mod api;
 pub mod clock;
 pub mod dify;
 pub mod ids;
+pub mod langfuse;
 pub mod locale;
 pub mod money;
 pub mod openai;

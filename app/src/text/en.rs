@@ -100,6 +100,7 @@ pub static TEXTS: Texts = Texts {
         invalid_field: "A field is missing or wrong.",
         payload_too_large: "The body is too large.",
         unreadable: "The body could not be read.",
+        incomplete_trace: "Parts of a trace are missing.",
     },
     category: Category {
         title: "Category",
@@ -339,6 +340,7 @@ pub static TEXTS: Texts = Texts {
         too_many_tokens: "{} tokens are more than one message may report, which smells of a mistake. Charge it as reported if it is right, or with the right numbers.",
         overflow: "At the price in force, this message costs more than the ledger can count. Correct the numbers.",
         unreadable: "The body could not be read as a usage report. Look at it below, and enter what it says.",
+        incomplete_trace: "Dify reported only parts of this message: its user or its model calls never arrived. Look at what did arrive below, and enter what is missing.",
         facts: "What was reported",
         body: "Body as received",
         not_text: "The body is not text; this is what can be read of it.",

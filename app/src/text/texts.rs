@@ -134,6 +134,7 @@ pub struct Reason {
     pub invalid_field: &'static str,
     pub payload_too_large: &'static str,
     pub unreadable: &'static str,
+    pub incomplete_trace: &'static str,
 }
 
 /// Kinds of tokens, and what is charged beside them.
@@ -395,6 +396,7 @@ pub struct Quarantine {
     pub too_many_tokens: &'static str,
     pub overflow: &'static str,
     pub unreadable: &'static str,
+    pub incomplete_trace: &'static str,
     pub facts: &'static str,
     pub body: &'static str,
     pub not_text: &'static str,

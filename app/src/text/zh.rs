@@ -100,6 +100,7 @@ pub static TEXTS: Texts = Texts {
         invalid_field: "有字段缺失或有误。",
         payload_too_large: "请求体过大。",
         unreadable: "请求体无法解析。",
+        incomplete_trace: "追踪数据不完整。",
     },
     category: Category {
         title: "类别",
@@ -339,6 +340,7 @@ pub static TEXTS: Texts = Texts {
         too_many_tokens: "{} 个 Token 超出单条消息的上限，可能有误。如数值无误可按上报扣费，否则请更正后扣费。",
         overflow: "按当时的价格，此消息的费用超出账本范围。请更正数值。",
         unreadable: "请求体无法解析为用量上报。请查看下方原文，并据此填写。",
+        incomplete_trace: "Dify 只上报了这条消息的一部分：始终没有收到它的用户或模型调用。请查看下方已收到的内容，并补充缺少的部分。",
         facts: "上报内容",
         body: "原始请求体",
         not_text: "请求体不是文本，以下为可读部分。",

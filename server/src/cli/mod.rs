@@ -2,6 +2,7 @@
 
 mod admin;
 mod balance;
+mod completeness;
 mod jobs;
 mod key;
 mod migrate;
@@ -74,6 +75,8 @@ enum Command {
     Quarantine(quarantine::Command),
     /// Price past messages again: shows what would change for whom, and enters it with --apply.
     Rerate(rerate::Rerate),
+    /// Ask Dify what the app behind a source has served, and show what never arrived.
+    Completeness(completeness::Check),
     /// Show the work that goes on behind requests, newest first.
     Jobs(jobs::Jobs),
     /// Check every account against its journal, digit by digit.
@@ -157,6 +160,7 @@ async fn execute(command: Command, config: &Config) -> Result<Report> {
         Command::Balance(command) => command.run(ledger).await,
         Command::Quarantine(command) => command.run(ledger).await,
         Command::Rerate(command) => command.run(ledger).await,
+        Command::Completeness(command) => Box::pin(command.run(ledger)).await,
         Command::Jobs(command) => command.run(ledger).await,
         Command::Verify(command) => command.run(ledger).await,
         Command::User(command) => command.run(ledger, config).await,

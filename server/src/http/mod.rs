@@ -14,6 +14,7 @@ mod headers;
 mod health;
 mod holds;
 mod key;
+pub mod langfuse;
 mod live;
 mod metered;
 mod openai;
@@ -103,6 +104,7 @@ pub fn router(http: Http) -> Router {
         .route("/api/dify/guard", post(guard::ask))
         .route("/api/admin/live", get(live::stream))
         .merge(openai::routes())
+        .merge(langfuse::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .merge(gateway::routes())

@@ -56,6 +56,11 @@ impl Params {
         Self::from_body(Body::from(bytes)).await
     }
 
+    /// Whether a value is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         self.values.remove(name).filter(|value| !value.is_null())
     }

@@ -127,7 +127,15 @@ impl World {
 
     /// With a configuration that differs from the usual one.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let database_url = database_url().await;
+        Self::start(database_url().await, change).await
+    }
+
+    /// Another server on the database of one that has stopped.
+    pub async fn on(database_url: String) -> Self {
+        Self::start(database_url, |_| {}).await
+    }
+
+    async fn start(database_url: String, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(database_url.clone());
         change(&mut config);
         let server = Server::start(&config).await.expect("a server");
@@ -254,6 +262,17 @@ impl World {
             .execute(&mut connection)
             .await
             .expect("executed");
+    }
+
+    /// One number from the database.
+    pub async fn number(&self, query: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(&self.database_url)
+            .await
+            .expect("a connection");
+        sqlx::query_scalar(query)
+            .fetch_one(&mut connection)
+            .await
+            .expect("a number")
     }
 
     /// The deliveries so far, oldest first, of which there are `count`. The feed shows one only when

@@ -218,18 +218,18 @@ fn parse_message_end(
 
 /// An object and where it stands in the body, so that an error can name the whole path.
 #[derive(Clone, Copy)]
-struct Fields<'a> {
-    path: &'static str,
-    object: &'a Map<String, Value>,
+pub(crate) struct Fields<'a> {
+    pub path: &'static str,
+    pub object: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
     /// `null` counts as absent: Dify sends it for what it does not know.
-    fn get(&self, name: &str) -> Option<&'a Value> {
+    pub fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|value| !value.is_null())
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
@@ -248,7 +248,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.problem(name, FieldFault::Missing))
     }
 
-    fn object(&self, name: &str, path: &'static str) -> Result<Option<Self>, Problem> {
+    pub fn object(&self, name: &str, path: &'static str) -> Result<Option<Self>, Problem> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(Fields { path, object })),
@@ -256,20 +256,20 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn text(&self, name: &str) -> Result<&'a str, Problem> {
+    pub fn text(&self, name: &str) -> Result<&'a str, Problem> {
         self.required(name)?
             .as_str()
             .ok_or_else(|| self.problem(name, FieldFault::NotText))
     }
 
-    fn id(&self, name: &str) -> Result<String, Problem> {
+    pub fn id(&self, name: &str) -> Result<String, Problem> {
         checked_id(self.text(name)?)
             .map(str::to_owned)
             .map_err(|error| self.problem(name, error))
     }
 
     /// An empty text counts as absent here: templates leave it where a variable has no value.
-    fn optional_id(&self, name: &str) -> Result<Option<String>, Problem> {
+    pub fn optional_id(&self, name: &str) -> Result<Option<String>, Problem> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
@@ -289,7 +289,7 @@ impl<'a> Fields<'a> {
             .map_err(|error| self.problem(name, error))
     }
 
-    fn count(&self, name: &str) -> Result<u64, Problem> {
+    pub fn count(&self, name: &str) -> Result<u64, Problem> {
         let count = self
             .required(name)?
             .as_u64()
@@ -301,7 +301,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn optional_count(&self, name: &str) -> Result<Option<u64>, Problem> {
+    pub fn optional_count(&self, name: &str) -> Result<Option<u64>, Problem> {
         self.get(name).map(|_| self.count(name)).transpose()
     }
 

@@ -6,6 +6,7 @@
 mod agreement;
 mod clock;
 mod dify;
+mod langfuse;
 mod locale;
 mod metering;
 mod money;

@@ -137,6 +137,7 @@ fn explanation(text: Text, detail: &QuarantineDetail, model: &str) -> String {
         QuarantineReason::TooManyTokens => fill(words.too_many_tokens, &[&counted]),
         QuarantineReason::Overflow => words.overflow.to_owned(),
         QuarantineReason::Unreadable => words.unreadable.to_owned(),
+        QuarantineReason::IncompleteTrace => words.incomplete_trace.to_owned(),
     }
 }
 

@@ -164,6 +164,7 @@ fn reason_label(reason: QuarantineReason) -> Say {
         QuarantineReason::TooManyTokens => |t: &'static Texts| t.reason.too_many_tokens,
         QuarantineReason::Overflow => |t: &'static Texts| t.reason.overflow,
         QuarantineReason::Unreadable => |t: &'static Texts| t.reason.unreadable,
+        QuarantineReason::IncompleteTrace => |t: &'static Texts| t.reason.incomplete_trace,
     }
 }
 

@@ -2,6 +2,7 @@
 //! `admin`, or with an administrator's session.
 
 mod accounts;
+mod completeness;
 mod jobs;
 mod quarantine;
 mod rollups;
@@ -42,5 +43,10 @@ pub fn routes() -> Router<Http> {
         .route("/api/admin/reratings", post(jobs::start_rerating))
         .route("/api/admin/jobs", get(jobs::list))
         .route("/api/admin/jobs/{id}", get(jobs::show))
+        .route(
+            "/api/admin/completeness",
+            get(completeness::show).post(completeness::check),
+        )
+        .route("/api/admin/completeness/charge", post(completeness::charge))
         .route("/api/admin/rollups", get(rollups::show))
 }

@@ -1,0 +1,81 @@
+//! How complete the reports about an app's messages are, and what was never reported.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use shared::clock::Timestamp;
+use shared::ids::ModelName;
+
+use crate::completeness;
+use crate::http::Http;
+use crate::http::answer::{Language, Refusal, success, words};
+use crate::http::caller::Administrator;
+use crate::http::params::Params;
+
+/// `GET /api/admin/completeness?source=NAME`: what the last checks found.
+pub async fn show(
+    State(http): State<Http>,
+    _: Administrator,
+    Language(locale): Language,
+    mut params: Params,
+) -> Result<Response, Refusal> {
+    let source = params.required_text("source")?;
+    params.finish()?;
+    let source = http.ledger().gateway_source(Some(&source)).await?;
+    let found = http.ledger().completeness(&source).await?;
+    Ok(success(words(locale, "Completeness", "完整性"), found))
+}
+
+/// `POST /api/admin/completeness` with `source` and `since`: asks Dify now.
+pub async fn check(
+    State(http): State<Http>,
+    _: Administrator,
+    Language(locale): Language,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let mut params = Params::from_body(request.into_body()).await?;
+    let source = params.required_text("source")?;
+    let since: Timestamp = params.required_time("since")?;
+    params.finish()?;
+    let ledger = http.ledger();
+    let source = ledger.gateway_source(Some(&source)).await?;
+    let checked = async {
+        let client = completeness::client()?;
+        completeness::check(ledger, &client, &source, since, &[]).await
+    };
+    if let Err(error) = checked.await {
+        tracing::warn!(
+            source = source.name,
+            "completeness was not checked: {error:#}"
+        );
+        // Who asks sees why in the answer.
+        ledger.begin_completeness_check(source.id, 0).await?;
+        let why = format!("{error:#}");
+        ledger.completeness_check_failed(source.id, &why).await?;
+    }
+    let found = ledger.completeness(&source).await?;
+    Ok(success(words(locale, "Completeness", "完整性"), found))
+}
+
+/// `POST /api/admin/completeness/charge` with `source`, and if wanted `messages`
+/// (`[{"messageId"}]`) and `modelName`: charges what is missing.
+pub async fn charge(
+    State(http): State<Http>,
+    Administrator(actor): Administrator,
+    Language(locale): Language,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let mut params = Params::from_body(request.into_body()).await?;
+    let source = params.required_text("source")?;
+    let model_name: Option<ModelName> = params.id("modelName")?;
+    let messages = match params.has("messages") {
+        true => Some(params.each("messages", |message| message.required_text("messageId"))?),
+        false => None,
+    };
+    params.finish()?;
+    let ledger = http.ledger();
+    let source = ledger.gateway_source(Some(&source)).await?;
+    let charged = ledger
+        .charge_missing(&source, messages.as_deref(), model_name, &actor)
+        .await?;
+    Ok(success(words(locale, "Charged", "已扣费"), charged))
+}
