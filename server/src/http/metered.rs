@@ -126,7 +126,12 @@ pub async fn release(ledger: &Ledger, user: &UserId, hold: Option<&str>) {
 }
 
 /// Delivers, again and again while the ledger is away.
-pub async fn deliver(ledger: &Ledger, delivery: Delivery, hold: Option<&str>, message_id: &str) {
+pub async fn deliver(
+    ledger: &Ledger,
+    delivery: Delivery,
+    mut hold: Option<&str>,
+    message_id: &str,
+) {
     let mut pause = RETRY_PAUSE_MIN;
     let mut failures = 0;
     loop {
@@ -139,6 +144,8 @@ pub async fn deliver(ledger: &Ledger, delivery: Delivery, hold: Option<&str>, me
         };
         match error.problem() {
             Problem::Busy { .. } => {}
+            // What was used is charged, whatever became of the hold.
+            Problem::NotFound if hold.take().is_some() => continue,
             Problem::Internal if failures < FAILURES_MAX => failures += 1,
             _ => {
                 tracing::error!(%error, message_id, "{message_id} was not charged: {error}");
