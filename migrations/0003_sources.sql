@@ -14,7 +14,7 @@ alter table message add column part integer not null default 0 check (part >= 0)
 -- Another id of a message (a workflow run's, a node execution's): whoever knows the message by it
 -- must not charge it again.
 alter table message add column alias_of text;
--- Who charged it, and how good the report was. Null in rows from before there was a choice.
+-- Where it was charged, by whose report, and how good that was.
 alter table message add column account_id uuid;
 alter table message add column entry bigint;
 alter table message add column entrance text not null default 'webhook';
@@ -23,6 +23,11 @@ alter table message add column evidence text not null default 'reported'
 alter table message add column is_itemized boolean not null default false;
 -- It takes the place of all earlier parts, which are refunded.
 alter table message add column is_replacement boolean not null default false;
+-- What was charged before says so too: nothing that it already said changes.
+alter table message disable trigger append_only;
+update message m set account_id = c.account_id, entry = c.entry, entrance = c.entrance
+from consumption c where c.consumption_id = m.consumption_id;
+alter table message enable trigger append_only;
 alter table message drop constraint message_pkey;
 alter table message add primary key (namespace_id, message_id, part);
 alter table message add check (alias_of is null or part = 0);
