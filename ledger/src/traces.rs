@@ -67,12 +67,14 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn take_traces(&self, source: &ApiKey, events: &[TraceEvent]) -> Result<()> {
-        let mut parts: BTreeMap<(&str, &str), (Map<String, Value>, String)> = BTreeMap::new();
+        let mut parts: BTreeMap<_, (Map<String, Value>, String)> = BTreeMap::new();
         for TraceEvent { told, raw } in events {
             let Ok(Value::Object(part)) = serde_json::to_value(&told.part) else {
                 return Err(Error::corrupt("a part of a trace is no object"));
             };
-            let known = parts.entry((&told.trace_id, &told.part_id)).or_default();
+            let known = parts
+                .entry((told.trace_id.as_str(), told.part_id.as_str()))
+                .or_default();
             known.0.extend(part);
             known.1 = kept(raw);
         }

@@ -1,5 +1,8 @@
 //! What Dify served beside what arrived, with a stand-in for the lists of Dify's API.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -9,8 +12,6 @@ use ledger::NewSource;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::source::{SourceEntrance, SourceSettings};
-use std::collections::HashMap;
-use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 
@@ -22,10 +23,18 @@ const APP_KEY: &str = "app-secret";
 /// What an app has served: messages by user and conversation, or runs.
 #[derive(Default)]
 struct App {
-    /// User, conversation, message, tokens; oldest first.
-    messages: Vec<(&'static str, &'static str, String, Option<(u64, u64)>)>,
+    /// Oldest first.
+    messages: Vec<Message>,
     /// User, run, tokens; newest first.
     runs: Option<Vec<(&'static str, String, u64)>>,
+}
+
+struct Message {
+    user: &'static str,
+    conversation: &'static str,
+    id: &'static str,
+    /// In and out; old versions of Dify do not tell them.
+    tokens: Option<(u64, u64)>,
 }
 
 type Parameters = Query<HashMap<String, String>>;
@@ -62,8 +71,8 @@ async fn conversations(
     let mut ids: Vec<&str> = app
         .messages
         .iter()
-        .filter(|it| it.0 == query["user"])
-        .map(|it| it.1)
+        .filter(|it| it.user == query["user"])
+        .map(|it| it.conversation)
         .collect();
     ids.dedup();
     let first = query.get("last_id");
@@ -85,18 +94,18 @@ async fn messages(
     let of: Vec<_> = app
         .messages
         .iter()
-        .filter(|it| it.0 == query["user"] && it.1 == query["conversation_id"])
+        .filter(|it| it.user == query["user"] && it.conversation == query["conversation_id"])
         .collect();
     let first = query.get("first_id");
     let end = first.map_or(of.len(), |first| {
-        of.iter().position(|it| it.2 == *first).unwrap()
+        of.iter().position(|it| it.id == first).unwrap()
     });
     let begin = end.saturating_sub(2);
     let data: Vec<Value> = of[begin..end]
         .iter()
         .map(|it| {
-            let mut message = json!({ "id": it.2, "conversation_id": it.1, "created_at": created_at(), "answer": "yo" });
-            if let Some((input, output)) = it.3 {
+            let mut message = json!({ "id": it.id, "conversation_id": it.conversation, "created_at": created_at(), "answer": "yo" });
+            if let Some((input, output)) = it.tokens {
                 message["message_tokens"] = input.into();
                 message["answer_tokens"] = output.into();
                 message["total_tokens"] = (input + output).into();
@@ -187,7 +196,7 @@ async fn what_a_chat_served_and_nobody_reported_is_found_and_charged_once() {
     let world = World::new().await;
     let used = Some((1000, 500));
     let mut app = App::default();
-    for (user, conversation, message, tokens) in [
+    for (user, conversation, id, tokens) in [
         ("ann", "c1", "m1", used),
         ("ann", "c1", "m2", used),
         ("ann", "c1", "m3", used),
@@ -197,8 +206,12 @@ async fn what_a_chat_served_and_nobody_reported_is_found_and_charged_once() {
         ("bob", "c4", "m6", used),
         ("bob", "c4", "of an old Dify", None),
     ] {
-        app.messages
-            .push((user, conversation, message.to_owned(), tokens));
+        app.messages.push(Message {
+            user,
+            conversation,
+            id,
+            tokens,
+        });
     }
     source(&world, app).await;
     for message in ["m1", "m3", "m4", "m5"] {

@@ -88,7 +88,7 @@ impl<'a> Traces<'a> {
         let deliveries = self.world.deliveries(count).await;
         let told = |event: &LiveEvent| {
             let tokens = event.input_tokens + event.output_tokens;
-            let user = event.user_id.clone().map(String::from).unwrap_or_default();
+            let user = event.user_id.clone().unwrap_or_default();
             (event.outcome, tokens, user)
         };
         deliveries.iter().map(told).collect()

@@ -314,9 +314,9 @@ fn usage_is_read_in_each_of_its_shapes() {
 
 #[test]
 fn a_call_waits_for_its_user_and_its_tokens() {
-    let call = node("n1", 1, 1);
-    for (parts, is_old) in [(vec![call.clone()], false), (vec![call.clone()], true)] {
-        let joined = joined(MESSAGE, &parts, is_old);
+    let orphan = [node("n1", 1, 1)];
+    for is_old in [false, true] {
+        let joined = joined(MESSAGE, &orphan, is_old);
         assert!(joined.reports.is_empty(), "{joined:?}");
         assert_eq!(joined.incomplete, [0]);
     }
