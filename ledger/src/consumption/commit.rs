@@ -269,7 +269,7 @@ impl<'a> Batch<'a> {
             report.is_replacement = true;
             return self.enter(&report, message.waiting, book);
         }
-        if is_own && delivery.resolves.is_none() {
+        if is_own {
             return Ok(self.conflict(delivery));
         }
         let difference = if !is_same_user {
