@@ -148,6 +148,13 @@ export async function furnish(tollgate: Tollgate): Promise<void> {
     ...["points", "refund", ...forShownUser, "The answer was cut off"],
     ...["--entry", "2", "--points", "10.5"],
   ]);
+  const upstream = ["--upstream", "https://dify.example.com/v1", "--upstream-key", "app-secret"];
+  await tollgate.createSource("--name", "Support bot", "--entrance", "gateway", ...upstream);
+  await tollgate.createSource("--name", "Old relay", "--entrance", "webhook");
+  await tollgate.command(["source", "revoke", "Old relay"]);
+  const traces = await tollgate.createSource("--name", "Dify traces", "--entrance", "langfuse");
+  const used = { model: MODEL, input: 1500, output: 790 };
+  await tollgate.trace(traces.enter, { ...used, id: first.message_id, user: SHOWN_USER });
   await tollgate.command([
     ...["rerate", "--from", "2020-01-01", "--to", "2099-01-01", "--price", `${MODEL}@1`],
     ...["--apply", "--reason", "The price list was wrong"],

@@ -1,6 +1,7 @@
 // A Tollgate of one's own: the release binary on a free port, with a private Postgres in a
 // temporary data folder, set up through its command line as an operator would.
 import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -41,6 +42,14 @@ export type WebhookAnswer = {
     data?: { status: string; pointsDeducted: number; tokensUsed: number; balance: number };
     error?: { code: string; field?: string };
   };
+};
+
+export type TracedMessage = {
+  id: string;
+  user: string;
+  model: string;
+  input: number;
+  output: number;
 };
 
 export class Tollgate {
@@ -196,6 +205,31 @@ export class Tollgate {
       }),
     );
     if (answer.status !== 200) throw new Error(`no hold: ${JSON.stringify(answer)}`);
+  }
+
+  /** A new source: its key, and what is to be entered in Dify for it. */
+  async createSource(...options: string[]): Promise<{ key: string; enter: Record<string, string> }> {
+    return JSON.parse(await this.command(["source", "create", ...options, "--json"]));
+  }
+
+  /** Reports a message of one model call as Dify's Langfuse provider does. */
+  async trace(enter: Record<string, string>, message: TracedMessage): Promise<void> {
+    const { id, user, model, input, output } = message;
+    const metadata = { message_id: id, user_id: user, from_source: "api" };
+    const total = input + output;
+    const events = [
+      ["trace-create", { id, name: "message", userId: user, metadata, input: { message_tokens: input, answer_tokens: output, total_tokens: total }, output: "yo" }],
+      ["generation-create", { id: `${id}-llm`, traceId: id, name: "llm", model, metadata, usage: { input, output, total, unit: "TOKENS" } }],
+    ].map(([type, body]) => ({ id: randomUUID(), type, timestamp: new Date().toISOString(), body }));
+    const answer = await fetch(`${this.url}/langfuse/api/public/ingestion`, {
+      method: "POST",
+      headers: {
+        authorization: `Basic ${btoa(`${enter.publicKey}:${enter.secretKey}`)}`,
+        "content-type": "application/json",
+      },
+      body: JSON.stringify({ batch: events }),
+    });
+    if (answer.status !== 207) throw new Error(`no trace: ${answer.status} ${await answer.text()}`);
   }
 
   /** The address of a link that signs a user in. */
