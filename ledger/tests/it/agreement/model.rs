@@ -825,7 +825,8 @@ impl Model {
             return refuse("priceVersionIds", FieldFault::NotPriced);
         }
         if from >= to {
-            return refuse("to", FieldFault::InThePast);
+            let than = super::at(from).to_string();
+            return refuse("to", FieldFault::NotLater { than });
         }
         let mut differences = BTreeMap::new();
         for (user, entry, _) in self.charges() {
