@@ -62,6 +62,9 @@ create trigger append_only before update or delete on sighting
 create trigger no_truncate before truncate on sighting
     for each statement execute function refuse_change();
 
+-- Cumulative numbers are charged for their difference also when they have waited.
+alter table quarantine add column continues boolean not null default false;
+
 -- Calls of an app whose model is not known beforehand.
 alter table hold alter column model_name drop not null;
 

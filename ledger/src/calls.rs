@@ -27,6 +27,8 @@ pub struct CallEstimate {
     pub model_name: Option<ModelName>,
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
+    /// What is asked has at least so many tokens, whatever calls used before.
+    pub asked_tokens: u64,
     /// How long the points are promised; absent, they are only looked at.
     pub hold_seconds: Option<u32>,
 }
@@ -102,7 +104,8 @@ impl Ledger {
         let input = call.input_tokens.or(settings.estimated_input_tokens);
         let output = call.output_tokens.or(settings.estimated_output_tokens);
         if let Some(model) = model {
-            let basis = self.basis(Some(user), model, input, output).await?;
+            let mut basis = self.basis(Some(user), model, input, output).await?;
+            basis.tokens.input = basis.tokens.input.max(call.asked_tokens);
             let estimate = crate::estimate::estimate(&state.book, model, &basis, state.now)?;
             return Ok(estimate.estimated_points);
         }
@@ -114,7 +117,7 @@ impl Ledger {
         }
         // Nobody knows the model: the dearest one is the one that surely suffices.
         let tokens = Tokens::new(
-            input.unwrap_or(DEFAULT_TOKENS.input),
+            input.unwrap_or(DEFAULT_TOKENS.input).max(call.asked_tokens),
             output.unwrap_or(DEFAULT_TOKENS.output),
         );
         state
@@ -173,5 +176,6 @@ fn fingerprint(user: &UserId, source: &ApiKey, call: &CallEstimate) -> Hash {
     for tokens in [call.input_tokens, call.output_tokens] {
         hash.count(tokens.unwrap_or(u64::MAX));
     }
+    hash.count(call.asked_tokens);
     hash.finish()
 }

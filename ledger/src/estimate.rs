@@ -43,7 +43,7 @@ fn averages(samples: &[Tokens]) -> Option<Tokens> {
 }
 
 pub(crate) struct Basis {
-    tokens: Tokens,
+    pub tokens: Tokens,
     basis: EstimateBasis,
 }
 

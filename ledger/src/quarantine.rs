@@ -38,6 +38,7 @@ pub(crate) fn reason(text: &str) -> Result<QuarantineReason> {
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     delivery: &Delivery,
+    row_id: &str,
     fingerprint: &Hash,
     reason: QuarantineReason,
 ) -> Result<()> {
@@ -49,12 +50,16 @@ pub(crate) async fn insert(
         .collect();
     sqlx::query(
         "insert into quarantine (quarantine_id, namespace_id, message_id, fingerprint, api_key_id,
-             entrance, received_at, reason, model_keys, usage, body)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             entrance, received_at, reason, model_keys, usage, body, continues)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+         -- A further report of the same message waits once.
+         where $3 = $13 or not exists (
+             select from quarantine q where q.namespace_id = $2 and q.message_id = $3
+                 and q.status = 'waiting')",
     )
     .bind(Uuid::now_v7())
     .bind(delivery.source.namespace_id)
-    .bind(&delivery.message.message_id)
+    .bind(row_id)
     .bind(fingerprint.as_slice())
     .bind(delivery.source.id)
     .bind(delivery.entrance.as_str())
@@ -63,6 +68,8 @@ pub(crate) async fn insert(
     .bind(model_keys)
     .bind(Json(&delivery.message))
     .bind(&delivery.body)
+    .bind(delivery.continues)
+    .bind(&delivery.message.message_id)
     .execute(tx)
     .await?;
     Ok(())
@@ -375,6 +382,7 @@ fn waiting(
     );
     let entrance = consumption::entrance(row.try_get("entrance")?)?;
     Ok(Delivery {
+        continues: row.try_get("continues")?,
         resolves: Some(Resolution {
             quarantine_id: row.try_get("quarantine_id")?,
             by,

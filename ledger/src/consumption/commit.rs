@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::known::{self, Known, Message, MessageKey, Part, Sighting, Waiting, lookup};
-use super::sightings::{self, Difference, Seen};
+use super::sightings::{self, Difference, Learned, Seen};
 use super::{Consumption, Delivery, NotPriced, Resolution, fingerprint_of, price, public_id};
 use crate::chain::{self, Hash};
 use crate::deliveries::Trace;
@@ -59,7 +59,8 @@ pub(super) async fn commit(
             .iter()
             .map(|delivery| known::names(&holds, delivery))
             .collect();
-        let mut known = lookup(&mut tx, &mut accounts, &names).await?;
+        let fingerprints: Vec<_> = deliveries.iter().map(Delivery::fingerprint).collect();
+        let mut known = lookup(&mut tx, &mut accounts, &names, &fingerprints).await?;
         let waiting = known.lock_waiting(&mut tx, deliveries).await?;
         let standings = sightings::standings(&mut tx, deliveries, &names, &known).await?;
         let book = prices.at_revision(&mut tx, known.price_revision).await?;
@@ -72,6 +73,7 @@ pub(super) async fn commit(
             holds,
             traces: Vec::with_capacity(deliveries.len()),
             seen: Vec::new(),
+            learned: Vec::new(),
             quarantined: Vec::new(),
             released: Vec::new(),
             settled: Vec::new(),
@@ -114,6 +116,22 @@ struct Release<'a> {
     resolution: Option<&'a Resolution>,
 }
 
+/// A message that is to wait.
+struct Quarantined<'a> {
+    delivery: &'a Delivery,
+    /// Under which id the row stands: as a rule the message's.
+    row_id: String,
+    fingerprint: Hash,
+    reason: QuarantineReason,
+}
+
+/// The id of a further row of a message that waits: another one for every other report.
+fn beside(message_id: &str, fingerprint: &Hash) -> String {
+    let (start, _) = fingerprint.split_at(8);
+    let hex: String = start.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{message_id} {hex}")
+}
+
 /// A group while it is judged: the rows it will write.
 struct Batch<'a> {
     tokens_max: u64,
@@ -125,7 +143,8 @@ struct Batch<'a> {
     holds: HashMap<Uuid, HeldPoints>,
     traces: Vec<Trace<'a>>,
     seen: Vec<Seen<'a>>,
-    quarantined: Vec<(&'a Delivery, Hash, QuarantineReason)>,
+    learned: Vec<Learned>,
+    quarantined: Vec<Quarantined<'a>>,
     released: Vec<Release<'a>>,
     settled: Vec<(&'a Delivery, Uuid)>,
 }
@@ -165,6 +184,16 @@ struct Report<'a> {
     usage: std::borrow::Cow<'a, MessageUsage>,
     /// It takes the place of everything charged before.
     is_replacement: bool,
+}
+
+impl Report<'_> {
+    /// The waiting row that has nothing to wait for any longer; a part of a message leaves the others
+    /// waiting.
+    fn resolved(&self, waiting: Option<Waiting>) -> Option<Uuid> {
+        let waiting = waiting?;
+        let is_whole = !self.delivery.grows() || waiting.fingerprint == self.fingerprint;
+        waiting.quarantine_id.filter(|_| is_whole)
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -226,6 +255,7 @@ impl<'a> Batch<'a> {
             fingerprint: report.fingerprint,
         });
         if is_repeated {
+            self.learn(&report);
             return self.same(&report, message, charge);
         }
         let account_id = chain::account_id(&delivery.message.user_id);
@@ -258,14 +288,14 @@ impl<'a> Batch<'a> {
                 return self.same(&report, message, charge);
             }
         } else if is_same_user && is_own && delivery.continues {
-            let rest = sightings::rest(&delivery.message.calls, standing, &self.standings);
+            let rest = sightings::rest(&delivery.message, standing, &self.standings);
             if rest.is_empty() {
                 return self.same(&report, message, charge);
             }
             report.usage.to_mut().calls = rest;
             return self.enter(&report, message.waiting, book);
         }
-        if is_same_user && is_better {
+        if is_same_user && is_better && self.standings.are_covered(standing, &delivery.message) {
             report.is_replacement = true;
             return self.enter(&report, message.waiting, book);
         }
@@ -280,7 +310,23 @@ impl<'a> Batch<'a> {
             Some(Difference::Tokens)
         };
         self.see(&report, difference, None);
+        if is_same_user {
+            self.learn(&report);
+        }
         self.same(&report, message, charge)
+    }
+
+    /// A charged message is also known by the ids that only this report names.
+    fn learn(&mut self, report: &Report<'a>) {
+        for (name, fingerprint) in self.claims(report) {
+            self.known
+                .claim(name.clone(), report.key.clone(), fingerprint);
+            self.learned.push(Learned {
+                name,
+                message_id: report.key.1.clone(),
+                fingerprint,
+            });
+        }
     }
 
     /// What was claimed under the ids of the report's calls.
@@ -296,10 +342,7 @@ impl<'a> Batch<'a> {
     fn same(&mut self, report: &Report<'a>, message: &Message, charge: Charge) -> Result<Verdict> {
         let delivery = report.delivery;
         self.settle_hold(delivery, &report.key)?;
-        self.release(
-            delivery,
-            message.waiting.and_then(|waiting| waiting.quarantine_id),
-        );
+        self.release(delivery, report.resolved(message.waiting));
         self.trace(delivery, Outcome::Duplicate, None, Some(charge));
         Ok(Verdict::Answer(charge.answer(Outcome::Duplicate)))
     }
@@ -315,17 +358,29 @@ impl<'a> Batch<'a> {
         match self.charge(report, book)? {
             Ok(charge) => {
                 self.settle_hold(delivery, &report.key)?;
-                self.release(delivery, waiting.and_then(|waiting| waiting.quarantine_id));
+                self.release(delivery, report.resolved(waiting));
                 self.trace(delivery, Outcome::Charged, None, Some(charge));
                 Ok(Verdict::Answer(charge.answer(Outcome::Charged)))
             }
             Err(reason) => {
-                if waiting.is_none() && delivery.resolves.is_none() {
-                    self.quarantined
-                        .push((delivery, report.fingerprint, reason));
+                let is_new = waiting.is_none_or(|waiting| {
+                    // More of a message of which something waits already waits beside it.
+                    delivery.grows() && waiting.fingerprint != report.fingerprint
+                });
+                if is_new && delivery.resolves.is_none() {
+                    let row_id = match waiting {
+                        None => delivery.message.message_id.clone(),
+                        Some(_) => beside(&delivery.message.message_id, &report.fingerprint),
+                    };
+                    self.quarantined.push(Quarantined {
+                        delivery,
+                        row_id,
+                        fingerprint: report.fingerprint,
+                        reason,
+                    });
                     // A row of its own: an id that was claimed for it may be another one.
                     let own = (report.key.0, delivery.message.message_id.clone());
-                    self.known.get_mut(own).waiting = Some(Waiting {
+                    self.known.get_mut(own).waiting.get_or_insert(Waiting {
                         fingerprint: report.fingerprint,
                         entrance: delivery.entrance,
                         quarantine_id: None,
@@ -420,7 +475,9 @@ impl<'a> Batch<'a> {
             self.known.claim(name, report.key.clone(), fingerprint);
         }
         let known = self.known.get_mut(report.key.clone());
-        known.waiting = None;
+        if !delivery.grows() {
+            known.waiting = None;
+        }
         known.parts.push(Part {
             part,
             fingerprint,
@@ -582,6 +639,7 @@ impl<'a> Batch<'a> {
         // Fails on `message_pkey` when another process has won a claim: the group is tried again.
         self.accounts.write_traced(tx, &self.traces).await?;
         sightings::insert(tx, &self.seen).await?;
+        sightings::claim(tx, &self.learned).await?;
         for (delivery, hold_id) in &self.settled {
             let account_id = chain::account_id(&delivery.message.user_id);
             if let Some(held) = self.holds.get(hold_id)
@@ -591,8 +649,14 @@ impl<'a> Batch<'a> {
                 holds::settle(tx, account_id, *hold_id, namespace_id, message_id).await?;
             }
         }
-        for (delivery, fingerprint, reason) in &self.quarantined {
-            quarantine::insert(tx, delivery, fingerprint, *reason).await?;
+        for row in &self.quarantined {
+            let Quarantined {
+                delivery,
+                row_id,
+                fingerprint,
+                reason,
+            } = row;
+            quarantine::insert(tx, delivery, row_id, fingerprint, *reason).await?;
         }
         for release in &self.released {
             let by = release

@@ -58,6 +58,7 @@ pub(super) struct Waiting {
 pub(super) struct Message {
     /// In order.
     pub parts: Vec<Part>,
+    /// Those that said what somebody says now.
     pub sightings: HashSet<Sighting>,
     pub waiting: Option<Waiting>,
 }
@@ -88,17 +89,23 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// The message that an id belongs to, as it is known by its first id.
-    fn canonical(&self, key: &MessageKey) -> Option<&MessageKey> {
-        match self.names.get(key) {
-            Some((message, _)) => Some(message),
-            None => self.messages.get_key_value(key).map(|(key, _)| key),
-        }
-    }
-
-    /// The message that any of the ids belongs to; the first one that does decides.
+    /// The message that any of the ids belongs to: the first one that was charged decides, and only
+    /// then one that waits.
     pub fn find(&self, keys: &[MessageKey]) -> Option<MessageKey> {
-        keys.iter().find_map(|key| self.canonical(key)).cloned()
+        let is_charged = |key: &MessageKey| {
+            let message = self.messages.get(key)?;
+            (!message.parts.is_empty()).then_some(key.clone())
+        };
+        let charged = keys.iter().find_map(|key| match self.names.get(key) {
+            Some((message, _)) => Some(message.clone()),
+            None => is_charged(key),
+        });
+        charged.or_else(|| {
+            let mut waiting = keys.iter();
+            waiting
+                .find(|key| self.messages.contains_key(*key))
+                .cloned()
+        })
     }
 
     pub fn get(&self, key: &MessageKey) -> Option<&Message> {
@@ -142,6 +149,7 @@ pub(super) async fn lookup(
     tx: &mut PgConnection,
     accounts: &mut Accounts,
     names: &[Vec<MessageKey>],
+    fingerprints: &[Hash],
 ) -> Result<Known> {
     let namespaces: Vec<i64> = names.iter().flatten().map(|(id, _)| *id).collect();
     let message_ids: Vec<&str> = names.iter().flatten().map(|(_, id)| id.as_str()).collect();
@@ -163,6 +171,7 @@ pub(super) async fn lookup(
          left join message p on p.namespace_id = n.namespace_id
              and p.message_id = coalesce(n.alias_of, n.message_id) and p.alias_of is null
          left join sighting s on s.namespace_id = p.namespace_id and s.message_id = p.message_id
+             and s.fingerprint = any($4)
          left join quarantine q on q.namespace_id = k.namespace_id and q.message_id = k.message_id
              and q.status = 'waiting'
          union all
@@ -174,6 +183,7 @@ pub(super) async fn lookup(
     .bind(accounts.ids())
     .bind(namespaces)
     .bind(message_ids)
+    .bind(fingerprints.iter().map(Hash::as_slice).collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
     accounts.take_credits(&rows)?;

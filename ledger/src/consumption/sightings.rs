@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use serde::Serialize;
 use shared::api::EntryKind;
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, ModelCall};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
@@ -100,21 +100,47 @@ type Place = (Uuid, i64);
 pub(super) struct Standings(HashMap<Place, Charged>);
 
 struct Charged {
-    tokens: Tokens,
+    calls: Vec<(Option<String>, Tokens)>,
     left_nano: i64,
+}
+
+impl Charged {
+    fn tokens(&self) -> Tokens {
+        sum(self.calls.iter().map(|(_, tokens)| *tokens))
+    }
 }
 
 impl Standings {
     /// A charge of this very group.
     pub fn charged(&mut self, account_id: Uuid, entry: i64, calls: &[ModelCall], charge_nano: i64) {
-        let tokens = calls.iter().map(|call| call.tokens);
+        let calls = calls.iter().map(|call| (call.call_id.clone(), call.tokens));
         self.0.insert(
             (account_id, entry),
             Charged {
-                tokens: sum(tokens),
+                calls: calls.collect(),
                 left_nano: charge_nano,
             },
         );
+    }
+
+    /// Whether a report tells at least of every call that was charged, and of no use where there was
+    /// none: only then may it take the place of what was charged.
+    pub fn are_covered(&self, standing: &[Part], message: &MessageUsage) -> bool {
+        let mut charged = standing
+            .iter()
+            .filter_map(|part| self.get(part))
+            .flat_map(|charged| &charged.calls);
+        charged.all(|(call_id, tokens)| {
+            let told = match call_id {
+                Some(id) => message
+                    .calls
+                    .iter()
+                    .find(|call| call.call_id.as_ref() == Some(id))
+                    .map(|call| call.tokens.total()),
+                None => Some(message.total_tokens()),
+            };
+            told.is_some_and(|told| told > 0 || tokens.total() == 0)
+        })
     }
 
     fn get(&self, part: &Part) -> Option<&Charged> {
@@ -163,21 +189,28 @@ async fn charged(tx: &mut PgConnection, (account_id, entry): Place) -> Result<Ch
         .await?
         .ok_or_else(|| Error::corrupt("a message's charge is missing"))?;
     Ok(Charged {
-        tokens: sum(lines.iter().map(|line| line.tokens)),
+        calls: lines
+            .into_iter()
+            .map(|line| (line.call_id, line.tokens))
+            .collect(),
         left_nano: standing.cost_nano.saturating_sub(standing.refunded_nano),
     })
 }
 
 /// What is new in cumulative numbers.
 pub(super) fn rest(
-    calls: &[ModelCall],
+    message: &MessageUsage,
     standing: &[Part],
     standings: &Standings,
 ) -> Vec<ModelCall> {
     let charged = standing.iter().filter_map(|part| standings.get(part));
-    let mut before = sum(charged.map(|charged| charged.tokens));
+    let mut before = sum(charged.map(Charged::tokens));
+    if message.is_bare_total() {
+        // It does not tell what went in from what came out.
+        before = Tokens::new(before.total(), 0);
+    }
     let mut rest = Vec::new();
-    for call in calls {
+    for call in &message.calls {
         let tokens = call.tokens.saturating_minus(before);
         before = before.saturating_minus(call.tokens);
         if tokens.total() > 0 {
@@ -186,6 +219,51 @@ pub(super) fn rest(
         }
     }
     rest
+}
+
+/// Another id of a message that was charged.
+pub(super) struct Learned {
+    pub name: MessageKey,
+    pub message_id: String,
+    pub fingerprint: Hash,
+}
+
+/// Claims ids for messages that were charged without them. Fails on `message_pkey` when another
+/// process has charged a message under one of them: the group is tried again.
+pub(super) async fn claim(tx: &mut PgConnection, learned: &[Learned]) -> Result<()> {
+    if learned.is_empty() {
+        return Ok(());
+    }
+    let namespaces: Vec<_> = learned.iter().map(|learned| learned.name.0).collect();
+    let names: Vec<_> = learned
+        .iter()
+        .map(|learned| learned.name.1.as_str())
+        .collect();
+    let messages: Vec<_> = learned
+        .iter()
+        .map(|learned| learned.message_id.as_str())
+        .collect();
+    let fingerprints: Vec<_> = learned.iter().map(|it| it.fingerprint.as_slice()).collect();
+    sqlx::query(
+        "insert into message (namespace_id, message_id, part, fingerprint, consumption_id, total_tokens,
+             charge_nano, balance_after_nano, recorded_at, alias_of, account_id, entry, entrance,
+             evidence, is_itemized, is_replacement)
+         select m.namespace_id, t.name, 0, t.fingerprint, m.consumption_id, m.total_tokens,
+             m.charge_nano, m.balance_after_nano, m.recorded_at, m.message_id, m.account_id, m.entry,
+             m.entrance, m.evidence, m.is_itemized, false
+         from unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
+             as t (namespace_id, name, message_id, fingerprint)
+         join message m on m.namespace_id = t.namespace_id and m.message_id = t.message_id
+             and m.part = 0 and m.alias_of is null
+         order by 1, 2",
+    )
+    .bind(namespaces)
+    .bind(names)
+    .bind(messages)
+    .bind(fingerprints)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// The entries that give back what is left of charges that a better report replaces.

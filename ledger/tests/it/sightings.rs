@@ -261,6 +261,111 @@ async fn a_better_report_of_an_unknown_model_waits_and_replaces_once_it_is_price
 }
 
 #[tokio::test]
+async fn a_report_that_tells_less_replaces_nothing() {
+    let books = books().await;
+    let estimated = MessageUsage {
+        evidence: Evidence::Estimated,
+        ..run(
+            "msg",
+            "run",
+            &[call("node-1", "m", 1000), call("node-2", "m", 500)],
+        )
+    };
+    deliver(&books, Entrance::Gateway, estimated).await;
+    for told in [
+        // A call is missing, or nothing is told of one.
+        [call("node-1", "dear", 1000)].as_slice(),
+        &[call("node-1", "m", 0), call("node-2", "dear", 500)],
+    ] {
+        let answer = deliver(&books, Entrance::Langfuse, run("msg", "run", told)).await;
+        assert_eq!(answer.status, Outcome::Duplicate, "{told:?}");
+    }
+    let silent = deliver(&books, Entrance::Langfuse, whole("msg", 0)).await;
+    assert_eq!(silent.status, Outcome::Duplicate);
+    assert_eq!(books.balance("u").await, points("998.5"));
+    let differences = books.ledger.differences(None, 50).await.unwrap().items;
+    assert_eq!(differences.len(), 3);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_bare_total_brings_nothing_new_to_calls_that_were_charged() {
+    let books = books().await;
+    let used = ModelCall {
+        tokens: Tokens::new(100, 50),
+        ..call("node-1", "m", 0)
+    };
+    deliver(&books, Entrance::Gateway, run("msg", "run", &[used])).await;
+    for (total, status) in [(150, Outcome::Duplicate), (250, Outcome::Charged)] {
+        let total = MessageUsage {
+            evidence: Evidence::Estimated,
+            ..whole("run", total)
+        };
+        let mut looked_at_again = seen(&books, Entrance::Gateway, total);
+        looked_at_again.continues = true;
+        let answer = books.ledger.deliver(looked_at_again).await.unwrap();
+        assert_eq!(answer.status, status);
+    }
+    assert_eq!(books.balance("u").await, points("999.75"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn what_waits_beside_something_that_waits_is_charged_too() {
+    let books = books().await;
+    let calls = [call("node-1", "new", 1000), call("node-2", "new", 500)];
+    for reported in [&calls[..1], &calls[1..], &calls, &calls] {
+        let answer = deliver(&books, Entrance::Gateway, run("msg", "run", reported)).await;
+        assert_eq!(answer.status, Outcome::Quarantined);
+    }
+    // What can be charged meanwhile leaves them waiting.
+    let priced = run("msg", "run", &[call("node-3", "m", 1000)]);
+    let answer = deliver(&books, Entrance::Gateway, priced).await;
+    assert_eq!(answer.status, Outcome::Charged);
+    let mut cumulative = Vec::new();
+    for total in [1000, 1500] {
+        let mut delivery = seen(
+            &books,
+            Entrance::Gateway,
+            message("other", "u", "new", Tokens::new(total, 0)),
+        );
+        delivery.continues = true;
+        cumulative.push(books.ledger.deliver(delivery).await.unwrap().status);
+    }
+    assert_eq!(cumulative, [Outcome::Quarantined; 2]);
+    books.set_price("new", "1", "1").await;
+    assert_eq!(books.balance("u").await, points("996"));
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_charged_message_is_known_by_every_id_it_was_ever_reported_by() {
+    let books = books().await;
+    deliver(&books, Entrance::Webhook, whole("run", 1000)).await;
+    let calls = [call("node-1", "m", 1000)];
+    deliver(&books, Entrance::Gateway, run("msg", "run", &calls)).await;
+    for id in ["msg", "node-1"] {
+        let answer = deliver(&books, Entrance::Review, whole(id, 1000)).await;
+        assert_eq!(answer.status, Outcome::Duplicate, "{id}");
+    }
+    assert_eq!(books.balance("u").await, points("999"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_message_that_waits_is_recognised_once_it_was_charged_by_another_id() {
+    let books = books().await;
+    let calls = [call("node-1", "new", 1000)];
+    deliver(&books, Entrance::Gateway, run("msg", "run", &calls)).await;
+    deliver(&books, Entrance::Webhook, whole("run", 1000)).await;
+    books.set_price("new", "1", "1").await;
+    assert_eq!(books.balance("u").await, points("999"));
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn a_difference_is_recorded_and_charges_nothing() {
     let books = books().await;
     deliver(&books, Entrance::Webhook, whole("msg", 1000)).await;
@@ -344,6 +449,7 @@ async fn a_hold_is_settled_also_when_another_entrance_was_faster() {
         model_name: Some("m".parse().unwrap()),
         input_tokens: Some(5000),
         output_tokens: Some(0),
+        asked_tokens: 0,
         hold_seconds: Some(60),
     };
     let check = books

@@ -219,6 +219,7 @@ async fn a_call_of_unknown_cost_is_estimated_from_what_there_is() {
         model_name: Some("cheap".parse().unwrap()),
         input_tokens: Some(1000),
         output_tokens: Some(2000),
+        asked_tokens: 0,
         hold_seconds: None,
     };
     assert_eq!(estimated(&told).await, (points("3"), true));

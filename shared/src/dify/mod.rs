@@ -86,6 +86,14 @@ impl MessageUsage {
             .fold(0, |sum: u64, call| sum.saturating_add(call.tokens.total()))
     }
 
+    /// Whether it tells only how many tokens there were together, which then stand for input.
+    #[must_use]
+    pub fn is_bare_total(&self) -> bool {
+        let mut calls = self.calls.iter();
+        self.evidence == Evidence::Estimated
+            && calls.all(|call| call.call_id.is_none() && call.tokens.all_output() == 0)
+    }
+
     /// Whether every call is known apart, by a call id of its own.
     #[must_use]
     pub fn is_itemized(&self) -> bool {

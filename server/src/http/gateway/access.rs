@@ -12,6 +12,8 @@ use crate::http::{Http, key};
 
 /// Names the source that a user's call goes to; needless where there is only one.
 pub(super) const APP_HEADER: HeaderName = HeaderName::from_static("x-tollgate-app");
+/// Becomes the id of a trace.
+pub(super) const TRACE_HEADER: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// What a request may do.
 pub(super) struct Access {

@@ -15,7 +15,7 @@ use super::denial::Denial;
 use crate::http::body;
 
 /// JSON that is read may be this large: texts are in it, files are not.
-const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+const JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A request that is to go to Dify.
 pub(super) struct Unbound {

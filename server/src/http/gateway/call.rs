@@ -114,6 +114,7 @@ impl Call {
             model_name: None,
             input_tokens: None,
             output_tokens: None,
+            asked_tokens: self.asked.text.tokens(),
             // Without, it is only checked.
             hold_seconds: (!settings.is_protecting_only).then_some(HOLD_SECONDS),
         };

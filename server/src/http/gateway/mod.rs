@@ -28,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use shared::problem::Problem;
 
-use self::access::{APP_HEADER, Access};
+use self::access::{APP_HEADER, Access, TRACE_HEADER};
 use self::address::{Address, Kind};
 use self::binding::Unbound;
 use self::call::Call;
@@ -68,7 +68,7 @@ fn preflight() -> Response {
         ),
         (
             ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, x-api-key, x-app-code, x-trace-id, x-tollgate-app",
+            "authorization, content-type, x-api-key, x-app-code, x-tollgate-app",
         ),
         (ACCESS_CONTROL_MAX_AGE, "600"),
     ];
@@ -88,6 +88,10 @@ async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
     };
     let mut headers = upstream::forwarded(&parts.headers, &source).ok_or_else(misconfigured)?;
     headers.remove(APP_HEADER);
+    if user.is_some() {
+        // By its trace a message is recognised in traces: a user must not choose whose it is.
+        headers.remove(TRACE_HEADER);
+    }
     let url = upstream::url(&source, address.rest, parts.uri.query());
     let bound = Unbound {
         url: url.ok_or_else(misconfigured)?,

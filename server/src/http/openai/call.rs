@@ -207,6 +207,7 @@ impl Payer {
             model_name: Some(asked.model_name.clone()),
             input_tokens: Some(asked.input_tokens),
             output_tokens,
+            asked_tokens: 0,
             hold_seconds: (!settings.is_protecting_only).then_some(HOLD_SECONDS),
         };
         let checked = http
