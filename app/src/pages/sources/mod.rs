@@ -121,14 +121,14 @@ pub fn SourcesPage() -> impl IntoView {
     let sources = ask(|| Ask::Sources);
     view! {
         <Title text=text.say(|t| t.sources.title) />
-        <div class="page-head">
-            <h1>{text.say(|t| t.sources.title)}</h1>
-        </div>
         {awaited(move || Box::pin(async move {
                 match sources.await {
                     Ok(Answer::Sources(told)) => {
                         shown(&told, |view: SourcesView| {
                             view! {
+                                <div class="page-head">
+                                    <h1>{text.say(|t| t.sources.title)}</h1>
+                                </div>
                                 <list::Sources sources=view.sources />
                                 <differences::Differences differences=view.differences />
                             }
