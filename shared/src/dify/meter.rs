@@ -63,18 +63,8 @@ pub struct Asked {
     pub assumed_model: Option<ModelName>,
     /// What the user said.
     pub text: Text,
-    /// What the source is set to expect as input: of a prompt, of retrieved text and of earlier
-    /// messages, none of which goes by.
-    pub expected_input_tokens: u64,
     /// Whether the answer goes on where an earlier one was paused, so that its text is not all.
     pub is_continuation: bool,
-}
-
-impl Asked {
-    /// What went in, where nobody tells it.
-    fn input_tokens(&self) -> u64 {
-        self.text.tokens().max(self.expected_input_tokens)
-    }
 }
 
 /// Reads a copy of an answer and reports what was used:
@@ -393,7 +383,7 @@ impl Seen {
             _ if asked.is_continuation => None,
             _ if self.text.is_empty() => Some((Vec::new(), Evidence::Estimated)),
             _ => one(
-                Tokens::new(asked.input_tokens(), self.text.tokens()),
+                Tokens::new(asked.text.tokens(), self.text.tokens()),
                 Evidence::Estimated,
             ),
         }
@@ -408,7 +398,7 @@ impl Seen {
                 // Stopped, or broken off, while it spoke.
                 Used::Running => {
                     let text = self.texts.get(&node.node_id)?;
-                    let tokens = Tokens::new(asked.input_tokens(), text.tokens());
+                    let tokens = Tokens::new(asked.text.tokens(), text.tokens());
                     (tokens, Evidence::Estimated)
                 }
             };

@@ -29,7 +29,6 @@ fn asked() -> Asked {
         user_id: "customer-4821".parse().unwrap(),
         assumed_model: Some(model("gpt-4")),
         text,
-        expected_input_tokens: 0,
         is_continuation: false,
     }
 }
@@ -454,19 +453,4 @@ mod properties {
             prop_assert_eq!(&read(bytes.chunks(1)), &whole);
         }
     }
-}
-
-#[test]
-fn an_estimate_counts_what_the_source_expects_to_go_in_beside_the_question() {
-    let mut meter = Meter::stream();
-    meter.read(
-        b"data: {\"event\": \"message\", \"message_id\": \"m1\", \"answer\": \"Hello there\"}\n\n",
-    );
-    let asked = Asked {
-        expected_input_tokens: 8000,
-        ..asked()
-    };
-    let report = meter.report(&asked).unwrap();
-    assert_eq!(report.evidence, Evidence::Estimated);
-    assert_eq!(report.calls[0].tokens, Tokens::new(8000, 3));
 }

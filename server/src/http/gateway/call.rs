@@ -41,7 +41,6 @@ impl Call {
             user_id,
             assumed_model: source.settings.model_name.clone(),
             text,
-            expected_input_tokens: source.settings.estimated_input_tokens.unwrap_or(0),
             is_continuation: kind == Kind::Continued,
         };
         Self {
