@@ -6,6 +6,7 @@ test("past messages are priced again, first as a preview, then as a job", async 
   tollgate,
 }) => {
   const [model, user] = [unique("wrong-price"), unique("user")];
+  const reason = unique("The price list was wrong");
   await tollgate.setPrice(model, "30", "60");
   await tollgate.addPoints(user, "100");
   await tollgate.deliver(
@@ -35,14 +36,14 @@ test("past messages are priced again, first as a preview, then as a job", async 
   await expect(difference.getByRole("row")).toHaveText([/User/, `${user}1+46.5`, "Total1+46.5"]);
   expect(await tollgate.balance(user)).toBe(7);
 
-  await page.getByLabel("Reason", { exact: true }).fill("The price list was wrong");
+  await page.getByLabel("Reason", { exact: true }).fill(reason);
   await page.getByRole("button", { name: "Apply" }).click();
   await expect(page.getByText("Every difference becomes an entry that the user sees.")).toBeVisible();
   await page.getByRole("button", { name: "Yes, apply" }).click();
   const job = page
     .getByRole("table", { name: "Recent jobs" })
     .getByRole("row")
-    .filter({ hasText: "Price again: The price list was wrong" });
+    .filter({ hasText: `Price again: ${reason}` });
   await expect(job).toContainText("Done");
   await expect(job).toContainText("1 of 1 messages");
   expect(await tollgate.balance(user)).toBe(53.5);
@@ -53,7 +54,7 @@ test("past messages are priced again, first as a preview, then as a job", async 
 
   await open(page, `/admin/users?user=${user}`);
   const correction = page.locator("li.entry").filter({ hasText: "Price correction" });
-  await expect(correction).toContainText("The price list was wrong");
+  await expect(correction).toContainText(reason);
   await expect(correction).toContainText("+46.5");
   await expect(correction).toContainText(`of entry 2, ${model}: −93 points`);
 });
