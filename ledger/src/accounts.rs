@@ -28,6 +28,25 @@ pub(crate) struct Amounts {
     pub debt_limit_nano: i64,
 }
 
+impl Amounts {
+    pub(crate) fn available(self) -> Result<Points> {
+        let held = Points::from_nano(self.held_nano);
+        Ok(Points::from_nano(self.balance_nano).minus(held)?)
+    }
+
+    /// What new calls may cost: a debt limit lets them go that far below zero.
+    pub(crate) fn usable(self) -> Result<Points> {
+        Ok(self
+            .available()?
+            .plus(Points::from_nano(self.debt_limit_nano))?)
+    }
+
+    /// What is missing for a call. A debt beyond the limit blocks even a free one.
+    pub(crate) fn shortfall(self, call: Points) -> Result<Points> {
+        Ok(call.minus(self.usable()?)?.max(Points::ZERO))
+    }
+}
+
 /// # Errors
 /// Amounts that the ledger cannot subtract: stored data is broken.
 pub(crate) fn balance(
@@ -37,7 +56,7 @@ pub(crate) fn balance(
 ) -> Result<Balance> {
     let balance = Points::from_nano(amounts.balance_nano);
     let held = Points::from_nano(amounts.held_nano);
-    let available = balance.minus(held)?;
+    let available = amounts.available()?;
     Ok(Balance {
         user_id: user.clone(),
         balance,

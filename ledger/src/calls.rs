@@ -13,7 +13,7 @@ use crate::chain::{Hash, Hasher};
 use crate::error::Result;
 use crate::holds::NewHold;
 use crate::states::State;
-use crate::{ApiKey, IdempotencyKey, Ledger, accounts};
+use crate::{ApiKey, IdempotencyKey, Ledger};
 
 /// Charges averaged at most.
 const SAMPLE_MESSAGES: i64 = 20;
@@ -66,15 +66,12 @@ impl Ledger {
             .or(source.settings.model_name.as_ref());
         let state = self.state_of(Some(user)).await?;
         let points = self.points_of(user, source, call, model, &state).await?;
-        let balance = accounts::balance(user, state.amounts, Vec::new())?;
-        // A debt limit lets new calls go that far below zero.
-        let usable = balance.available.plus(balance.debt_limit)?;
-        let shortfall = points.minus(usable)?.max(Points::ZERO);
+        let shortfall = state.amounts.shortfall(points)?;
         let check = CallCheck {
             can_proceed: shortfall.is_zero(),
             estimated_points: points,
-            balance: balance.balance,
-            available: balance.available,
+            balance: Points::from_nano(state.amounts.balance_nano),
+            available: state.amounts.available()?,
             shortfall,
             hold_id: None,
         };

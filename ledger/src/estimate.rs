@@ -95,16 +95,14 @@ impl Ledger {
         let state = self.state_of(Some(user)).await?;
         let estimate = estimate(&state.book, &check.model_name, &basis, state.now)?;
         let balance = accounts::balance(user, state.amounts, Vec::new())?;
-        // A debt limit lets new calls go that far below zero.
-        let usable = balance.available.plus(balance.debt_limit)?;
-        let shortfall = estimate.estimated_points.minus(usable)?.max(Points::ZERO);
+        let usable = state.amounts.usable()?;
+        let shortfall = state.amounts.shortfall(estimate.estimated_points)?;
         let rates = state
             .book
             .in_force(&check.model_name, state.now)
             .map(|version| version.rates)
             .map_err(unpriced)?;
         let answer = BalanceCheck {
-            // A debt beyond the limit blocks even a free call: the shortfall of 0 points is the debt.
             can_proceed: shortfall.is_zero(),
             balance: balance.balance,
             balance_nano: balance.balance_nano,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::price::PriceBook;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -45,14 +45,7 @@ impl Reader {
         prices: &prices::Cache,
         settings: &Settings,
     ) -> Self {
-        let options = options
-            .clone()
-            .application_name("tollgate reader")
-            .options(locked::BY_KEYS);
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(settings.connection_wait_max)
-            .connect_lazy_with(options);
+        let pool = locked::connection_by_keys(options, "tollgate reader", settings);
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         tokio::spawn(run(pool, prices.clone(), waiting));
         Self(queue)

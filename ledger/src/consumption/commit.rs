@@ -1,5 +1,6 @@
 //! One transaction for one group of messages.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use shared::api::{HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
@@ -79,8 +80,8 @@ pub(super) async fn commit(
             settled: Vec::new(),
         };
         let mut verdicts = Vec::with_capacity(deliveries.len());
-        for (delivery, names) in deliveries.iter().zip(names) {
-            verdicts.push(batch.judge(delivery, names, &book)?);
+        for ((delivery, names), fingerprint) in deliveries.iter().zip(names).zip(fingerprints) {
+            verdicts.push(batch.judge(delivery, names, fingerprint, &book)?);
         }
         batch.write(&mut tx).await?;
         tx.commit().await?;
@@ -181,7 +182,7 @@ struct Report<'a> {
     names: Vec<MessageKey>,
     fingerprint: Hash,
     /// What of it is to be charged.
-    usage: std::borrow::Cow<'a, MessageUsage>,
+    usage: Cow<'a, MessageUsage>,
     /// It takes the place of everything charged before.
     is_replacement: bool,
 }
@@ -201,6 +202,7 @@ impl<'a> Batch<'a> {
         &mut self,
         delivery: &'a Delivery,
         names: Vec<MessageKey>,
+        fingerprint: Hash,
         book: &PriceBook,
     ) -> Result<Verdict> {
         if let Some(resolution) = &delivery.resolves
@@ -215,8 +217,8 @@ impl<'a> Batch<'a> {
             delivery,
             key,
             names,
-            fingerprint: delivery.fingerprint(),
-            usage: std::borrow::Cow::Borrowed(&delivery.message),
+            fingerprint,
+            usage: Cow::Borrowed(&delivery.message),
             is_replacement: false,
         };
         if let Some(charge) = Charge::of(&message) {
@@ -285,6 +287,10 @@ impl<'a> Batch<'a> {
                     claimed != Some(&fingerprint_of(user_id, std::slice::from_ref(call)))
                 });
             if !differs {
+                if !is_own {
+                    self.see(&report, None, None);
+                }
+                self.learn(&report);
                 return self.same(&report, message, charge);
             }
         } else if is_same_user && is_own && delivery.continues {
@@ -436,7 +442,10 @@ impl<'a> Batch<'a> {
             }
         }
         let consumption_id = Uuid::now_v7();
-        let fingerprint = fingerprint_of(message.user_id.as_str(), &message.calls);
+        let fingerprint = match message {
+            Cow::Borrowed(_) => report.fingerprint,
+            Cow::Owned(rest) => fingerprint_of(rest.user_id.as_str(), &rest.calls),
+        };
         let claims = self.claims(report);
         let draft = Draft::charge(
             amount,

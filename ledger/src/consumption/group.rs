@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shared::api::WebhookAnswer;
 use shared::problem::Problem;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -41,17 +41,6 @@ pub(crate) struct Group {
     memory: Arc<Semaphore>,
 }
 
-/// A writer's own connection: no other request keeps it waiting.
-fn connection(options: PgConnectOptions, settings: &Settings) -> PgPool {
-    let options = options
-        .application_name("tollgate writer")
-        .options(locked::BY_KEYS);
-    PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(settings.connection_wait_max)
-        .connect_lazy_with(options)
-}
-
 impl Group {
     /// Starts the writers; they end when the `Group` is dropped.
     pub(crate) fn start(
@@ -63,7 +52,7 @@ impl Group {
         let queues = (0..settings.writers.max(1)).map(|_| {
             let (queue, waiting) = mpsc::unbounded_channel();
             let writer = Writer {
-                pool: connection(options.clone(), settings),
+                pool: locked::connection_by_keys(options, "tollgate writer", settings),
                 prices: prices.clone(),
                 live: live.clone(),
                 settings: settings.clone(),

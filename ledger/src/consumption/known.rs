@@ -108,6 +108,10 @@ impl Known {
         })
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     pub fn get(&self, key: &MessageKey) -> Option<&Message> {
         self.messages.get(key)
     }

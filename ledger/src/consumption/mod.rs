@@ -124,6 +124,14 @@ impl Delivery {
         }
     }
 
+    /// A message that this process itself put together, now: it is its own body.
+    #[must_use]
+    pub fn told(source: Arc<ApiKey>, entrance: Entrance, message: MessageUsage) -> Self {
+        let body = serde_json::to_vec(&message).unwrap_or_default();
+        let now = OffsetDateTime::now_utc().into();
+        Self::new(source, entrance, message, body, now)
+    }
+
     /// When the message happened: what the sender says, but never after its arrival nor after
     /// `now`, the database's time under the price lock, so that no clock that runs fast, neither
     /// the sender's nor this server's, chooses a price that is published later.

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use serde::Serialize;
 use shared::api::EntryKind;
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
+use shared::dify::{MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
@@ -160,6 +160,9 @@ pub(super) async fn standings(
     known: &Known,
 ) -> Result<Standings> {
     let mut standings = Standings::default();
+    if known.is_empty() {
+        return Ok(standings);
+    }
     for (delivery, names) in deliveries.iter().zip(names) {
         let Some(message) = known.find(names).and_then(|key| known.get(&key)) else {
             continue;
@@ -388,18 +391,12 @@ impl Ledger {
 
 fn summary(row: &PgRow) -> Result<SightingSummary> {
     let difference: Option<&str> = row.try_get("difference")?;
-    let evidence: &str = row.try_get("evidence")?;
     Ok(SightingSummary {
         message_id: row.try_get("message_id")?,
         seen_at: row.try_get::<OffsetDateTime, _>("seen_at")?.into(),
         source: row.try_get("name")?,
         entrance: row.try_get("entrance")?,
-        evidence: Evidence::ALL
-            .into_iter()
-            .find(|known| known.as_str() == evidence)
-            .ok_or_else(|| Error::corrupt(format!("evidence {evidence}")))?
-            .as_str()
-            .to_owned(),
+        evidence: row.try_get("evidence")?,
         user_id: row.try_get("user_id")?,
         input_tokens: row.try_get("input_tokens")?,
         output_tokens: row.try_get("output_tokens")?,

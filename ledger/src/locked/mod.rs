@@ -8,11 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use shared::api::EntryKind;
 use shared::ids::UserId;
 use shared::money::{Overflow, Points};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::Settings;
 use crate::chain::{self, Entry, Hash};
 use crate::credits::{Credit, Credits};
 use crate::deliveries::Trace;
@@ -30,6 +31,19 @@ pub(crate) const BY_KEYS: [(&str, &str); 6] = [
     ("enable_material", "off"),
     ("jit", "off"),
 ];
+
+/// A connection of one's own for such statements: no other request keeps it waiting.
+pub(crate) fn connection_by_keys(
+    options: &PgConnectOptions,
+    name: &str,
+    settings: &Settings,
+) -> PgPool {
+    let options = options.clone().application_name(name).options(BY_KEYS);
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(settings.connection_wait_max)
+        .connect_lazy_with(options)
+}
 
 /// How a transaction begins that is to lock accounts: with [`BY_KEYS`], in one round trip.
 pub(crate) const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan;

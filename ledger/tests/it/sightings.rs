@@ -84,6 +84,12 @@ async fn a_run_seen_through_two_entrances_is_charged_once_in_either_order() {
         assert_eq!(again.consumption_id, charged.consumption_id);
         assert_eq!(again.points_deducted, points("2"));
         assert_eq!(books.balance("u").await, points("998"));
+        // Both are on record, and so is an id that only the second one named.
+        let seen = books.ledger.sightings("run").await.unwrap();
+        let entrances: Vec<_> = seen.iter().map(|seen| seen.entrance.as_str()).collect();
+        assert_eq!(entrances, [first.as_str(), second.as_str()]);
+        deliver(&books, second, run("msg", "trace", &calls)).await;
+        assert_eq!(books.ledger.sightings("trace").await.unwrap(), seen);
         books.assert_verified().await;
     }
 }

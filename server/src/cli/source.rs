@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{Report, actor, in_words, parsed};
 use crate::config::{Config, parse_url};
+use crate::http::langfuse;
 
 /// Where the upstream key is looked for, if no option gives it.
 const UPSTREAM_KEY: &str = "TOLLGATE_UPSTREAM_KEY";
@@ -437,11 +438,7 @@ fn entries(source: &SourceSummary, key: &CreatedKey, base: &str) -> (&'static st
             "In Dify: the app, Monitoring, Tracing app performance, Langfuse:",
             vec![
                 entry("secretKey", "Secret Key", secret),
-                entry(
-                    "publicKey",
-                    "Public Key",
-                    format!("pk-lf-{}", source.id.simple()),
-                ),
+                entry("publicKey", "Public Key", langfuse::public_key(source.id)),
                 entry("host", "Host", format!("{base}/langfuse")),
             ],
         ),

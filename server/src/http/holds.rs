@@ -10,7 +10,6 @@ use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::checked_id;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
-use time::OffsetDateTime;
 
 use super::Http;
 use super::answer::{Language, Refusal, success, words};
@@ -97,15 +96,7 @@ pub async fn settle(
         evidence: Evidence::Reported,
     };
     params.finish()?;
-    let received_at = OffsetDateTime::now_utc().into();
-    let body = serde_json::to_vec(&message).unwrap_or_default();
-    let delivery = Delivery::new(
-        Arc::clone(source),
-        Entrance::Settlement,
-        message,
-        body,
-        received_at,
-    );
+    let delivery = Delivery::told(Arc::clone(source), Entrance::Settlement, message);
     let answer = http.ledger().settle_hold(&hold.hold_id, delivery).await?;
     Ok(super::dify_webhook::tell(
         answer,

@@ -126,12 +126,8 @@ pub async fn release(ledger: &Ledger, user: &UserId, hold: Option<&str>) {
 }
 
 /// Delivers, again and again while the ledger is away.
-pub async fn deliver(
-    ledger: &Ledger,
-    delivery: Delivery,
-    mut hold: Option<&str>,
-    message_id: &str,
-) {
+pub async fn deliver(ledger: &Ledger, delivery: Delivery, mut hold: Option<&str>) {
+    let message_id = delivery.message.message_id.as_str();
     let mut pause = RETRY_PAUSE_MIN;
     let mut failures = 0;
     loop {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
 use futures::stream::{self, BoxStream, StreamExt};
 use ledger::ApiKey;
 use reqwest::redirect::Policy;
@@ -89,6 +90,13 @@ pub fn head(response: &Response) -> (StatusCode, HeaderMap) {
     let mut headers = response.headers().clone();
     remove_hop_by_hop(&mut headers);
     (response.status(), headers)
+}
+
+/// An answer that costs nothing, passed on as it comes. It ends when its client leaves.
+pub fn straight(response: Response, silence_max: Duration) -> axum::response::Response {
+    let (status, headers) = head(&response);
+    let body = Body::from_stream(chunks(response, silence_max));
+    (status, headers, body).into_response()
 }
 
 /// Where a request goes: `rest` behind the source's own address. `None` when that is of no use.

@@ -10,7 +10,6 @@ use reqwest::Request;
 use shared::dify::{Asked, Meter, Text};
 use shared::ids::UserId;
 use shared::problem::Problem;
-use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -167,16 +166,9 @@ impl Call {
         let Some(message) = meter.and_then(|meter| meter.report(&self.asked)) else {
             return self.release(hold).await;
         };
-        let message_id = message.message_id.clone();
-        let body = serde_json::to_vec(&message).unwrap_or_default();
-        let mut delivery = Delivery::new(
-            Arc::clone(&self.source),
-            Entrance::Gateway,
-            message,
-            body,
-            OffsetDateTime::now_utc().into(),
-        );
+        let source = Arc::clone(&self.source);
+        let mut delivery = Delivery::told(source, Entrance::Gateway, message);
         delivery.continues = self.asked.is_continuation;
-        metered::deliver(self.http.ledger(), delivery, hold.as_deref(), &message_id).await;
+        metered::deliver(self.http.ledger(), delivery, hold.as_deref()).await;
     }
 }

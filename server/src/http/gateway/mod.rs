@@ -17,7 +17,6 @@ mod call;
 mod denial;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -107,14 +106,9 @@ async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
             call.start(bound.request).await
         }
         // Where Dify misses the user, it says so.
-        _ => straight(&http, bound.request).await,
+        _ => {
+            let response = upstream::send(&http.0.upstream, bound.request).await?;
+            Ok(upstream::straight(response, http.0.upstream_silence_max))
+        }
     }
-}
-
-/// Passes a request on that costs nothing. It ends when its client leaves.
-async fn straight(http: &Http, request: reqwest::Request) -> Result<Response, Denial> {
-    let response = upstream::send(&http.0.upstream, request).await?;
-    let (status, headers) = upstream::head(&response);
-    let body = Body::from_stream(upstream::chunks(response, http.0.upstream_silence_max));
-    Ok((status, headers, body).into_response())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
@@ -66,14 +66,7 @@ pub async fn pass(
     path: &str,
 ) -> Result<Response, ApiError> {
     let response = send(http, key, parts, path, Bytes::new()).await?;
-    Ok(straight(http, response))
-}
-
-/// What is not charged.
-fn straight(http: &Http, response: reqwest::Response) -> Response {
-    let (status, headers) = upstream::head(&response);
-    let chunks = upstream::chunks(response, http.0.upstream_silence_max);
-    (status, headers, Body::from_stream(chunks)).into_response()
+    Ok(upstream::straight(response, http.0.upstream_silence_max))
 }
 
 async fn run(http: &Http, endpoint: Endpoint, request: Request) -> Result<Response, ApiError> {
@@ -111,7 +104,7 @@ async fn run(http: &Http, endpoint: Endpoint, request: Request) -> Result<Respon
     };
     if !response.status().is_success() {
         call.release().await;
-        return Ok(straight(http, response));
+        return Ok(upstream::straight(response, http.0.upstream_silence_max));
     }
     let media_type = response.headers().get(CONTENT_TYPE);
     if media_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream")) {

@@ -8,7 +8,6 @@ use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::{UserId, checked_id};
 use shared::openai::{CallRequest, Seen, Usage};
 use shared::tokens::Tokens;
-use time::OffsetDateTime;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -46,17 +45,9 @@ impl Call {
         let Some(message) = self.message(seen, is_complete) else {
             return self.release().await;
         };
-        let message_id = message.message_id.clone();
-        let body = serde_json::to_vec(&message).unwrap_or_default();
-        let delivery = Delivery::new(
-            Arc::clone(&self.key),
-            Entrance::Openai,
-            message,
-            body,
-            OffsetDateTime::now_utc().into(),
-        );
+        let delivery = Delivery::told(Arc::clone(&self.key), Entrance::Openai, message);
         let hold = self.hold_id.as_deref();
-        metered::deliver(self.http.ledger(), delivery, hold, &message_id).await;
+        metered::deliver(self.http.ledger(), delivery, hold).await;
     }
 
     /// What to report; `None` when nothing was used.
