@@ -48,7 +48,10 @@ pub enum Ask {
     WaitingMessage(String),
     Reratable,
     Jobs,
-    Sources,
+    Sources {
+        /// Of which all reports are wanted.
+        message: Option<String>,
+    },
     Overview,
     History {
         /// `None` for the visitor's own.
@@ -113,7 +116,7 @@ fn answer(ask: Ask) -> Answering {
             Ask::WaitingMessage(id) => Answer::WaitingMessage(waiting_message(id).await?),
             Ask::Reratable => Answer::Reratable(reratable_models().await?),
             Ask::Jobs => Answer::Jobs(recent_jobs().await?),
-            Ask::Sources => Answer::Sources(all_sources().await?),
+            Ask::Sources { message } => Answer::Sources(all_sources(message).await?),
             Ask::Overview => Answer::Overview(my_overview().await?),
             Ask::History {
                 user,
