@@ -330,7 +330,7 @@ impl Ledger {
         loop {
             let due: Vec<Uuid> = sqlx::query_scalar(
                 "select distinct account_id from credit
-                 where remaining_nano > 0 and expires_at <= now() limit $1",
+                 where not is_spent and expires_at <= now() limit $1",
             )
             .bind(EXPIRE_ACCOUNTS_MAX)
             .fetch_all(self.pool())
