@@ -257,7 +257,7 @@ impl<'a> Batch<'a> {
             fingerprint: report.fingerprint,
         });
         if is_repeated {
-            self.learn(&report);
+            self.repeat(&report, true);
             return self.same(&report, message, charge);
         }
         let account_id = chain::account_id(&delivery.message.user_id);
@@ -287,15 +287,13 @@ impl<'a> Batch<'a> {
                     claimed != Some(&fingerprint_of(user_id, std::slice::from_ref(call)))
                 });
             if !differs {
-                if !is_own {
-                    self.see(&report, None, None);
-                }
-                self.learn(&report);
+                self.repeat(&report, is_own);
                 return self.same(&report, message, charge);
             }
         } else if is_same_user && is_own && delivery.continues {
             let rest = sightings::rest(&delivery.message, standing, &self.standings);
             if rest.is_empty() {
+                self.repeat(&report, is_own);
                 return self.same(&report, message, charge);
             }
             report.usage.to_mut().calls = rest;
@@ -322,9 +320,19 @@ impl<'a> Batch<'a> {
         self.same(&report, message, charge)
     }
 
-    /// A charged message is also known by the ids that only this report names.
-    fn learn(&mut self, report: &Report<'a>) {
-        for (name, fingerprint) in self.claims(report) {
+    /// Nothing new was used. Whoever names a new id stays on record, also after telling the same
+    /// before.
+    fn repeat(&mut self, report: &Report<'a>, is_own: bool) {
+        if self.learn(report) || !is_own {
+            self.see(report, None, None);
+        }
+    }
+
+    /// A charged message is also known by the ids that only this report names, if any.
+    fn learn(&mut self, report: &Report<'a>) -> bool {
+        let claims = self.claims(report);
+        let has_learned = !claims.is_empty();
+        for (name, fingerprint) in claims {
             self.known
                 .claim(name.clone(), report.key.clone(), fingerprint);
             self.learned.push(Learned {
@@ -333,6 +341,7 @@ impl<'a> Batch<'a> {
                 fingerprint,
             });
         }
+        has_learned
     }
 
     /// What was claimed under the ids of the report's calls.

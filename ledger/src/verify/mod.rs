@@ -3,6 +3,7 @@
 //! Rows are read in the order of the primary keys and looked at one by one: what is kept in memory
 //! is the account under way, however long the journal is.
 
+mod aliases;
 mod strays;
 mod sums;
 mod walk;
@@ -33,7 +34,7 @@ pub struct VerifyReport {
     pub accounts: u64,
     pub entries: u64,
     pub consumptions: u64,
-    /// How many accounts are broken, and how many rows belong to no entry.
+    /// How many accounts are broken, and how many rows do not fit the entry they belong to.
     pub broken: u64,
     /// The first broken entry of each broken account, up to a thousand.
     pub findings: Vec<Finding>,
@@ -98,6 +99,8 @@ impl Ledger {
         strays::rows_without_account(&mut tx, only, &mut report).await?;
         if only.is_none() {
             strays::messages_without_consumption(&mut tx, messages, &mut report).await?;
+            strays::sightings_without_message(&mut tx, &mut report).await?;
+            aliases::aliases(&mut tx, &mut report).await?;
         }
         tx.rollback().await?;
         report.ok = report.broken == 0;

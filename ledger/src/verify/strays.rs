@@ -61,41 +61,41 @@ pub(super) async fn messages_without_consumption(
     met: u64,
     report: &mut VerifyReport,
 ) -> Result<()> {
-    let counts = sqlx::query(
-        "select count(*) filter (where alias_of is null) as messages,
-                count(*) filter (where alias_of is not null) as aliases from message",
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    let count = |column| -> Result<u64> {
-        Ok(u64::try_from(counts.try_get::<i64, _>(column)?).unwrap_or(0))
-    };
-    if count("aliases")? > 0 {
-        let aliases = sqlx::query(
-            "select null::uuid as account_id, null::bigint as entry, null::text as user_id,
-                    format('%s is another id of message %s, which was not charged with it',
-                        n.message_id, n.alias_of) as what
-             from message n where $1::uuid is null and n.alias_of is not null and not exists (
-                 select from message m where m.namespace_id = n.namespace_id
-                     and m.message_id = n.alias_of and m.consumption_id = n.consumption_id
-                     and m.alias_of is null)",
-        );
-        find_all(&mut *tx, aliases, None, report).await?;
-    }
-    if count("messages")? == met {
+    let count: i64 = sqlx::query_scalar("select count(*) from message where alias_of is null")
+        .fetch_one(&mut *tx)
+        .await?;
+    if u64::try_from(count) == Ok(met) {
         return Ok(());
     }
-    // Nothing orders consumptions by their ids.
-    sqlx::raw_sql("set local enable_hashjoin = on")
-        .execute(&mut *tx)
-        .await?;
     let messages = sqlx::query(
-        "select null::uuid as account_id, null::bigint as entry, null::text as user_id,
+        "select m.account_id, m.entry, a.user_id,
                 format('message %s is recorded without its journal entry', m.message_id) as what
-         from message m where $1::uuid is null and m.alias_of is null and not exists (
-             select from consumption c where c.consumption_id = m.consumption_id)",
+         from message m left join account a using (account_id)
+         where $1::uuid is null and m.alias_of is null and not exists (
+             select from consumption c where c.account_id = m.account_id and c.entry = m.entry
+                 and c.recorded_at = m.recorded_at and c.consumption_id = m.consumption_id
+                 and c.namespace_id = m.namespace_id and c.message_id = m.message_id
+                 and c.part = m.part)",
     );
     find_all(tx, messages, None, report).await
+}
+
+/// Reports of messages that were never charged, or not by what they say was charged by them.
+pub(super) async fn sightings_without_message(
+    tx: &mut PgConnection,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    let sightings = sqlx::query(
+        "select null::uuid as account_id, null::bigint as entry, null::text as user_id,
+                format('a report of message %s is recorded, which was not charged with it',
+                    s.message_id) as what
+         from sighting s where $1::uuid is null and not exists (
+             select from message m where m.namespace_id = s.namespace_id
+                 and m.message_id = s.message_id and m.alias_of is null
+                 and case when s.consumption_id is null then m.part = 0
+                     else m.part > 0 and m.consumption_id = s.consumption_id end)",
+    );
+    find_all(tx, sightings, None, report).await
 }
 
 async fn find_all(

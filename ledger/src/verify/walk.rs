@@ -101,6 +101,17 @@ pub(super) async fn entries(
              m.balance_after_nano as message_balance_nano, m.recorded_at as message_recorded_at,
              m.account_id as message_account_id, m.entry as message_entry,
              m.entrance as message_entrance, m.is_itemized as message_is_itemized,
+             m.is_replacement, e.is_owed, e.is_given_back,
+             case when c.part > 0 then exists (select from sighting s
+                 where s.namespace_id = c.namespace_id and s.message_id = c.message_id
+                     and s.consumption_id = c.consumption_id and s.entrance = m.entrance
+                     and s.evidence = m.evidence) end as is_seen,
+             case when c.lines @? '$[*].callId' then (
+                 select l.line ->> 'callId' from jsonb_array_elements(c.lines) as l (line)
+                 where l.line ? 'callId' and not exists (select from message n
+                     where n.namespace_id = c.namespace_id and n.message_id = l.line ->> 'callId'
+                         and n.part = 0)
+                 limit 1) end as unclaimed_call,
              k.amount_nano as credit_amount_nano, k.remaining_nano, k.is_bought, k.expires_at
          from journal_entry j
          left join account a on a.account_id = j.account_id
@@ -109,6 +120,20 @@ pub(super) async fn entries(
          left join credit k on k.account_id = j.account_id and k.entry = j.entry
          left join message m on m.namespace_id = c.namespace_id and m.message_id = c.message_id
              and m.part = c.part and m.alias_of is null
+         left join lateral (
+             select bool_or(p.charge_nano > coalesce(r.amount_nano, 0)) as is_owed,
+                    bool_or(r.is_now) as is_given_back
+             from message p cross join lateral (
+                 select sum(amount_nano) as amount_nano,
+                        bool_or(kind = 'refund' and recorded_at = c.recorded_at) as is_now
+                 from journal_entry
+                 where account_id = p.account_id and corrects_entry = p.entry and entry < c.entry
+             ) r
+             where c.part > 0 and p.namespace_id = c.namespace_id and p.message_id = c.message_id
+                 and p.part < c.part and p.part >= coalesce((
+                     select max(part) from message l where l.namespace_id = c.namespace_id
+                         and l.message_id = c.message_id and l.part < c.part and l.is_replacement), 0)
+         ) e on true
          where $1::uuid is null or j.account_id = $1
          order by j.account_id, j.entry"
     ))
@@ -204,7 +229,7 @@ fn step(walk: &mut Walk, row: &PgRow, number: i64, pricing: &Pricing) -> Result<
         }
         let fault = match message_fault(walk, row, &entry, consumption)? {
             Some(fault) => Some(fault),
-            None => pricing.fault_of(consumption),
+            None => reports_fault(row, consumption)?.or_else(|| pricing.fault_of(consumption)),
         };
         if fault.is_some() {
             return Ok(fault);
@@ -240,7 +265,8 @@ fn message_fault(
         && row.try_get::<i64, _>("message_charge_nano")? == consumption.charge_nano
         && row.try_get::<i64, _>("message_balance_nano")? == entry.balance_after_nano
         && row.try_get::<OffsetDateTime, _>("message_recorded_at")? == entry.recorded_at
-        && is_placed(row, entry)?
+        && row.try_get::<Option<Uuid>, _>("message_account_id")? == Some(entry.account_id)
+        && row.try_get::<Option<i64>, _>("message_entry")? == Some(entry.entry)
         && row.try_get::<&str, _>("message_entrance")? == consumption.entrance
         && row.try_get::<bool, _>("message_is_itemized")? == consumption.is_itemized();
     // Without an account there is no user to compare; that is found at its end.
@@ -248,13 +274,29 @@ fn message_fault(
     Ok((!is_same && walk.user_id.is_some()).then(|| what.to_owned()))
 }
 
-/// Whether the message's identity names its entry; old ones name none.
-fn is_placed(row: &PgRow, entry: &Entry) -> Result<bool> {
-    let account_id: Option<Uuid> = row.try_get("message_account_id")?;
-    let number: Option<i64> = row.try_get("message_entry")?;
-    Ok(account_id
-        .zip(number)
-        .is_none_or(|place| place == (entry.account_id, entry.entry)))
+/// What several reports of one message made of it. How good the first one was (`evidence`) only its
+/// identity tells.
+fn reports_fault(row: &PgRow, consumption: &Consumption) -> Result<Option<String>> {
+    let is = |column| -> Result<bool> {
+        Ok(row.try_get::<Option<bool>, _>(column)?.unwrap_or_default())
+    };
+    let is_further = consumption.part > 0;
+    let is_replacement = is("is_replacement")?;
+    // Where nothing was left to be given back, only its identity tells a replacement from a further
+    // part.
+    if is_replacement && (!is_further || is("is_owed")?) {
+        let what = "it takes the place of earlier charges that were not given back";
+        return Ok(Some(what.into()));
+    }
+    if !is_replacement && is("is_given_back")? {
+        let what = "earlier charges were given back for it, but it does not take their place";
+        return Ok(Some(what.into()));
+    }
+    if is_further && !is("is_seen")? {
+        return Ok(Some("the report that brought it is not on record".into()));
+    }
+    let unclaimed: Option<&str> = row.try_get("unclaimed_call")?;
+    Ok(unclaimed.map(|call| format!("its call {call} could be charged again: its id is missing")))
 }
 
 /// Brings points in or burns them, and compares what is used up with its row.

@@ -84,12 +84,16 @@ async fn a_run_seen_through_two_entrances_is_charged_once_in_either_order() {
         assert_eq!(again.consumption_id, charged.consumption_id);
         assert_eq!(again.points_deducted, points("2"));
         assert_eq!(books.balance("u").await, points("998"));
-        // Both are on record, and so is an id that only the second one named.
+        // Both are on record.
         let seen = books.ledger.sightings("run").await.unwrap();
         let entrances: Vec<_> = seen.iter().map(|seen| seen.entrance.as_str()).collect();
         assert_eq!(entrances, [first.as_str(), second.as_str()]);
-        deliver(&books, second, run("msg", "trace", &calls)).await;
-        assert_eq!(books.ledger.sightings("trace").await.unwrap(), seen);
+        // So is whoever names another id, once, and what the message is known by it as.
+        for _ in 0..2 {
+            deliver(&books, second, run("msg", "trace", &calls)).await;
+        }
+        let seen = books.ledger.sightings("trace").await.unwrap();
+        assert_eq!((seen.len(), &seen[2].entrance), (3, &seen[1].entrance));
         books.assert_verified().await;
     }
 }
@@ -355,7 +359,25 @@ async fn a_charged_message_is_known_by_every_id_it_was_ever_reported_by() {
         let answer = deliver(&books, Entrance::Review, whole(id, 1000)).await;
         assert_eq!(answer.status, Outcome::Duplicate, "{id}");
     }
-    assert_eq!(books.balance("u").await, points("999"));
+    // Also when it says nothing new: less than before, or calls that are known in another order.
+    let calls = [call("a", "m", 100), call("b", "m", 200)];
+    deliver(&books, Entrance::Gateway, run("msg-2", "run-2", &calls)).await;
+    let [a, b] = calls;
+    deliver(&books, Entrance::Gateway, run("msg-2", "late-2", &[b, a])).await;
+    for (tokens, run_id) in [(500, "run-3"), (400, "late-3")] {
+        let cumulative = MessageUsage {
+            also_known_as: vec![run_id.into()],
+            ..whole("msg-3", tokens)
+        };
+        let mut delivery = seen(&books, Entrance::Gateway, cumulative);
+        delivery.continues = true;
+        books.ledger.deliver(delivery).await.unwrap();
+    }
+    for id in ["late-2", "late-3"] {
+        let answer = deliver(&books, Entrance::Webhook, whole(id, 700)).await;
+        assert_eq!(answer.status, Outcome::Duplicate, "{id}");
+    }
+    assert_eq!(books.balance("u").await, points("998.2"));
     books.assert_verified().await;
 }
 

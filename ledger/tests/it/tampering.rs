@@ -1,7 +1,8 @@
 //! Invariant 6: what somebody changes behind the ledger's back, verification names.
 
-use ledger::{Grant, VerifyReport};
+use ledger::{Entrance, Grant, VerifyReport};
 use shared::api::CheckBalance;
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::tokens::Tokens;
 use sqlx::AssertSqlSafe;
 
@@ -12,7 +13,7 @@ struct Victim {
     books: Books,
 }
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "account",
     "journal_entry",
     "consumption",
@@ -20,6 +21,7 @@ const TABLES: [&str; 8] = [
     "hold",
     "rollup",
     "message",
+    "sighting",
     "price_version",
 ];
 
@@ -28,7 +30,10 @@ const VICTIM: &str = "account_id = (select account_id from account where user_id
 
 impl Victim {
     async fn open() -> Self {
-        let books = books_with_accounts().await;
+        Self::over(books_with_accounts().await).await
+    }
+
+    async fn over(books: Books) -> Self {
         let copies: String = TABLES
             .iter()
             .map(|table| format!("create table copy.{table} as table {table};"))
@@ -509,7 +514,9 @@ async fn a_changed_message_is_named() {
         "balance_after_nano = balance_after_nano + 1",
         "recorded_at = recorded_at + interval '1 second'",
         "account_id = gen_random_uuid()",
+        "account_id = null",
         "entry = entry + 1",
+        "entry = null",
         "entrance = 'gateway'",
         "is_itemized = true",
     ] {
@@ -517,6 +524,233 @@ async fn a_changed_message_is_named() {
         victim
             .expect(&statement, Some(3), "says something else")
             .await;
+    }
+}
+
+/// A message that another one's charge is said to be of would never be charged itself.
+#[tokio::test]
+async fn an_identity_beside_a_charges_own_is_named() {
+    let victim = Victim::open().await;
+    let report = victim
+        .report_after(
+            "insert into message (namespace_id, message_id, fingerprint, consumption_id, total_tokens,
+                 charge_nano, balance_after_nano, recorded_at, account_id, entry)
+             select namespace_id, 'made up', fingerprint, consumption_id, total_tokens,
+                 charge_nano, balance_after_nano, recorded_at, account_id, entry
+             from message where message_id = 'victim1'",
+        )
+        .await;
+    let [finding] = report.findings.as_slice() else {
+        panic!("one finding: {:?}", report.findings);
+    };
+    assert_eq!(
+        (finding.user_id.as_deref(), finding.entry),
+        (Some("victim"), Some(3))
+    );
+    assert!(finding.what.starts_with("message made up"), "{finding:?}");
+}
+
+/// Messages of each account that several reports were told of, after a grant as entry 1:
+/// - `NAME run`, known also as `NAME workflow`, with two calls as entry 2 and a third as entry 3;
+/// - `NAME text`, charged as entry 4, refunded as 5 and charged better as 6;
+/// - `NAME growing`, cumulative, as entries 7 and 8;
+/// - `NAME told`, as entry 9, which another entrance knows as `NAME trace`.
+async fn books_with_reports() -> Books {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    for name in ["honest", "victim"] {
+        books.grant(name, "10").await;
+        let id = |what: &str| format!("{name} {what}");
+        let call = |what: &str, tokens| ModelCall {
+            call_id: Some(id(what)),
+            model_name: "m".parse().unwrap(),
+            tokens: Tokens::new(tokens, 0),
+        };
+        let whole = |what: &str, tokens| message(&id(what), name, "m", Tokens::new(tokens, 0));
+        let run = |calls: &[ModelCall]| MessageUsage {
+            also_known_as: vec![id("workflow")],
+            calls: calls.to_vec(),
+            ..whole("run", 0)
+        };
+        let [one, two, three] = [call("one", 100), call("two", 200), call("three", 300)];
+        let estimated = MessageUsage {
+            evidence: Evidence::Estimated,
+            ..whole("text", 400)
+        };
+        let grown = MessageUsage {
+            also_known_as: vec![id("grown")],
+            ..whole("growing", 900)
+        };
+        let traced = MessageUsage {
+            also_known_as: vec![id("trace")],
+            ..whole("told", 700)
+        };
+        for (entrance, continues, told) in [
+            (Entrance::Gateway, false, run(&[one.clone(), two.clone()])),
+            (Entrance::Gateway, false, run(&[one, two, three])),
+            (Entrance::Gateway, false, estimated),
+            (Entrance::Langfuse, false, whole("text", 500)),
+            (Entrance::Gateway, true, whole("growing", 600)),
+            (Entrance::Gateway, true, grown),
+            (Entrance::Webhook, false, whole("told", 700)),
+            (Entrance::Langfuse, false, traced),
+        ] {
+            let mut delivery = books.delivery(told);
+            delivery.entrance = entrance;
+            delivery.continues = continues;
+            books.ledger.deliver(delivery).await.unwrap();
+        }
+    }
+    books.assert_verified().await;
+    books
+}
+
+#[tokio::test]
+async fn a_changed_part_is_named() {
+    let victim = Victim::over(books_with_reports().await).await;
+    for (change, id, part, entry, what) in [
+        ("is_replacement = true", "run", 0, 2, "not given back"),
+        ("is_replacement = true", "run", 1, 3, "not given back"),
+        (
+            "is_replacement = false",
+            "text",
+            1,
+            6,
+            "does not take their place",
+        ),
+        ("is_replacement = true", "growing", 1, 8, "not given back"),
+        ("evidence = 'estimated'", "run", 1, 3, "is not on record"),
+        ("is_itemized = false", "run", 0, 2, "says something else"),
+        ("is_itemized = true", "text", 1, 6, "says something else"),
+        (
+            "fingerprint = sha256('x')",
+            "growing",
+            1,
+            8,
+            "says something else",
+        ),
+        ("entry = 2", "run", 1, 3, "says something else"),
+        ("part = 2", "run", 1, 3, "identity is missing"),
+        (
+            "alias_of = 'victim run'",
+            "text",
+            0,
+            4,
+            "identity is missing",
+        ),
+    ] {
+        let statement = format!(
+            "update message set {change} where message_id = 'victim {id}' and part = {part}"
+        );
+        victim.expect(&statement, Some(entry), what).await;
+    }
+    // Each part of a message is needed for itself.
+    for (id, part, entry) in [
+        ("run", 0, 2),
+        ("run", 1, 3),
+        ("text", 0, 4),
+        ("text", 1, 6),
+        ("told", 0, 9),
+    ] {
+        let statement =
+            format!("delete from message where message_id = 'victim {id}' and part = {part}");
+        victim
+            .expect(&statement, Some(entry), "identity is missing")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_missing_call_id_is_named() {
+    let victim = Victim::over(books_with_reports().await).await;
+    for (call, entry) in [("one", 2), ("two", 2), ("three", 3)] {
+        let statement = format!("delete from message where message_id = 'victim {call}'");
+        let what = format!("its call victim {call} could be charged again");
+        victim.expect(&statement, Some(entry), &what).await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_further_id_is_named() {
+    let victim = Victim::over(books_with_reports().await).await;
+    let named = async |statement: &str, entry: Option<i64>, what: &str| {
+        let report = victim.report_after(statement).await;
+        let [finding] = report.findings.as_slice() else {
+            panic!("{statement}: one finding: {:?}", report.findings);
+        };
+        assert!(finding.what.contains(what), "{statement}: {finding:?}");
+        let user = entry.map(|_| "victim");
+        assert_eq!(
+            (finding.user_id.as_deref(), finding.entry),
+            (user, entry),
+            "{statement}"
+        );
+    };
+    let something_else = "stands for something else than what was reported";
+    for (change, id, entry, what) in [
+        // One of two calls, a report of two calls, a call of a further part, a report that said more
+        // than what was left to be charged.
+        ("fingerprint = sha256('x')", "two", 2, something_else),
+        ("fingerprint = sha256('x')", "workflow", 2, something_else),
+        ("fingerprint = sha256('x')", "three", 3, something_else),
+        ("fingerprint = sha256('x')", "grown", 8, something_else),
+        ("total_tokens = 1", "one", 2, "says something else"),
+        ("charge_nano = 1", "one", 2, "says something else"),
+        ("balance_after_nano = 1", "one", 2, "says something else"),
+        ("recorded_at = now()", "one", 2, "says something else"),
+        ("account_id = null", "one", 2, "says something else"),
+        ("entry = 3", "one", 2, "says something else"),
+        ("entrance = 'webhook'", "one", 2, "says something else"),
+        ("evidence = 'estimated'", "grown", 8, "says something else"),
+        ("is_itemized = false", "three", 3, "says something else"),
+        ("is_replacement = true", "trace", 9, "says something else"),
+    ] {
+        let statement = format!("update message set {change} where message_id = 'victim {id}'");
+        named(&statement, Some(entry), what).await;
+    }
+    // One call's fingerprint is not the other's.
+    named(
+        "update message set fingerprint = (select fingerprint from message
+             where message_id = 'victim one') where message_id = 'victim two'",
+        Some(2),
+        something_else,
+    )
+    .await;
+    // It leads to another message, or to none.
+    for of in ["victim told", "honest run", "nothing"] {
+        named(
+            &format!("update message set alias_of = '{of}' where message_id = 'victim workflow'"),
+            None,
+            "which was not charged with it",
+        )
+        .await;
+    }
+    named(
+        "update message set consumption_id = gen_random_uuid() where message_id = 'victim trace'",
+        None,
+        "which was not charged with it",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_report_is_named() {
+    let victim = Victim::over(books_with_reports().await).await;
+    for (of, entry) in [("run", 3), ("text", 6), ("growing", 8)] {
+        let statement = format!("delete from sighting where message_id = 'victim {of}'");
+        victim
+            .expect(&statement, Some(entry), "is not on record")
+            .await;
+    }
+    for change in [
+        "message_id = 'nothing'",
+        "consumption_id = gen_random_uuid()",
+    ] {
+        let statement = format!("update sighting set {change} where message_id = 'victim told'");
+        let report = victim.report_after(&statement).await;
+        assert_eq!(report.broken, 1, "{change}: {:?}", report.findings);
+        let what = &report.findings[0].what;
+        assert!(what.contains("which was not charged with it"), "{what}");
     }
 }
 
