@@ -323,15 +323,17 @@ impl Ledger {
     pub async fn sightings(&self, message_id: &str) -> Result<Vec<SightingSummary>> {
         let sightings = sqlx::query(
             "with m as (
-                 select distinct namespace_id, coalesce(alias_of, message_id) as message_id
-                 from message where message_id = $1
+                 select namespace_id, coalesce(alias_of, message_id) as message_id
+                 from namespace join message using (namespace_id)
+                 where message_id = $1 and part = 0
              )
-             select c.message_id, p.recorded_at as seen_at, k.name, p.entrance, p.evidence, a.user_id,
+             select m.namespace_id, 0 as sighting_id, c.message_id, p.recorded_at as seen_at, k.name, p.entrance, p.evidence, a.user_id,
                     d.input_tokens, d.output_tokens, null as difference, p.consumption_id
              from m
              join message p on p.namespace_id = m.namespace_id and p.message_id = m.message_id
                  and p.part = 0 and p.alias_of is null
              join consumption c on c.account_id = p.account_id and c.entry = p.entry
+                 and c.recorded_at = p.recorded_at
              join account a on a.account_id = p.account_id
              join api_key k on k.api_key_id = c.api_key_id
              cross join lateral (
@@ -345,11 +347,11 @@ impl Ledger {
                  from jsonb_array_elements(c.lines) l
              ) d
              union all
-             select s.message_id, s.seen_at, k.name, s.entrance, s.evidence, s.user_id,
+             select s.namespace_id, s.sighting_id, s.message_id, s.seen_at, k.name, s.entrance, s.evidence, s.user_id,
                     s.input_tokens, s.output_tokens, s.difference, s.consumption_id
              from m join sighting s using (namespace_id, message_id)
              join api_key k using (api_key_id)
-             order by seen_at",
+             order by namespace_id, sighting_id",
         )
         .bind(message_id)
         .fetch_all(self.pool())

@@ -48,6 +48,8 @@ fn addresses() -> Vec<(Method, String, Value)> {
         (Method::GET, "jobs".to_owned(), Value::Null),
         (Method::GET, format!("jobs/{ID}"), Value::Null),
         (Method::GET, "rollups".to_owned(), Value::Null),
+        (Method::GET, "messages/m1/sightings".to_owned(), Value::Null),
+        (Method::GET, "differences".to_owned(), Value::Null),
     ]
     .into()
 }

@@ -24,6 +24,7 @@ mod points;
 mod provider;
 mod quarantine;
 mod rerating;
+mod sightings;
 mod sign_in;
 mod sources;
 mod torture;

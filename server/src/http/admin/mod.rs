@@ -6,6 +6,7 @@ mod completeness;
 mod jobs;
 mod quarantine;
 mod rollups;
+mod sightings;
 
 use axum::Router;
 use axum::routing::{get, post, put};
@@ -49,4 +50,9 @@ pub fn routes() -> Router<Http> {
         )
         .route("/api/admin/completeness/charge", post(completeness::charge))
         .route("/api/admin/rollups", get(rollups::show))
+        .route(
+            "/api/admin/messages/{message_id}/sightings",
+            get(sightings::of_message),
+        )
+        .route("/api/admin/differences", get(sightings::differences))
 }
