@@ -291,7 +291,7 @@ impl<'a> Batch<'a> {
                 return self.same(&report, message, charge);
             }
         } else if is_same_user && is_own && delivery.continues {
-            let rest = sightings::rest(&delivery.message, standing, &self.standings);
+            let rest = sightings::rest(&delivery.message, standing, &self.standings)?;
             if rest.is_empty() {
                 self.repeat(&report, is_own);
                 return self.same(&report, message, charge);
@@ -299,7 +299,7 @@ impl<'a> Batch<'a> {
             report.usage.to_mut().calls = rest;
             return self.enter(&report, message.waiting, book);
         }
-        if is_same_user && is_better && self.standings.are_covered(standing, &delivery.message) {
+        if is_same_user && is_better && self.standings.are_covered(standing, &delivery.message)? {
             report.is_replacement = true;
             return self.enter(&report, message.waiting, book);
         }

@@ -125,12 +125,10 @@ impl Standings {
 
     /// Whether a report tells at least of every call that was charged, and of no use where there was
     /// none: only then may it take the place of what was charged.
-    pub fn are_covered(&self, standing: &[Part], message: &MessageUsage) -> bool {
-        let mut charged = standing
-            .iter()
-            .filter_map(|part| self.get(part))
-            .flat_map(|charged| &charged.calls);
-        charged.all(|(call_id, tokens)| {
+    pub fn are_covered(&self, standing: &[Part], message: &MessageUsage) -> Result<bool> {
+        let charged = self.of(standing)?;
+        let mut calls = charged.iter().flat_map(|charged| &charged.calls);
+        Ok(calls.all(|(call_id, tokens)| {
             let told = match call_id {
                 Some(id) => message
                     .calls
@@ -140,11 +138,17 @@ impl Standings {
                 None => Some(message.total_tokens()),
             };
             told.is_some_and(|told| told > 0 || tokens.total() == 0)
-        })
+        }))
     }
 
-    fn get(&self, part: &Part) -> Option<&Charged> {
-        self.0.get(&part.place?)
+    /// Fails for a message that is only recognised by an id which this very group has brought: it was
+    /// not read. The deliveries are tried again one by one.
+    fn of(&self, standing: &[Part]) -> Result<Vec<&Charged>> {
+        let unread = || Error::corrupt("what a message was charged for was not read");
+        let charged = standing
+            .iter()
+            .map(|part| part.place.and_then(|place| self.0.get(&place)));
+        charged.map(|charged| charged.ok_or_else(unread)).collect()
     }
 }
 
@@ -205,9 +209,9 @@ pub(super) fn rest(
     message: &MessageUsage,
     standing: &[Part],
     standings: &Standings,
-) -> Vec<ModelCall> {
-    let charged = standing.iter().filter_map(|part| standings.get(part));
-    let mut before = sum(charged.map(Charged::tokens));
+) -> Result<Vec<ModelCall>> {
+    let charged = standings.of(standing)?;
+    let mut before = sum(charged.into_iter().map(Charged::tokens));
     if message.is_bare_total() {
         // It does not tell what went in from what came out.
         before = Tokens::new(before.total(), 0);
@@ -221,7 +225,7 @@ pub(super) fn rest(
             rest.push(ModelCall { tokens, ..call });
         }
     }
-    rest
+    Ok(rest)
 }
 
 /// Another id of a message that was charged.
@@ -276,16 +280,13 @@ pub(super) fn refunds(
     now: OffsetDateTime,
 ) -> Result<Vec<Draft>> {
     let mut refunds = Vec::new();
-    for part in standing {
-        let (Some((_, entry)), Some(charged)) = (part.place, standings.get(part)) else {
-            return Err(Error::corrupt("a charge that is replaced has no place"));
-        };
+    for (part, charged) in standing.iter().zip(standings.of(standing)?) {
         if charged.left_nano > 0 {
             refunds.push(Draft {
                 occurred_at: now,
                 kind: EntryKind::Refund,
                 amount: Points::from_nano(charged.left_nano),
-                corrects_entry: Some(entry),
+                corrects_entry: part.place.map(|(_, entry)| entry),
                 reason: Some("a better report of the message arrived".into()),
                 actor: Some("tollgate".into()),
                 consumption: None,

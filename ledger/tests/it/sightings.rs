@@ -182,6 +182,37 @@ async fn cumulative_numbers_are_charged_for_their_difference() {
     books.assert_verified().await;
 }
 
+/// The second one is only recognised by what the first one of the same group tells.
+#[tokio::test]
+async fn cumulative_numbers_by_an_id_that_was_only_just_learned_are_charged_for_their_difference() {
+    let books = Books::open_with(1).await;
+    books.set_price("m", "1", "1").await;
+    let cumulative = |id: &str, tokens| {
+        let mut delivery = seen(&books, Entrance::Gateway, whole(id, tokens));
+        delivery.continues = true;
+        delivery
+    };
+    for round in 0..10 {
+        let [id, run_id] = ["msg", "run"].map(|what| format!("{what}-{round}"));
+        books.ledger.deliver(cumulative(&id, 1000)).await.unwrap();
+        let traced = MessageUsage {
+            also_known_as: vec![run_id.clone()],
+            ..whole(&id, 1000)
+        };
+        let together = [
+            seen(&books, Entrance::Langfuse, traced),
+            cumulative(&run_id, 1500),
+        ];
+        let answers =
+            futures::future::join_all(together.map(|delivery| books.ledger.deliver(delivery)))
+                .await;
+        let last = answers.into_iter().last().unwrap().unwrap();
+        assert_eq!(last.points_deducted, points("0.5"));
+    }
+    assert_eq!(books.balance("u").await, points("-15"));
+    books.assert_verified().await;
+}
+
 #[tokio::test]
 async fn the_better_report_counts_whenever_it_comes() {
     let assumed = MessageUsage {
