@@ -91,7 +91,7 @@ impl MessageUsage {
     pub fn is_bare_total(&self) -> bool {
         let mut calls = self.calls.iter();
         self.evidence == Evidence::Estimated
-            && calls.all(|call| call.call_id.is_none() && call.tokens.all_output() == 0)
+            && calls.all(|call| call.call_id.is_none() && call.tokens.total() == call.tokens.input)
     }
 
     /// Whether every call is known apart, by a call id of its own.
