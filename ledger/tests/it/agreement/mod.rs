@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use shared::api::{CheckBalance, EntryKind, HistoryFilter, HoldStatus, WebhookAnswer};
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
+use shared::dify::{MessageUsage, ModelCall};
 use shared::ids::{ModelName, UserId};
 use shared::money::{Points, UnitPrice};
 use shared::price::Rates;
@@ -26,12 +26,12 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::{Books, actor, user};
-use model::{Answer, Model, Waiting, message_name};
+use model::{Answer, Model, Sighting, Waiting, message_name};
 use steps::{Report, Step, USERS};
 
 /// Second 0: half an hour before the first hour ends, and the month soon after.
 const START_UNIX_SECONDS: i64 = 1_927_665_000;
-const CASES: u32 = 10;
+const CASES: u32 = 16;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_unix_seconds(START_UNIX_SECONDS + second).unwrap()
@@ -63,8 +63,9 @@ fn usage(report: &Report) -> MessageUsage {
     let calls: Vec<_> = report
         .calls
         .iter()
-        .map(|call| ModelCall {
-            call_id: None,
+        .enumerate()
+        .map(|(index, call)| ModelCall {
+            call_id: report.call_ids.get(index).copied().map(message_name),
             model_name: model_of(call.model),
             tokens: Tokens {
                 cached_input: call.cached,
@@ -75,7 +76,7 @@ fn usage(report: &Report) -> MessageUsage {
     let total: u64 = calls.iter().map(|call| call.tokens.total()).sum();
     MessageUsage {
         message_id: message_name(report.id),
-        also_known_as: Vec::new(),
+        also_known_as: report.also.iter().copied().map(message_name).collect(),
         user_id: user_of(report.user),
         conversation_id: None,
         request_id: None,
@@ -83,7 +84,7 @@ fn usage(report: &Report) -> MessageUsage {
         calls,
         reported_total: report.contradicts.then_some(total + 1),
         has_answer: report.has_answer,
-        evidence: Evidence::Reported,
+        evidence: report.evidence,
     }
 }
 
@@ -94,6 +95,10 @@ struct View {
     holds: Vec<HoldStatus>,
     /// The quarantine: message, reason, status.
     rows: Vec<(String, String, String)>,
+    /// Reports beside the first.
+    sightings: Vec<Sighting>,
+    /// Further ids of messages.
+    names: BTreeMap<String, String>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -152,6 +157,13 @@ fn view_of(model: &Model) -> View {
         users: users.collect(),
         holds: model.holds.iter().map(|hold| hold.state.status()).collect(),
         rows: rows.collect(),
+        sightings: model.sightings.clone(),
+        names: model
+            .names
+            .iter()
+            .filter(|(name, (message, ..))| *name != message)
+            .map(|(name, (message, ..))| (message_name(*name), message_name(*message)))
+            .collect(),
     }
 }
 
@@ -166,6 +178,17 @@ type Entry = (
     i64,
     Option<i64>,
     Vec<(i64, i64)>,
+);
+
+type SightingRow = (
+    String,
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    Option<String>,
+    bool,
 );
 
 /// Entries, input tokens, output tokens, amount; by user, hour, kind and model.
@@ -410,6 +433,8 @@ impl Postgres {
     fn delivery(&self, report: &Report, now: i64) -> ledger::Delivery {
         let mut delivery = self.books.delivery(usage(report));
         delivery.received_at = at(now);
+        delivery.entrance = report.entrance;
+        delivery.continues = report.continues;
         delivery
     }
 
@@ -462,6 +487,11 @@ impl Postgres {
         .await
         .unwrap();
         self.rows = rows.iter().map(|(id, ..)| *id).collect();
+        let names: Vec<(String, String)> =
+            sqlx::query_as("select message_id, alias_of from message where alias_of is not null")
+                .fetch_all(&self.books.pool)
+                .await
+                .unwrap();
         let mut users = Vec::new();
         for number in 0..USERS {
             let balance = ledger.balance(&user_of(number)).await.unwrap();
@@ -500,7 +530,35 @@ impl Postgres {
                     (message, reason, status)
                 })
                 .collect(),
+            sightings: self.sightings().await,
+            names: names.into_iter().collect(),
         }
+    }
+
+    async fn sightings(&self) -> Vec<Sighting> {
+        let rows: Vec<SightingRow> = sqlx::query_as(
+            "select message_id, entrance, evidence, user_id, input_tokens, output_tokens,
+                     difference, consumption_id is not null from sighting order by sighting_id",
+        )
+        .fetch_all(&self.books.pool)
+        .await
+        .unwrap();
+        rows.into_iter()
+            .map(
+                |(message, entrance, evidence, user, input, output, difference, is_charged)| {
+                    Sighting {
+                        message,
+                        entrance,
+                        evidence,
+                        user: user[1..].parse().unwrap(),
+                        input: input.try_into().unwrap(),
+                        output: output.try_into().unwrap(),
+                        difference,
+                        is_charged,
+                    }
+                },
+            )
+            .collect()
     }
 
     /// Everything that was ever entered, and its sums.

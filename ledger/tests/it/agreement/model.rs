@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ledger::Entrance;
 use shared::api::{EntryKind, HoldStatus, Outcome, QuarantineReason};
+use shared::dify::Evidence;
 use shared::problem::{FieldFault, Problem};
 
-use super::steps::{Call, Prices, Report, Step, TOKENS_MAX, USERS};
+use super::steps::{Call, DEAR, HUGE_NANO, Prices, Report, Step, TOKENS_MAX, USERS};
 
 /// How long before now a price may still be said to start.
 const START_TOLERANCE_SECONDS: i64 = 300;
@@ -187,12 +189,113 @@ pub struct Hold {
     pub state: HoldState,
 }
 
-/// A message that was charged, and what its first sender was told.
+/// One charge of a message, and what its sender was told.
 #[derive(Debug, Clone)]
-pub struct Charged {
-    pub report: Report,
+struct Part {
+    /// With the calls that were charged, which need not be all that were reported.
+    report: Report,
+    entry: usize,
     points: i128,
     balance: i128,
+}
+
+/// A message that was charged.
+#[derive(Debug, Clone)]
+pub struct Charged {
+    first: Report,
+    /// Those that were not replaced.
+    parts: Vec<Part>,
+    /// Reports beside the first.
+    seen: Vec<Report>,
+}
+
+impl Charged {
+    pub const fn first(&self) -> &Report {
+        &self.first
+    }
+
+    fn tokens(&self) -> u64 {
+        self.parts.iter().map(|part| part.report.tokens()).sum()
+    }
+
+    /// Every call that was charged, with its id where it has one.
+    fn calls(&self) -> impl Iterator<Item = (Option<u8>, &Call)> {
+        self.parts.iter().flat_map(|part| {
+            let ids = part.report.call_ids.iter().copied().map(Some);
+            ids.chain(std::iter::repeat(None)).zip(&part.report.calls)
+        })
+    }
+
+    /// Whether its sender said exactly this before.
+    fn was_told(&self, report: &Report) -> bool {
+        let is_charged = self.parts.iter().any(|part| {
+            part.report.is_of_same_party(report) && part.report.use_of() == report.use_of()
+        });
+        is_charged
+            || self
+                .seen
+                .iter()
+                .any(|it| it.entrance == report.entrance && it.use_of() == report.use_of())
+    }
+
+    /// Whether a report tells of everything that was charged: it may not turn a use into none.
+    fn is_covered_by(&self, report: &Report) -> bool {
+        self.calls().all(|(id, charged)| {
+            let told = match id {
+                Some(id) => report.call(id).map_or(0, Call::tokens),
+                None => report.tokens(),
+            };
+            let is_named = id.is_none_or(|id| report.call(id).is_some());
+            is_named && (told > 0 || charged.tokens() == 0)
+        })
+    }
+
+    /// What cumulative numbers say beyond what was charged.
+    fn new_in(&self, report: &Report) -> Vec<Call> {
+        let sum = |count: fn(&Call) -> u64| self.calls().map(|(_, call)| count(call)).sum();
+        let mut charged = Call {
+            model: 0,
+            input: sum(|call| call.input),
+            cached: sum(|call| call.cached),
+            output: sum(|call| call.output),
+        };
+        if report.is_bare_total() {
+            charged = Call {
+                input: charged.tokens(),
+                cached: 0,
+                output: 0,
+                ..charged
+            };
+        }
+        let mut calls = Vec::new();
+        for call in &report.calls {
+            // The numbers that were charged are those of the first calls.
+            let new = Call {
+                model: call.model,
+                input: take_known(call.input, &mut charged.input),
+                cached: take_known(call.cached, &mut charged.cached),
+                output: take_known(call.output, &mut charged.output),
+            };
+            if new.tokens() > 0 {
+                calls.push(new);
+            }
+        }
+        calls
+    }
+}
+
+/// A report beside the one that was charged first, as an administrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    pub message: String,
+    pub entrance: String,
+    pub evidence: String,
+    pub user: usize,
+    pub input: u64,
+    pub output: u64,
+    pub difference: Option<String>,
+    /// Whether something was charged by it.
+    pub is_charged: bool,
 }
 
 /// What waits is a report, or a body that cannot be read.
@@ -261,6 +364,10 @@ pub struct Model {
     pub versions: Vec<Version>,
     pub holds: Vec<Hold>,
     pub messages: BTreeMap<u8, Charged>,
+    /// By every id that a charged message is known by: the message, and by whom and with which calls
+    /// it was told of under that id.
+    pub names: BTreeMap<u8, (u8, usize, Vec<Call>)>,
+    pub sightings: Vec<Sighting>,
     pub rows: Vec<Row>,
     /// Everything that was ever reported, to be reported again.
     pub reports: Vec<Report>,
@@ -275,6 +382,8 @@ impl Default for Model {
             versions: Vec::new(),
             holds: Vec::new(),
             messages: BTreeMap::new(),
+            names: BTreeMap::new(),
+            sightings: Vec::new(),
             rows: Vec::new(),
             reports: Vec::new(),
             answer: Answer::Done,
@@ -292,12 +401,47 @@ fn fits(nano: i128) -> bool {
     i64::try_from(nano).is_ok()
 }
 
+impl Call {
+    const fn tokens(&self) -> u64 {
+        self.input + self.cached + self.output
+    }
+}
+
 impl Report {
     fn tokens(&self) -> u64 {
-        self.calls
-            .iter()
-            .map(|call| call.input + call.cached + call.output)
-            .sum()
+        self.calls.iter().map(Call::tokens).sum()
+    }
+
+    /// The operator's own systems use the webhook and settle holds.
+    fn is_of_same_party(&self, other: &Self) -> bool {
+        let party = |entrance| match entrance {
+            Entrance::Settlement => Entrance::Webhook,
+            entrance => entrance,
+        };
+        party(self.entrance) == party(other.entrance)
+    }
+
+    /// All ids that it names.
+    fn ids(&self) -> Vec<u8> {
+        let also = self.also.iter().chain(&self.call_ids);
+        std::iter::once(&self.id).chain(also).copied().collect()
+    }
+
+    fn is_itemized(&self) -> bool {
+        !self.call_ids.is_empty()
+    }
+
+    fn call(&self, id: u8) -> Option<&Call> {
+        let place = self.call_ids.iter().position(|it| *it == id)?;
+        self.calls.get(place)
+    }
+
+    /// Whether it does not tell what went in from what came out.
+    fn is_bare_total(&self) -> bool {
+        let mut calls = self.calls.iter();
+        self.evidence == Evidence::Estimated
+            && !self.is_itemized()
+            && calls.all(|call| call.tokens() == call.input)
     }
 
     /// Equal for two reports of the same use by the same user.
@@ -472,63 +616,44 @@ impl Model {
     ) -> Answer {
         self.accounts[report.user].expire(self.now);
         // A settled hold stays settled by its first message, whatever a second one is called.
-        let id = match hold.map(|hold| self.holds[hold].state) {
+        let own = match hold.map(|hold| self.holds[hold].state) {
             Some(HoldState::Settled(by)) => by,
             _ => report.id,
         };
         let conflict = Answer::Problem(Problem::MessageConflict {
             message_id: message_name(report.id),
         });
-        if let Some(charged) = self.messages.get(&id).cloned() {
-            if charged.report.use_of() != report.use_of() {
+        let report = &Report {
+            id: own,
+            ..report.clone()
+        };
+        if let Some(id) = self.known_as(report) {
+            let Some(answer) = self.again(id, report, received) else {
                 return conflict;
-            }
+            };
             self.close(hold, id);
             self.mark_charged(resolves);
-            return Answer::Message {
-                outcome: Outcome::Duplicate,
-                of: Some(message_name(id)),
-                points: charged.points,
-                tokens: report.tokens(),
-                balance: charged.balance,
-                reason: None,
-            };
+            return answer;
         }
         let waits = self.rows.iter().position(|row| match &row.waiting {
-            Waiting::Report(report) => report.id == id && row.status == "waiting",
+            Waiting::Report(report) => report.id == own && row.status == "waiting",
             Waiting::Body(_) => false,
         });
         // Whoever resolves it may put the numbers right.
         if let Some(Waiting::Report(waiting)) = waits.map(|row| &self.rows[row].waiting)
+            && waiting.is_of_same_party(report)
             && waiting.use_of() != report.use_of()
             && resolves.is_none()
         {
             return conflict;
         }
-        match self.charge(report, received, resolves.is_some()) {
-            Ok(points) => {
-                let balance = self.accounts[report.user].balance();
-                let report = report.clone();
-                let tokens = report.tokens();
-                self.messages.insert(
-                    id,
-                    Charged {
-                        report,
-                        points,
-                        balance,
-                    },
-                );
-                self.close(hold, id);
+        match self.charge(own, report, &report.calls, received, resolves.is_some()) {
+            Ok(answer) => {
+                self.learn(own, report);
+                self.close(hold, own);
                 self.mark_charged(resolves);
                 self.mark_charged(waits);
-                Answer::Message {
-                    outcome: Outcome::Charged,
-                    of: Some(message_name(id)),
-                    points,
-                    tokens,
-                    balance,
-                    reason: None,
-                }
+                answer
             }
             Err(reason) => {
                 if waits.is_none() && resolves.is_none() {
@@ -552,6 +677,178 @@ impl Model {
         }
     }
 
+    /// The charged message that the first of a report's ids which is known leads to.
+    fn known_as(&self, report: &Report) -> Option<u8> {
+        let ids = report.ids();
+        ids.iter().find_map(|id| Some(self.names.get(id)?.0))
+    }
+
+    /// A report of a message that was charged; no answer where a party contradicts itself.
+    fn again(&mut self, id: u8, report: &Report, received: i64) -> Option<Answer> {
+        let message = self.messages[&id].clone();
+        let mut parts = message.parts.iter().map(|part| &part.report);
+        let is_own = parts.clone().any(|part| part.is_of_same_party(report));
+        let is_same_user = parts.clone().all(|part| part.user == report.user);
+        let is_itemized = parts.clone().all(Report::is_itemized);
+        let is_better = parts.any(|part| part.evidence < report.evidence);
+        if message.was_told(report) {
+            return Some(self.repeated(id, report, true));
+        }
+        if is_same_user && report.is_itemized() && (is_itemized || report.continues) {
+            // Calls that nobody has told of are charged; the others must be what they were.
+            let is_new = |call: &u8| !self.names.contains_key(call);
+            let new_ids: Vec<_> = report.call_ids.iter().copied().filter(is_new).collect();
+            if !new_ids.is_empty() {
+                return Some(self.charge_more(id, report, new_ids, received));
+            }
+            let is_as_before = |call: &u8| {
+                let (_, user, calls) = &self.names[call];
+                *user == report.user
+                    && Some(calls.as_slice()) == report.call(*call).map(std::slice::from_ref)
+            };
+            if report.call_ids.iter().all(is_as_before) {
+                return Some(self.repeated(id, report, is_own));
+            }
+        } else if is_same_user && is_own && report.continues {
+            let calls = message.new_in(report);
+            if calls.is_empty() {
+                return Some(self.repeated(id, report, true));
+            }
+            return Some(self.charge_part(id, report, &calls, received));
+        }
+        if is_same_user && is_better && message.is_covered_by(report) {
+            for part in &message.parts {
+                let (cost, refunded) = self.accounts[report.user].standing(part.entry).unwrap();
+                if cost > refunded {
+                    let refund = Entry {
+                        corrects: Some(part.entry),
+                        ..self.entry(EntryKind::Refund, cost - refunded)
+                    };
+                    self.enter(report.user, refund).unwrap();
+                }
+            }
+            self.messages.get_mut(&id).unwrap().parts.clear();
+            return Some(self.charge_part(id, report, &report.calls, received));
+        }
+        if is_own {
+            return None;
+        }
+        let difference = if !is_same_user {
+            Some("user")
+        } else if report.tokens() == message.tokens() {
+            None
+        } else {
+            Some("tokens")
+        };
+        self.see(id, report, difference, false);
+        if is_same_user {
+            self.learn(id, report);
+        }
+        Some(self.duplicate(id))
+    }
+
+    fn charge_more(&mut self, id: u8, report: &Report, new_ids: Vec<u8>, received: i64) -> Answer {
+        let calls: Vec<_> = new_ids
+            .iter()
+            .map(|call| report.call(*call).unwrap().clone())
+            .collect();
+        let answer = self.charge_part(id, report, &calls, received);
+        let parts = &mut self.messages.get_mut(&id).unwrap().parts;
+        parts.last_mut().unwrap().report.call_ids = new_ids;
+        answer
+    }
+
+    /// Charges some of a report's calls beside what was charged before.
+    fn charge_part(&mut self, id: u8, report: &Report, calls: &[Call], received: i64) -> Answer {
+        let answer = self.charge(id, report, calls, received, false).unwrap();
+        self.see(id, report, None, true);
+        self.learn(id, report);
+        answer
+    }
+
+    /// Nothing new, but perhaps from somebody new, or by a new name.
+    fn repeated(&mut self, id: u8, report: &Report, is_own: bool) -> Answer {
+        if self.learn(id, report) || !is_own {
+            self.see(id, report, None, false);
+        }
+        self.duplicate(id)
+    }
+
+    /// From now on the message is known by all ids that the report names and that are nobody's yet.
+    fn learn(&mut self, id: u8, report: &Report) -> bool {
+        let known = self.names.len();
+        // The message itself is the whole of its first report, whatever its calls are called.
+        let own = self.names.entry(id);
+        own.or_insert_with(|| (id, report.user, report.calls.clone()));
+        for name in report.ids() {
+            let calls = report
+                .call(name)
+                .map_or_else(|| report.calls.clone(), |call| vec![call.clone()]);
+            self.names.entry(name).or_insert((id, report.user, calls));
+        }
+        self.names.len() > known
+    }
+
+    fn see(&mut self, id: u8, report: &Report, difference: Option<&str>, is_charged: bool) {
+        let message = self.messages.get_mut(&id).unwrap();
+        message.seen.push(report.clone());
+        let count = |count: fn(&Call) -> u64| report.calls.iter().map(count).sum();
+        self.sightings.push(Sighting {
+            message: message_name(id),
+            entrance: report.entrance.as_str().to_owned(),
+            evidence: report.evidence.as_str().to_owned(),
+            user: report.user,
+            input: count(|call| call.input + call.cached),
+            output: count(|call| call.output),
+            difference: difference.map(str::to_owned),
+            is_charged,
+        });
+    }
+
+    /// What stands of the whole message is told to whoever reports it again.
+    fn duplicate(&self, id: u8) -> Answer {
+        let message = &self.messages[&id];
+        Answer::Message {
+            outcome: Outcome::Duplicate,
+            of: Some(message_name(id)),
+            points: message.parts.iter().map(|part| part.points).sum(),
+            tokens: message.tokens(),
+            balance: message.parts.last().unwrap().balance,
+            reason: None,
+        }
+    }
+
+    /// Whether all that is known of a message was plainly reported.
+    pub fn is_plain(&self, report: &Report, hold: HoldState) -> bool {
+        let id = match hold {
+            HoldState::Settled(by) => by,
+            _ => report.id,
+        };
+        let report = Report {
+            id,
+            ..report.clone()
+        };
+        let message = self.known_as(&report).map(|id| &self.messages[&id]);
+        message.is_none_or(|message| {
+            let mut parts = message.parts.iter();
+            parts.all(|part| part.report.evidence == Evidence::Reported)
+        })
+    }
+
+    pub fn has_price(&self, model: usize) -> bool {
+        self.in_force(model, self.now + 1).is_ok()
+    }
+
+    /// Whether nothing keeps a report in quarantine, whatever of it is charged.
+    pub fn would_charge(&self, report: &Report) -> bool {
+        let next = self.now + 1;
+        let occurred = report.happened.unwrap_or(next).min(next);
+        let mut calls = report.calls.iter();
+        report.doubt().is_none()
+            && calls.all(|call| call.model != DEAR && self.in_force(call.model, occurred).is_ok())
+            && self.accounts[report.user].balance().abs() < i128::from(HUGE_NANO) / 2
+    }
+
     fn close(&mut self, hold: Option<usize>, by: u8) {
         if let Some(hold) = hold {
             self.holds[hold].state = HoldState::Settled(by);
@@ -564,19 +861,22 @@ impl Model {
         }
     }
 
+    /// Charges some calls of a report, as a part of a message.
     fn charge(
         &mut self,
+        id: u8,
         report: &Report,
+        calls: &[Call],
         received: i64,
         is_believed: bool,
-    ) -> Result<i128, QuarantineReason> {
+    ) -> Result<Answer, QuarantineReason> {
         if let Some(doubt) = report.doubt().filter(|_| !is_believed) {
             return Err(doubt);
         }
         // A message never happens after its arrival.
         let occurred = report.happened.unwrap_or(received).min(received);
         let mut lines = Vec::new();
-        for call in &report.calls {
+        for call in calls {
             let version = self.in_force(call.model, occurred)?;
             let cost = self.versions[version].prices.cost(call);
             lines.push(Line {
@@ -596,7 +896,33 @@ impl Model {
         };
         self.enter(report.user, entry)
             .map_err(|_| QuarantineReason::Overflow)?;
-        Ok(points)
+        let charged = Report {
+            calls: calls.to_vec(),
+            ..report.clone()
+        };
+        let tokens = charged.tokens();
+        let account = &self.accounts[report.user];
+        let balance = account.balance();
+        let part = Part {
+            report: charged,
+            entry: account.entries.len(),
+            points,
+            balance,
+        };
+        let message = self.messages.entry(id).or_insert_with(|| Charged {
+            first: report.clone(),
+            parts: Vec::new(),
+            seen: Vec::new(),
+        });
+        message.parts.push(part);
+        Ok(Answer::Message {
+            outcome: Outcome::Charged,
+            of: Some(message_name(id)),
+            points,
+            tokens,
+            balance,
+            reason: None,
+        })
     }
 
     fn check(&mut self, user: usize, call: &Call, seconds: Option<u32>) -> Refused<Answer> {
@@ -645,8 +971,12 @@ impl Model {
         if self.holds[hold].user != report.user {
             return Err(Problem::NotFound);
         }
+        let report = Report {
+            entrance: Entrance::Settlement,
+            ..report.clone()
+        };
         self.reports.push(report.clone());
-        Ok(self.judge(report, self.now, Some(hold), None))
+        Ok(self.judge(&report, self.now, Some(hold), None))
     }
 
     fn release(&mut self, hold: usize, user: usize) -> Refused<Answer> {
@@ -890,11 +1220,22 @@ impl Model {
             let allowed = message_name(reported.id);
             return refuse("message_id", FieldFault::NotOneOf { allowed });
         }
-        let Some(report) = corrected.or(reported.as_ref()) else {
+        let entrance = reported
+            .as_ref()
+            .map_or(Entrance::Webhook, |report| report.entrance);
+        let Some(report) = corrected.cloned().or(reported) else {
             return refuse("usage", FieldFault::Missing);
         };
-        Ok(self.judge(report, self.rows[row].received, None, Some(row)))
+        let report = Report { entrance, ..report };
+        Ok(self.judge(&report, self.rows[row].received, None, Some(row)))
     }
+}
+
+/// What of `told` is not known; what is, is known no longer.
+fn take_known(told: u64, known: &mut u64) -> u64 {
+    let old = told.min(*known);
+    *known -= old;
+    told - old
 }
 
 pub fn message_name(id: u8) -> String {

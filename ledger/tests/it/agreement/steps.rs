@@ -1,10 +1,12 @@
 //! What both ledgers are asked to do, and how it is chosen at random.
 
+use ledger::Entrance;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use shared::dify::Evidence;
 
-use super::model::{HoldState, Model, Row};
+use super::model::{Charged, HoldState, Model, Row};
 
 pub const USERS: usize = 3;
 /// The last one is so dear that charges overflow.
@@ -14,6 +16,10 @@ pub const DEAR: usize = MODELS - 1;
 pub const HUGE_NANO: i64 = 9_000_000_000_000_000_000;
 pub const TOKENS_MAX: u64 = 20_000_000;
 const MESSAGES: u8 = 40;
+/// Runs, each with a few ids and calls of its own. Their ids come after those of the other messages.
+const RUNS: u8 = 6;
+const RUN_IDS: u8 = 4;
+const RUN_CALLS: u8 = 4;
 
 /// One model call of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +41,25 @@ pub struct Report {
     /// The sender's own total is not the sum of the parts.
     pub contradicts: bool,
     pub has_answer: bool,
+    pub entrance: Entrance,
+    /// What else the message is known as.
+    pub also: Vec<u8>,
+    /// Of each call, where they are known apart; otherwise none.
+    pub call_ids: Vec<u8>,
+    pub evidence: Evidence,
+    /// The numbers are those of the whole message so far.
+    pub continues: bool,
+}
+
+impl Report {
+    /// Whether it is about one message as a whole, under one id.
+    fn is_plain(&self) -> bool {
+        self.id < MESSAGES
+            && self.also.is_empty()
+            && self.call_ids.is_empty()
+            && self.evidence == Evidence::Reported
+            && !self.continues
+    }
 }
 
 /// Nanopoints per token, and per request.
@@ -117,7 +142,19 @@ impl Step {
     /// Shrinking removes steps: what a later one names may be gone.
     pub fn fits(&self, model: &Model) -> bool {
         match self {
-            Self::Settle { hold, .. } | Self::Release { hold, .. } => *hold < model.holds.len(),
+            Self::Release { hold, .. } => *hold < model.holds.len(),
+            Self::Settle { hold, report } => {
+                let hold = model.holds.get(*hold);
+                hold.is_some_and(|hold| is_followed(model, report, hold.state))
+            }
+            Self::Deliver(report) => is_followed(model, report, HoldState::Open),
+            Self::DeliverTogether(reports) => {
+                let is_dear = |report: &Report| report.calls.iter().any(|it| it.model == DEAR);
+                reports
+                    .iter()
+                    .all(|report| is_followed(model, report, HoldState::Open))
+                    && (reports.iter().all(Report::is_plain) || !reports.iter().any(is_dear))
+            }
             Self::Dismiss { row } | Self::ChargeWaiting { row, .. } => *row < model.rows.len(),
             Self::Rerate { versions, .. } => versions.iter().all(|version| {
                 model
@@ -128,6 +165,12 @@ impl Step {
             _ => true,
         }
     }
+}
+
+/// The obvious ledger follows only plain messages into quarantine: of what is told in pieces, any
+/// piece could wait there.
+fn is_followed(model: &Model, report: &Report, hold: HoldState) -> bool {
+    (report.is_plain() && model.is_plain(report, hold)) || model.would_charge(report)
 }
 
 fn prices(model: usize) -> BoxedStrategy<Prices> {
@@ -201,15 +244,106 @@ fn report(model: &Model) -> BoxedStrategy<Report> {
         ),
         prop::bool::weighted(0.05),
         any::<bool>(),
+        entrance(),
     )
         .prop_map(
-            move |(id, user, calls, seconds_ago, contradicts, has_answer)| Report {
+            move |(id, user, calls, seconds_ago, contradicts, has_answer, entrance)| Report {
                 id,
                 user,
                 calls,
                 happened: seconds_ago.map(|seconds| now - seconds),
                 contradicts,
                 has_answer,
+                entrance,
+                also: Vec::new(),
+                call_ids: Vec::new(),
+                evidence: Evidence::Reported,
+                continues: false,
+            },
+        )
+        .boxed()
+}
+
+fn entrance() -> impl Strategy<Value = Entrance> {
+    prop_oneof![
+        3 => Just(Entrance::Webhook),
+        2 => Just(Entrance::Gateway),
+        2 => Just(Entrance::Langfuse),
+    ]
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    prop_oneof![
+        2 => Just(Evidence::Estimated),
+        1 => Just(Evidence::AssumedModel),
+        3 => Just(Evidence::Reported),
+    ]
+}
+
+/// A run, as one of several parties may tell of it: call by call or as a whole, all of it or what is
+/// known so far, by any of its ids. Numbers are few, so that two often say the same.
+fn run(model: &Model) -> BoxedStrategy<Report> {
+    let priced: Vec<_> = (0..DEAR)
+        .filter(|number| model.has_price(*number))
+        .collect();
+    if priced.is_empty() {
+        return report(model);
+    }
+    let count = || prop_oneof![1 => Just(0), 4 => (1..4_u64).prop_map(|hundreds| hundreds * 100)];
+    let cached = || prop_oneof![4 => Just(0), 1 => count()];
+    let call = (prop::sample::select(priced), count(), cached(), cached()).prop_map(
+        |(model, input, cached, output)| Call {
+            model,
+            input,
+            cached,
+            output,
+        },
+    );
+    let known_calls = Just((0..RUN_CALLS).collect::<Vec<_>>())
+        .prop_shuffle()
+        .prop_flat_map(|calls| (1..calls.len(), Just(calls)))
+        .prop_map(|(count, calls)| calls[..count].to_vec());
+    let itemized = known_calls.prop_flat_map({
+        let call = call.clone();
+        move |known| (vec(call.clone(), known.len()), Just(known))
+    });
+    let whole = vec(call, 1..3).prop_map(|calls| (calls, Vec::new()));
+    let names = prop::sample::subsequence((0..RUN_IDS).collect::<Vec<_>>(), 0..3);
+    (
+        0..RUNS,
+        prop_oneof![4 => Just(0), 1 => 0..RUN_IDS + RUN_CALLS],
+        prop_oneof![3 => itemized, 2 => whole],
+        names,
+        // Now and then it names what belongs to another run.
+        option::weighted(0.05, 0..RUNS * (RUN_IDS + RUN_CALLS)),
+        prop_oneof![9 => Just(None), 1 => (0..USERS).prop_map(Some)],
+        entrance(),
+        evidence(),
+        prop::bool::weighted(0.3),
+    )
+        .prop_map(
+            |(run, own, (calls, known), names, stray, user, entrance, evidence, continues)| {
+                let first = MESSAGES + run * (RUN_IDS + RUN_CALLS);
+                Report {
+                    id: first + own,
+                    user: user.unwrap_or(usize::from(run) % USERS),
+                    calls,
+                    happened: None,
+                    contradicts: false,
+                    has_answer: false,
+                    entrance,
+                    also: names
+                        .into_iter()
+                        .map(|name| first + name)
+                        .chain(stray.map(|stray| MESSAGES + stray))
+                        .collect(),
+                    call_ids: known
+                        .into_iter()
+                        .map(|call| first + RUN_IDS + call)
+                        .collect(),
+                    evidence,
+                    continues,
+                }
             },
         )
         .boxed()
@@ -218,19 +352,41 @@ fn report(model: &Model) -> BoxedStrategy<Report> {
 /// Mostly something new, often exactly what was reported before, sometimes nearly that.
 fn redelivery_or_new(model: &Model) -> BoxedStrategy<Report> {
     if model.reports.is_empty() {
-        return report(model);
+        return prop_oneof![report(model), run(model)].boxed();
     }
     let known = prop::sample::select(model.reports.clone()).boxed();
     let nearly = (known.clone(), 0..USERS).prop_map(|(report, user)| Report { user, ..report });
-    let other_numbers = (known.clone(), vec(call(model), 1..3))
-        .prop_map(|(report, calls)| Report { calls, ..report });
+    let other_numbers =
+        (known.clone(), vec(call(model), 1..3)).prop_map(|(report, calls)| Report {
+            calls,
+            call_ids: Vec::new(),
+            ..report
+        });
+    let elsewhere =
+        (known.clone(), entrance(), evidence()).prop_map(|(report, entrance, evidence)| Report {
+            entrance,
+            evidence: if report.is_plain() {
+                report.evidence
+            } else {
+                evidence
+            },
+            ..report
+        });
     let believable = known.clone().prop_map(|report| Report {
         contradicts: false,
         has_answer: false,
         ..report
     });
-    prop_oneof![6 => report(model), 3 => known, 1 => nearly, 1 => other_numbers, 1 => believable]
-        .boxed()
+    prop_oneof![
+        6 => report(model),
+        12 => run(model),
+        4 => known,
+        3 => elsewhere,
+        1 => nearly,
+        1 => other_numbers,
+        1 => believable,
+    ]
+    .boxed()
 }
 
 /// Some of them twice.
@@ -268,7 +424,7 @@ fn settlement(model: &Model) -> BoxedStrategy<Step> {
                 .filter(|report| report.user == owner)
                 .collect();
             let first = match state {
-                HoldState::Settled(by) => messages.get(&by).map(|charged| &charged.report),
+                HoldState::Settled(by) => messages.get(&by).map(Charged::first),
                 _ => None,
             };
             let report = match (choice, first) {
@@ -436,8 +592,8 @@ pub fn next(model: &Model) -> BoxedStrategy<Step> {
     let expiry = if next_second.is_empty() { 1 } else { 15 };
     let mut steps = vec![
         (4, wait.prop_map(|seconds| Step::Wait { seconds }).boxed()),
-        (10, redelivery_or_new(model).prop_map(Step::Deliver).boxed()),
-        (3, together(model)),
+        (16, redelivery_or_new(model).prop_map(Step::Deliver).boxed()),
+        (4, together(model)),
         (6, check(model)),
         (expiry, Just(Step::ExpireHolds).boxed()),
         (expiry, Just(Step::ExpireCredits).boxed()),
