@@ -238,11 +238,13 @@ impl Ledger {
 
 impl Standing {
     /// What the account gains when the message costs `new_cost_nano`. What was given back already
-    /// is not given back again by a lower price; a higher one takes the difference.
+    /// is not given back again by a lower price; a higher one takes the difference, but nothing for
+    /// a charge that was given back whole: another one may stand in its place.
     fn gain(self, new_cost_nano: i64) -> std::result::Result<Points, Overflow> {
         let cheaper_by =
             Points::from_nano(self.cost_nano).minus(Points::from_nano(new_cost_nano))?;
-        if cheaper_by.is_negative() {
+        let is_void = self.refunded_nano > 0 && self.refunded_nano >= self.cost_nano;
+        if cheaper_by.is_negative() && !is_void {
             return Ok(cheaper_by);
         }
         let gain = cheaper_by.minus(Points::from_nano(self.refunded_nano))?;

@@ -232,6 +232,23 @@ async fn re_rating_shows_the_difference_enters_it_once_and_leaves_other_models_a
 }
 
 #[tokio::test]
+async fn what_was_given_back_whole_costs_nothing_at_a_higher_price() {
+    let books = Books::open().await;
+    books.set_price("m", "2", "0").await;
+    spend(&books, "whole", 1).await;
+    spend(&books, "part", 1).await;
+    for (entry, points) in [(1, None), (2, Some(points("1")))] {
+        let refund = books.ledger.refund(&user("u"), entry, points, "sorry", &actor());
+        refund.await.unwrap();
+    }
+    let dearer = books.set_price("m", "3", "0").await;
+    let rerating = everything_priced_by(&[dearer.id]);
+    books.ledger.rerate(rerating, &actor()).await.unwrap();
+    assert_eq!(books.balance("u").await, points("-2"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn a_re_rating_that_cannot_be_entered_ends_and_says_so() {
     let books = Books::open().await;
     books.set_price("m", "1", "1").await;

@@ -1141,6 +1141,8 @@ impl Model {
             .sum();
         if new_cost < cost {
             (cost - refunded - new_cost).max(0)
+        } else if refunded > 0 && refunded == cost {
+            0
         } else {
             cost - new_cost
         }
