@@ -267,6 +267,14 @@ impl<'a> Batch<'a> {
         let evidence = standing.iter().map(|part| part.evidence).min();
         let is_better = evidence < Some(delivery.message.evidence);
         let is_itemized = standing.iter().all(|part| part.is_itemized);
+        if is_same_user
+            && is_own
+            && !is_itemized
+            && delivery.is_charged_by_its_sum(charge.total_tokens)
+        {
+            self.learn(&report);
+            return self.same(&report, message, charge);
+        }
         if is_same_user && delivery.message.is_itemized() && (is_itemized || delivery.continues) {
             let calls = &delivery.message.calls;
             let new_calls: Vec<_> = calls
@@ -415,7 +423,7 @@ impl<'a> Batch<'a> {
     ) -> Result<std::result::Result<Charge, QuarantineReason>> {
         let (delivery, message) = (report.delivery, &report.usage);
         if delivery.resolves.is_none()
-            && let Some(reason) = doubt(&delivery.message, self.tokens_max)
+            && let Some(reason) = doubt(delivery, self.tokens_max)
         {
             return Ok(Err(reason));
         }
@@ -699,8 +707,10 @@ impl<'a> Batch<'a> {
 }
 
 /// Why a report cannot be believed as it stands.
-fn doubt(message: &MessageUsage, tokens_max: u64) -> Option<QuarantineReason> {
-    if message.is_contradictory() {
+fn doubt(delivery: &Delivery, tokens_max: u64) -> Option<QuarantineReason> {
+    let message = &delivery.message;
+    // What goes on tells the total of the whole.
+    if message.is_contradictory() && !delivery.continues {
         Some(QuarantineReason::ContradictoryTokens)
     } else if message.is_missing_usage() {
         Some(QuarantineReason::ZeroUsage)

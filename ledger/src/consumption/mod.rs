@@ -146,6 +146,15 @@ impl Delivery {
         fingerprint_of(self.message.user_id.as_str(), &self.message.calls)
     }
 
+    /// Whether it tells one by one what was charged before by the sum of the whole.
+    fn is_charged_by_its_sum(&self, charged_tokens: i64) -> bool {
+        let total = self.message.reported_total.filter(|total| *total > 0);
+        let total = total.and_then(|total| i64::try_from(total).ok());
+        self.continues
+            && self.message.is_itemized()
+            && total.is_some_and(|total| total <= charged_tokens)
+    }
+
     /// Whether more of the same message may follow under other numbers.
     fn grows(&self) -> bool {
         self.continues || self.message.is_itemized()

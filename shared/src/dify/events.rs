@@ -35,7 +35,7 @@ impl EventReader {
 
     fn end_line(&mut self) -> Option<Value> {
         // A line that is too long is as if it were not there, and its event is one without data.
-        let mut line = self.line.take()?;
+        let mut line = self.line.take().ok()?;
         if line.last() == Some(&b'\r') {
             line.pop();
         }

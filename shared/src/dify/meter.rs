@@ -14,6 +14,8 @@ use crate::tokens::Tokens;
 /// The model of a call when neither Dify nor the source's settings tell it. Until it has a price,
 /// messages with it wait for an administrator.
 const UNKNOWN_MODEL: &str = "unknown";
+/// Forms that a run may wait for at once.
+const FORMS_MAX: usize = 32;
 
 /// An amount of text, for want of a token count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,8 +77,7 @@ pub struct Asked {
 /// 3. else the total of `workflow_finished`, whose split is unknown: all of it as input;
 /// 4. else an estimate from the text that went by.
 ///
-/// It keeps no text. Of events larger than some megabytes it keeps nothing, and reports what the
-/// others say.
+/// It keeps no text, and of what is large in an event or an answer only that it was there.
 #[derive(Debug)]
 pub struct Meter {
     copy: Copy,
@@ -117,25 +118,62 @@ impl Meter {
         }
     }
 
-    /// What the message used, as far as the answer went; `None` when it names no message and no run,
-    /// and for a continuation that tells nothing.
+    /// Whether the stream has told that its run is paused or has ended: nothing more is to come.
     #[must_use]
-    pub fn report(mut self, asked: &Asked) -> Option<MessageUsage> {
+    pub const fn is_over(&self) -> bool {
+        matches!(self.seen.run, Run::Paused | Run::Ended)
+    }
+
+    /// The answer has ended, or broke off.
+    #[must_use]
+    pub fn finish(mut self) -> Seen {
         match self.copy {
             Copy::Stream(events) => events.finish(|event| self.seen.see(event)),
-            Copy::Answer(mut json) => {
-                let answer = json.take().unwrap_or_default();
-                if let Ok(answer) = serde_json::from_slice(&answer) {
-                    self.seen.see_answer(&answer);
+            Copy::Answer(mut json) => match json.take() {
+                Ok(answer) => {
+                    if let Ok(answer) = serde_json::from_slice(&answer) {
+                        self.seen.see_answer(&answer);
+                    }
                 }
-            }
+                Err(start) => self.seen.start_of_unread = Some(start),
+            },
         }
-        self.seen.report(asked)
+        self.seen
+    }
+
+    /// As [`Seen::report`], of all that was read.
+    #[must_use]
+    pub fn report(self, asked: &Asked) -> Option<MessageUsage> {
+        self.finish().report(asked)
     }
 }
 
+/// How far the run of a chatflow or a workflow is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Run {
+    #[default]
+    Running,
+    /// It needs a person's input, and may still do something else meanwhile.
+    Waiting,
+    Paused,
+    Ended,
+}
+
+/// A run that waits for a person's input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    pub run_id: String,
+    /// Whoever has one of them can submit the form that is waited for.
+    pub form_tokens: Vec<String>,
+}
+
+/// What an answer said.
 #[derive(Debug, Default)]
-struct Seen {
+pub struct Seen {
+    run: Run,
+    form_tokens: Vec<String>,
+    /// The answer was too long to be read.
+    start_of_unread: Option<Vec<u8>>,
     message_id: Option<String>,
     run_id: Option<String>,
     conversation_id: Option<String>,
@@ -232,9 +270,12 @@ impl Seen {
             }
             "node_started" => self.see_node(data, false),
             "node_finished" => self.see_node(data, true),
-            "workflow_finished" | "workflow_paused" => {
-                self.run_total = count(data, "total_tokens").or(self.run_total);
+            "human_input_required" => {
+                self.run = Run::Waiting;
+                self.see_form(data);
             }
+            "workflow_paused" => self.see_run(data, Run::Paused),
+            "workflow_finished" => self.see_run(data, Run::Ended),
             _ => {}
         }
     }
@@ -244,7 +285,27 @@ impl Seen {
         self.see_ids(answer, data);
         self.see_text(answer, "answer");
         self.see_metadata(answer);
-        self.run_total = count(data, "total_tokens");
+        let is_paused = text(answer, "event") == Some("workflow_paused")
+            || text(data, "status") == Some("paused");
+        self.see_run(data, if is_paused { Run::Paused } else { Run::Ended });
+    }
+
+    fn see_run(&mut self, data: &Value, run: Run) {
+        self.run = run;
+        self.run_total = count(data, "total_tokens").or(self.run_total);
+        let reasons = data.get("reasons").and_then(Value::as_array);
+        for reason in reasons.into_iter().flatten() {
+            self.see_form(reason);
+        }
+    }
+
+    fn see_form(&mut self, form: &Value) {
+        if let Some(token) = id(form, "form_token")
+            && self.form_tokens.len() < FORMS_MAX
+            && !self.form_tokens.contains(&token)
+        {
+            self.form_tokens.push(token);
+        }
     }
 
     fn see_ids(&mut self, event: &Value, data: &Value) {
@@ -256,6 +317,9 @@ impl Seen {
         keep(&mut self.message_id, "message_id");
         keep(&mut self.run_id, "workflow_run_id");
         keep(&mut self.conversation_id, "conversation_id");
+        if self.run_id.is_none() {
+            self.run_id = id(data, "workflow_run_id");
+        }
         self.created_at = self.created_at.or_else(|| {
             let created_at = event.get("created_at").or_else(|| data.get("created_at"))?;
             Timestamp::from_unix_seconds(created_at.as_i64()?)
@@ -319,31 +383,69 @@ impl Seen {
         }
     }
 
-    fn report(self, asked: &Asked) -> Option<MessageUsage> {
+    /// What the message used, as far as the answer went; `None` when it names no message and no run,
+    /// and for a continuation that tells nothing.
+    #[must_use]
+    pub fn report(&self, asked: &Asked) -> Option<MessageUsage> {
+        let (calls, evidence) = self.calls(asked)?;
+        self.message(asked, calls, evidence)
+    }
+
+    /// What the whole run used so far, as its one total, where that is told.
+    #[must_use]
+    pub fn total(&self, asked: &Asked) -> Option<MessageUsage> {
+        let total = self.run_total.filter(|total| *total > 0)?;
+        let (calls, evidence) = one(asked, Tokens::new(total, 0), Evidence::Estimated)?;
+        self.message(asked, calls, evidence)
+    }
+
+    /// The run that is to go on after the answer, if it does.
+    #[must_use]
+    pub fn pause(&self) -> Option<Pause> {
+        matches!(self.run, Run::Waiting | Run::Paused).then_some(())?;
+        Some(Pause {
+            run_id: self.run_id.clone()?,
+            form_tokens: self.form_tokens.clone(),
+        })
+    }
+
+    /// The run that has come to its end with the answer.
+    #[must_use]
+    pub fn ended_run(&self) -> Option<&str> {
+        self.run_id.as_deref().filter(|_| self.run == Run::Ended)
+    }
+
+    /// The beginning of an answer that was too long to be read: what it used is not known.
+    #[must_use]
+    pub fn start_of_unread(&self) -> Option<&[u8]> {
+        self.start_of_unread.as_deref()
+    }
+
+    fn message(
+        &self,
+        asked: &Asked,
+        calls: Vec<ModelCall>,
+        evidence: Evidence,
+    ) -> Option<MessageUsage> {
         let (message_id, also_known_as) = match (self.message_id.clone(), self.run_id.clone()) {
             (Some(message_id), run_id) => (message_id, run_id.into_iter().collect()),
             (None, run_id) => (run_id?, Vec::new()),
         };
-        let (calls, evidence) = self.calls(asked)?;
         Some(MessageUsage {
             message_id,
             also_known_as,
             user_id: asked.user_id.clone(),
-            conversation_id: self.conversation_id,
+            conversation_id: self.conversation_id.clone(),
             request_id: None,
             occurred_at: self.created_at,
             has_answer: !calls.is_empty() && !self.text.is_empty(),
             calls,
-            reported_total: None,
+            reported_total: self.run_total.filter(|_| asked.is_continuation),
             evidence,
         })
     }
 
     fn calls(&self, asked: &Asked) -> Option<(Vec<ModelCall>, Evidence)> {
-        let assumed_model = || match &asked.assumed_model {
-            Some(model_name) => Some(model_name.clone()),
-            None => UNKNOWN_MODEL.parse().ok(),
-        };
         let leaves = self.leaves(asked);
         if !leaves.is_empty() {
             let mut evidence = Evidence::Reported;
@@ -355,34 +457,27 @@ impl Seen {
                 }
                 calls.push(ModelCall {
                     call_id: Some(call_id),
-                    model_name: model_name.or_else(assumed_model)?,
+                    model_name: model_name.or_else(|| assumed_model(asked))?,
                     tokens,
                 });
             }
             return Some((calls, evidence));
         }
-        let one = |tokens, evidence| {
-            let call = ModelCall {
-                call_id: None,
-                model_name: assumed_model()?,
-                tokens,
-            };
-            Some((vec![call], evidence))
-        };
         match (&self.usage, self.run_total) {
             (Some(usage), _) if usage.tokens.total() > 0 => {
-                one(usage.tokens, Evidence::AssumedModel)
+                one(asked, usage.tokens, Evidence::AssumedModel)
             }
             (Some(usage), _) if usage.is_of_no_model || self.is_annotation => {
                 Some((Vec::new(), Evidence::Reported))
             }
-            (_, Some(total)) if total > 0 => one(Tokens::new(total, 0), Evidence::Estimated),
+            (_, Some(total)) if total > 0 => one(asked, Tokens::new(total, 0), Evidence::Estimated),
             (None, Some(_)) => Some((Vec::new(), Evidence::Reported)),
             // Nobody told: the answer broke off, or a stopped app told zero, or the model does not
             // count. The text of a continuation is not that of the whole message.
             _ if asked.is_continuation => None,
             _ if self.text.is_empty() => Some((Vec::new(), Evidence::Estimated)),
             _ => one(
+                asked,
                 Tokens::new(asked.text.tokens(), self.text.tokens()),
                 Evidence::Estimated,
             ),
@@ -406,6 +501,24 @@ impl Seen {
         };
         self.nodes.iter().filter_map(leaf).collect()
     }
+}
+
+/// The model of what does not tell its model.
+fn assumed_model(asked: &Asked) -> Option<ModelName> {
+    match &asked.assumed_model {
+        Some(model_name) => Some(model_name.clone()),
+        None => UNKNOWN_MODEL.parse().ok(),
+    }
+}
+
+/// Tokens of a message as a whole.
+fn one(asked: &Asked, tokens: Tokens, evidence: Evidence) -> Option<(Vec<ModelCall>, Evidence)> {
+    let call = ModelCall {
+        call_id: None,
+        model_name: assumed_model(asked)?,
+        tokens,
+    };
+    Some((vec![call], evidence))
 }
 
 /// What a finished node used, if it says anything of the kind.

@@ -13,7 +13,7 @@ use crate::problem::{FieldFault, Problem};
 use crate::tokens::Tokens;
 
 pub use events::EventReader;
-pub use meter::{Asked, Meter, Text};
+pub use meter::{Asked, Meter, Pause, Seen, Text};
 
 /// One model call inside a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,8 @@ pub struct MessageUsage {
     pub occurred_at: Option<Timestamp>,
     /// Empty when no model ran, as when a moderation or an annotation answered.
     pub calls: Vec<ModelCall>,
-    /// The sender's own total, which may contradict `calls`.
+    /// The sender's own total, which may contradict `calls`; when the message goes on where an
+    /// earlier report of it ended, that of the whole.
     pub reported_total: Option<u64>,
     /// Whether the report carries an answer that is not empty, which cannot have cost nothing.
     #[serde(default)]

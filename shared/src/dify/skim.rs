@@ -3,8 +3,15 @@
 /// Longer strings are copied as empty ones: what is read from an event is short, and what is long
 /// is a file or an audio in base64.
 const STRING_BYTES_MAX: usize = 256 * 1024;
-/// JSON that is still longer without its long strings is given up.
+/// Longer objects and lists are copied as `null`, from the third level down: what an app's author
+/// puts out, or what was retrieved, stands there beside what is read.
+const PART_BYTES_MAX: usize = 1024 * 1024;
+/// The same for those a level deeper, so that they do not take along what stands beside them.
+const INNER_PART_BYTES_MAX: usize = PART_BYTES_MAX / 2;
+/// JSON that is still longer without all that is given up.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How much is kept of the beginning of what was given up.
+const START_BYTES: usize = 4 * 1024;
 
 #[derive(Debug, Clone, Copy, Default)]
 enum At {
@@ -14,6 +21,15 @@ enum At {
     String { from: usize, is_escaped: bool },
     /// In a string that is too long.
     LongString { is_escaped: bool },
+    /// In an object or a list that is too long, with so many to be closed.
+    LongPart { open: usize, string: InString },
+}
+
+/// Whether what is passed over is in a string.
+#[derive(Debug, Clone, Copy)]
+enum InString {
+    No,
+    Yes { is_escaped: bool },
 }
 
 /// Copies one JSON text, byte by byte, wherever it is cut on the way.
@@ -21,6 +37,10 @@ enum At {
 pub(super) struct Skimmer {
     copy: Vec<u8>,
     at: At,
+    /// Objects and lists that are open, and where those of the third and the fourth level begin.
+    depth: usize,
+    third: usize,
+    fourth: usize,
     is_given_up: bool,
 }
 
@@ -37,7 +57,10 @@ impl Skimmer {
                 from: self.copy.len() + 1,
                 is_escaped: false,
             },
-            At::Outside => At::Outside,
+            At::Outside => {
+                self.see_bracket(byte);
+                At::Outside
+            }
             At::String { is_escaped, .. } | At::LongString { is_escaped } if ends(is_escaped) => {
                 At::Outside
             }
@@ -54,20 +77,85 @@ impl Skimmer {
             At::LongString { is_escaped } => At::LongString {
                 is_escaped: escapes(is_escaped),
             },
+            At::LongPart { open, string } => {
+                self.at = passed_over(open, string, byte);
+                return;
+            }
         };
         if matches!(self.at, At::LongString { .. }) {
             return;
         }
         self.copy.push(byte);
+        if matches!(self.at, At::Outside) {
+            self.leave_long_parts();
+        }
         if self.copy.len() > BYTES_MAX {
-            self.copy = Vec::new();
+            self.copy = self.copy.get(..START_BYTES).unwrap_or_default().to_vec();
             self.is_given_up = true;
         }
     }
 
-    /// The copy, and a fresh start; `None` when the JSON was too long.
-    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
+    fn see_bracket(&mut self, byte: u8) {
+        match byte {
+            b'{' | b'[' => {
+                self.depth += 1;
+                match self.depth {
+                    3 => self.third = self.copy.len(),
+                    4 => self.fourth = self.copy.len(),
+                    _ => {}
+                }
+            }
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Puts `null` in the place of an open object or list that is too long.
+    fn leave_long_parts(&mut self) {
+        let is_long = |from: usize, max| self.copy.len().saturating_sub(from) > max;
+        let (level, from) = if self.depth >= 4 && is_long(self.fourth, INNER_PART_BYTES_MAX) {
+            (4, self.fourth)
+        } else if self.depth >= 3 && is_long(self.third, PART_BYTES_MAX) {
+            (3, self.third)
+        } else {
+            return;
+        };
+        self.copy.truncate(from);
+        self.copy.extend_from_slice(b"null");
+        self.at = At::LongPart {
+            open: self.depth + 1 - level,
+            string: InString::No,
+        };
+        self.depth = level - 1;
+    }
+
+    /// The copy, and a fresh start; when the JSON was too long, only its beginning.
+    pub(super) fn take(&mut self) -> Result<Vec<u8>, Vec<u8>> {
         let done = std::mem::take(self);
-        (!done.is_given_up).then_some(done.copy)
+        if done.is_given_up {
+            Err(done.copy)
+        } else {
+            Ok(done.copy)
+        }
+    }
+}
+
+/// Where one more byte of a part that is too long leads.
+const fn passed_over(open: usize, string: InString, byte: u8) -> At {
+    let (open, string) = match (string, byte) {
+        (InString::No, b'"') => (open, InString::Yes { is_escaped: false }),
+        (InString::No, b'{' | b'[') => (open + 1, string),
+        (InString::No, b'}' | b']') => (open - 1, string),
+        (InString::No, _) => (open, string),
+        (InString::Yes { is_escaped: false }, b'"') => (open, InString::No),
+        (InString::Yes { is_escaped }, _) => {
+            let is_escaped = !is_escaped && byte == b'\\';
+            (open, InString::Yes { is_escaped })
+        }
+    };
+    if open == 0 {
+        At::Outside
+    } else {
+        At::LongPart { open, string }
     }
 }

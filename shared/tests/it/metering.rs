@@ -1,7 +1,7 @@
 //! What is read from an answer of Dify's.
 
 use serde_json::{Value, json};
-use shared::dify::{Asked, Evidence, MessageUsage, Meter, Text};
+use shared::dify::{Asked, Evidence, MessageUsage, Meter, Pause, Text};
 use shared::tokens::Tokens;
 
 use crate::test;
@@ -414,11 +414,98 @@ fn a_file_in_an_event_does_not_hide_what_the_event_says() {
     let with_file = STREAM_1_16.replace("\"Bonjour\"", &format!("\"{file}\""));
     assert!(with_file.len() > 6_000_000);
     assert_eq!(of_stream(&with_file), of_stream(STREAM_1_16));
-    // Even one that leaves no room for anything else: the total of the others is left.
-    let list = vec![json!("x".repeat(200_000)); 30];
-    let huge = with(NODE_FINISHED, &[("/data/outputs", json!(list))]);
+    // Nor do many texts, each of them short enough.
+    let list = json!(vec![json!({ "]}": "\"]}".repeat(20_000) }); 100]);
+    let huge = with(NODE_FINISHED, &[("/data/outputs", list.clone())]);
     let usage = of_events(&[huge, event(WORKFLOW_FINISHED)]);
-    assert_eq!(calls(&usage), [("gpt-4", 150, 0)]);
+    assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
+    let prompts = with(NODE_FINISHED, &[("/data/process_data/prompts", list)]);
+    let usage = of_events(&[prompts, event(WORKFLOW_FINISHED)]);
+    assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
+}
+
+#[test]
+fn what_is_large_in_a_blocking_answer_does_not_hide_what_it_says() {
+    let list = json!(vec![json!([{ "text": "[\"{".repeat(20_000) }]); 100]);
+    let run = with(
+        BLOCKING_WORKFLOW,
+        &[("/data/outputs", json!({ "result": list }))],
+    );
+    let small = of_answer(&event(BLOCKING_WORKFLOW)).unwrap();
+    assert_eq!(of_answer(&run), Some(small));
+    let chat = with(BLOCKING_CHAT, &[("/metadata/retriever_resources", list)]);
+    let small = of_answer(&event(BLOCKING_CHAT)).unwrap();
+    assert_eq!(of_answer(&chat), Some(small));
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_told_from_one_that_says_nothing() {
+    let read = |answer: &Value| {
+        let mut meter = Meter::answer();
+        meter.read(answer.to_string().as_bytes());
+        meter.finish()
+    };
+    let mut huge = json!({ "a_message_id": MESSAGE_ID });
+    for part in 0..30 {
+        huge[format!("part {part}")] = json!("x".repeat(200_000));
+    }
+    let seen = read(&huge);
+    assert_eq!(seen.report(&asked()), None);
+    let start = seen.start_of_unread().expect("unread");
+    assert!(start.len() <= 4096 && start.starts_with(b"{\"a_message_id\":\"9da23599"));
+    let seen = read(&json!({ "result": "success" }));
+    assert_eq!(
+        (seen.report(&asked()), seen.start_of_unread()),
+        (None, None)
+    );
+}
+
+#[test]
+fn a_run_that_waits_for_a_person_is_told_with_its_forms() {
+    let end = |events: &[Value]| {
+        let mut meter = Meter::stream();
+        meter.read(stream(events).as_bytes());
+        let is_over = meter.is_over();
+        (is_over, meter.finish())
+    };
+    let required = json!({
+        "event": "human_input_required", "workflow_run_id": RUN_ID,
+        "data": { "form_id": "f", "form_token": "token-1" },
+    });
+    let paused = json!({
+        "event": "workflow_paused",
+        "data": {
+            "workflow_run_id": RUN_ID, "total_tokens": 40,
+            "reasons": [{ "form_token": "token-1" }, { "form_token": "token-2" }, {}],
+        },
+    });
+    let pause = |tokens: &[&str]| {
+        let form_tokens = tokens.iter().map(|&token| token.to_owned()).collect();
+        let run_id = RUN_ID.to_owned();
+        Some(Pause {
+            run_id,
+            form_tokens,
+        })
+    };
+    // What else runs at the same time may still have something to say.
+    let (is_over, seen) = end(std::slice::from_ref(&required));
+    assert_eq!((is_over, seen.pause()), (false, pause(&["token-1"])));
+    let (is_over, seen) = end(&[required.clone(), paused.clone()]);
+    assert_eq!(
+        (is_over, seen.pause()),
+        (true, pause(&["token-1", "token-2"]))
+    );
+    assert_eq!(seen.ended_run(), None);
+    let (is_over, seen) = end(&[required, paused, event(WORKFLOW_FINISHED)]);
+    assert_eq!((is_over, seen.pause()), (true, None));
+    assert_eq!(seen.ended_run(), Some(RUN_ID));
+    let total = seen.total(&asked()).expect("a total");
+    assert_eq!(calls(&total), [("gpt-4", 150, 0)]);
+
+    let blocking = with(BLOCKING_WORKFLOW, &[("/data/status", json!("paused"))]);
+    let mut meter = Meter::answer();
+    meter.read(blocking.to_string().as_bytes());
+    assert_eq!(meter.finish().pause(), pause(&[]));
 }
 
 #[cfg(not(target_arch = "wasm32"))]

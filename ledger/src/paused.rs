@@ -1,0 +1,320 @@
+//! Runs that Dify has paused for a person's input, until what they used afterwards is charged.
+//!
+//! Any number of processes may look for what is due: whoever takes a run has it for a while, renews
+//! that while it reads, and gives it back. The run of a process that died is taken by another one.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use shared::dify::{MessageUsage, Pause};
+use shared::ids::UserId;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+
+use crate::chain::Hash;
+use crate::error::{Error, Result};
+use crate::{ApiKey, Ledger, api_keys};
+
+/// How long a run belongs to whoever took it last; it is renewed more often.
+const LEASE_SECONDS: f64 = 60.0;
+/// Runs of one user that are followed at once.
+const FOLLOWED_PER_USER_MAX: i64 = 4;
+/// When a paused run is looked at first, and how rarely it becomes; each time takes twice as long.
+const FIRST_LOOK_SECONDS: f64 = 30.0;
+const LOOK_SECONDS_MAX: f64 = 3600.0;
+/// Dify lets a form wait for seven days at most.
+const LIFETIME_DAYS: i32 = 8;
+
+/// A run that is to go on.
+#[derive(Debug, Clone)]
+pub struct PausedRun {
+    /// With the key of the server behind it.
+    pub source: Arc<ApiKey>,
+    pub run_id: String,
+    /// What was charged of it so far was charged as this message.
+    pub message_id: String,
+    pub user_id: UserId,
+}
+
+/// A run that was given up.
+#[derive(Debug, Clone)]
+pub struct ForgottenRun {
+    pub source: String,
+    pub run_id: String,
+    pub user_id: String,
+    /// Else its time was over.
+    pub is_revoked: bool,
+}
+
+fn digest(form_token: &str) -> Vec<u8> {
+    let digest: Hash = Sha256::digest(form_token).into();
+    digest.to_vec()
+}
+
+impl Ledger {
+    /// Keeps a run that was paused, again or for the first time.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn remember_paused(
+        &self,
+        source: &ApiKey,
+        user: &UserId,
+        message_id: &str,
+        pause: &Pause,
+    ) -> Result<()> {
+        let forms: Vec<_> = pause.form_tokens.iter().map(|it| digest(it)).collect();
+        sqlx::query(
+            "insert into paused_run as known (api_key_id, run_id, message_id, user_id, forms, due_at)
+             values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+             on conflict (api_key_id, run_id) do update
+                 set forms = case when excluded.forms = '{}' then known.forms else excluded.forms end,
+                     paused_at = now(), looks = 0, due_at = excluded.due_at",
+        )
+        .bind(source.id)
+        .bind(&pause.run_id)
+        .bind(message_id)
+        .bind(user.as_str())
+        .bind(forms)
+        .bind(FIRST_LOOK_SECONDS)
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// The run has ended, and what it used is on record.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn forget_paused(&self, source: &ApiKey, run_id: &str) -> Result<()> {
+        sqlx::query("delete from paused_run where api_key_id = $1 and run_id = $2")
+            .bind(source.id)
+            .bind(run_id)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// The run that waits for a form.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn paused_run_of(
+        &self,
+        source: &ApiKey,
+        form_token: &str,
+    ) -> Result<Option<PausedRun>> {
+        sqlx::query(
+            "select p.run_id, p.message_id, p.user_id, k.*
+             from paused_run p join api_key k using (api_key_id)
+             where p.api_key_id = $1 and $2 = any(p.forms) limit 1",
+        )
+        .bind(source.id)
+        .bind(digest(form_token))
+        .fetch_optional(self.pool())
+        .await?
+        .map(|row| self.paused(&row))
+        .transpose()
+    }
+
+    /// Takes a run for this process; false when another one has it, or the user's share is used up.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn take_paused(&self, run: &PausedRun) -> Result<bool> {
+        let taken = sqlx::query(
+            "update paused_run p
+             set due_at = 'infinity', looks = 0, followed_until = now() + make_interval(secs => $3)
+             where p.api_key_id = $1 and p.run_id = $2
+                 and (p.followed_until is null or p.followed_until <= now())
+                 and (select count(*) from paused_run f
+                      where f.user_id = p.user_id and f.followed_until > now()) < $4",
+        )
+        .bind(run.source.id)
+        .bind(&run.run_id)
+        .bind(LEASE_SECONDS)
+        .bind(FOLLOWED_PER_USER_MAX)
+        .execute(self.pool())
+        .await?;
+        Ok(taken.rows_affected() == 1)
+    }
+
+    /// Takes runs whose time has come, `limit` at most. Those of revoked sources stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::Sealing`] when the sealing key has changed.
+    pub async fn take_due_paused(&self, limit: u32) -> Result<Vec<PausedRun>> {
+        // Also those whose process has died.
+        sqlx::query(
+            "with due as (
+                 select p.api_key_id, p.run_id, p.due_at,
+                     row_number() over (partition by p.user_id order by p.due_at)
+                         + (select count(*) from paused_run f
+                            where f.user_id = p.user_id and f.followed_until > now()) as place
+                 from paused_run p join api_key k using (api_key_id)
+                 where k.revoked_at is null
+                     and (p.followed_until is null and p.due_at <= now() or p.followed_until <= now())
+             ), taken as (
+                 update paused_run p
+                 set due_at = 'infinity', followed_until = now() + make_interval(secs => $1)
+                 from (select * from due where place <= $2 order by due_at limit $3) due
+                 where p.api_key_id = due.api_key_id and p.run_id = due.run_id
+                     and (p.followed_until is null or p.followed_until <= now())
+                 returning p.*
+             )
+             select taken.run_id, taken.message_id, taken.user_id, k.*
+             from taken join api_key k using (api_key_id)",
+        )
+        .bind(LEASE_SECONDS)
+        .bind(FOLLOWED_PER_USER_MAX)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(|row| self.paused(row))
+        .collect()
+    }
+
+    /// Goes on with a run that this process has; false when there is no use in that any longer.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn keep_paused(&self, run: &PausedRun) -> Result<bool> {
+        let kept = sqlx::query(
+            "update paused_run p set followed_until = now() + make_interval(secs => $3)
+             from api_key k
+             where p.api_key_id = $1 and p.run_id = $2
+                 and k.api_key_id = p.api_key_id and k.revoked_at is null",
+        )
+        .bind(run.source.id)
+        .bind(&run.run_id)
+        .bind(LEASE_SECONDS)
+        .execute(self.pool())
+        .await?;
+        Ok(kept.rows_affected() == 1)
+    }
+
+    /// Gives a run back that has not ended: it is looked at later, or as soon as somebody asked for
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn leave_paused(&self, run: &PausedRun) -> Result<()> {
+        sqlx::query(
+            "update paused_run
+             set followed_until = null, looks = looks + 1,
+                 due_at = least(due_at,
+                     now() + make_interval(secs => least($3 * power(2, least(looks, 20)), $4)))
+             where api_key_id = $1 and run_id = $2",
+        )
+        .bind(run.source.id)
+        .bind(&run.run_id)
+        .bind(FIRST_LOOK_SECONDS)
+        .bind(LOOK_SECONDS_MAX)
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Has a user's paused runs looked at now, or only one of them.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn wake_paused(
+        &self,
+        source: &ApiKey,
+        user: &UserId,
+        run_id: Option<&str>,
+    ) -> Result<()> {
+        sqlx::query(
+            "update paused_run set due_at = now(), looks = 0
+             where api_key_id = $1 and user_id = $2 and ($3::text is null or run_id = $3)",
+        )
+        .bind(source.id)
+        .bind(user.as_str())
+        .bind(run_id)
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Gives up the runs that have waited for too long, and those whose source was revoked.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn forget_lost_paused(&self) -> Result<Vec<ForgottenRun>> {
+        sqlx::query(
+            "delete from paused_run p using api_key k
+             where k.api_key_id = p.api_key_id
+                 and (k.revoked_at is not null
+                     or p.paused_at < now() - make_interval(days => $1))
+             returning k.name, p.run_id, p.user_id, k.revoked_at is not null as is_revoked",
+        )
+        .bind(LIFETIME_DAYS)
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(ForgottenRun {
+                source: row.try_get("name")?,
+                run_id: row.try_get("run_id")?,
+                user_id: row.try_get("user_id")?,
+                is_revoked: row.try_get("is_revoked")?,
+            })
+        })
+        .collect()
+    }
+
+    /// The tokens of a message that are on record, charged or waiting: a sum of the whole that is not
+    /// larger brings nothing new.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn tokens_on_record(&self, source: &ApiKey, message_id: &str) -> Result<u64> {
+        let charged: i64 = sqlx::query_scalar(
+            "with part as (
+                 select p.part, p.total_tokens, p.is_replacement
+                 from message n
+                 join message p on p.namespace_id = n.namespace_id
+                     and p.message_id = coalesce(n.alias_of, n.message_id) and p.alias_of is null
+                 where n.namespace_id = $1 and n.message_id = $2 and n.part = 0
+             )
+             select coalesce(sum(total_tokens), 0)::bigint from part
+             where part >= coalesce((select max(part) from part where is_replacement), 0)",
+        )
+        .bind(source.namespace_id)
+        .bind(message_id)
+        .fetch_one(self.pool())
+        .await?;
+        let waiting = sqlx::query(
+            "select usage, continues from quarantine
+             where namespace_id = $1 and status = 'waiting' and usage is not null
+                 and (message_id = $2 or starts_with(message_id, $2 || ' '))",
+        )
+        .bind(source.namespace_id)
+        .bind(message_id)
+        .fetch_all(self.pool())
+        .await?;
+        let mut parts = u64::try_from(charged).unwrap_or(0);
+        let mut whole = 0;
+        for row in waiting {
+            let Json(usage): Json<MessageUsage> = row.try_get("usage")?;
+            match row.try_get("continues")? && !usage.is_itemized() {
+                true => whole = usage.total_tokens().max(whole),
+                false => parts = parts.saturating_add(usage.total_tokens()),
+            }
+        }
+        Ok(parts.max(whole))
+    }
+
+    fn paused(&self, row: &PgRow) -> Result<PausedRun> {
+        let user: String = row.try_get("user_id")?;
+        Ok(PausedRun {
+            source: Arc::new(api_keys::key(row, &self.inner.sealing)?),
+            run_id: row.try_get("run_id")?,
+            message_id: row.try_get("message_id")?,
+            user_id: user.parse().map_err(|_| Error::corrupt("a user's name"))?,
+        })
+    }
+}
