@@ -140,7 +140,7 @@ impl Ledger {
         Ok(taken.rows_affected() == 1)
     }
 
-    /// Takes runs whose time has come, `limit` at most. Those of revoked sources stay as they are.
+    /// Takes runs whose time has come, `limit` at most, and none of revoked sources.
     ///
     /// # Errors
     /// [`Error::Database`]; [`Error::Sealing`] when the sealing key has changed.

@@ -13,6 +13,7 @@ use ledger::Ledger;
 use leptos::config::LeptosOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,7 +22,7 @@ use crate::books::Books;
 use crate::cli::say;
 use crate::completeness;
 use crate::config::{Config, local_url};
-use crate::http::{EndUsers, Http, Shared, router, upstream};
+use crate::http::{EndUsers, FOLLOWED_MAX, Http, Shared, follow_paused_runs, router, upstream};
 
 /// How long requests that are under way may take to end once the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ pub struct Server {
     serving: JoinHandle<std::io::Result<()>>,
     /// Metered calls, which may outlive the request that made them.
     calls: TaskTracker,
-    /// The recurring work: the ledger's, and looking for what never arrived.
+    /// The recurring work: the ledger's, looking for what never arrived, and following paused runs.
     jobs: JoinHandle<()>,
 }
 
@@ -77,7 +78,7 @@ impl Server {
         };
         let shutdown = CancellationToken::new();
         let calls = TaskTracker::new();
-        let routes = router(Http::new(Shared {
+        let http = Http::new(Shared {
             context: context.clone(),
             leptos: site(&config),
             public_url: config.public_url.clone(),
@@ -86,14 +87,20 @@ impl Server {
             upstream: upstream::client()?,
             upstream_silence_max: Duration::from_secs(config.upstream_silence_seconds.into()),
             calls: calls.clone(),
+            followers: Arc::new(Semaphore::new(FOLLOWED_MAX)),
             end_users: EndUsers::default(),
-        }));
+        });
+        let routes = router(http.clone());
         Ok(Self {
             serving: tokio::spawn(serve(listener, routes, shutdown.clone())),
             jobs: tokio::spawn({
                 let ledger = books.ledger.clone();
                 async move {
-                    tokio::join!(ledger.run_jobs(), completeness::run(ledger.clone()));
+                    tokio::join!(
+                        ledger.run_jobs(),
+                        completeness::run(ledger.clone()),
+                        follow_paused_runs(http),
+                    );
                 }
             }),
             config,

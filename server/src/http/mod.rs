@@ -34,11 +34,13 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 use ledger::Ledger;
 use leptos::config::LeptosOptions;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 
 pub use enter::url as sign_in_url;
+pub use gateway::{FOLLOWED_MAX, follow_paused_runs};
 pub use openai::EndUsers;
 
 /// What every handler shares.
@@ -62,6 +64,8 @@ pub struct Shared {
     /// Metered calls: they go on when the client has left, and the server waits for them to be
     /// charged before it stops.
     pub calls: TaskTracker,
+    /// So many paused runs may be followed at once.
+    pub followers: Arc<Semaphore>,
     /// Whom Dify's own ids of end users mean.
     pub end_users: EndUsers,
 }

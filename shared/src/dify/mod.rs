@@ -91,8 +91,14 @@ impl MessageUsage {
     #[must_use]
     pub fn is_bare_total(&self) -> bool {
         let mut calls = self.calls.iter();
-        self.evidence == Evidence::Estimated
+        self.is_estimated()
             && calls.all(|call| call.call_id.is_none() && call.tokens.total() == call.tokens.input)
+    }
+
+    /// Whether nobody told all of its tokens.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        self.evidence == Evidence::Estimated
     }
 
     /// Whether every call is known apart, by a call id of its own.

@@ -8,8 +8,10 @@ use percent_encoding::percent_decode_str;
 pub(super) enum Kind {
     /// Runs models: checked and held for before, charged after.
     Charged,
-    /// Goes on with a run that was paused: charged after.
+    /// Tells how a run goes on that was paused: charged after.
     Continued,
+    /// Makes a run go on that was paused: checked before, and the run is charged.
+    Resumed,
     /// Costs nothing that Dify would tell.
     Passed,
 }
@@ -57,8 +59,14 @@ impl<'a> Address<'a> {
                 | ["workflows", _, "run"],
             ) => Kind::Charged,
             (&Method::GET, ["workflow", _, "events"]) => Kind::Continued,
+            (&Method::POST, ["form", "human_input", _]) => Kind::Resumed,
             _ => Kind::Passed,
         }
+    }
+
+    /// The last part: of a form's address its token.
+    pub(super) fn last_part(&self) -> &str {
+        self.parts.last().map_or("", String::as_str)
     }
 
     /// Whether Dify shows or changes nothing there but what belongs to the `user` of the request, or
@@ -122,6 +130,11 @@ mod tests {
             Some(Kind::Continued)
         );
         assert_eq!(kind(&Method::GET, "/v1/chat-messages"), Some(Kind::Passed));
+        let form = "/v1/form//human%5Finput/a%2Db/";
+        assert_eq!(kind(&Method::POST, form), Some(Kind::Resumed));
+        assert_eq!(kind(&Method::GET, form), Some(Kind::Passed));
+        let form = Address::parse(form).expect("an address");
+        assert_eq!(form.last_part(), "a-b");
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Unbound {
             self.headers.remove(CONTENT_LENGTH);
             return self.ready(reqwest::Body::default(), Some(user.clone()));
         }
-        if kind == Kind::Charged || (user.is_some() && self.is_json()) {
+        if matches!(kind, Kind::Charged | Kind::Resumed) || (user.is_some() && self.is_json()) {
             return self.bind_json(user).await;
         }
         if let Some(user) = user {

@@ -7,14 +7,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::{ApiKey, CallEstimate, Delivery, Entrance};
 use reqwest::Request;
+use serde_json::json;
 use shared::dify::{Asked, Meter, Text};
 use shared::ids::UserId;
 use shared::problem::Problem;
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::address::Kind;
 use super::denial::Denial;
+use super::follow;
 use crate::http::{Http, metered, upstream};
 
 /// Points are held for as long as Dify lets a run take.
@@ -108,30 +111,10 @@ impl Call {
         if self.kind != Kind::Charged {
             return Ok(None);
         }
-        let settings = &self.source.settings;
-        let estimate = CallEstimate {
-            model_name: None,
-            input_tokens: None,
-            output_tokens: None,
-            asked_tokens: self.asked.text.tokens(),
-            // Without, it is only checked.
-            hold_seconds: (!settings.is_protecting_only).then_some(HOLD_SECONDS),
-        };
-        let ledger = self.http.ledger();
-        let check = ledger.check_call(&self.asked.user_id, &self.source, &estimate, None);
-        match check.await {
-            Ok(check) if check.can_proceed => Ok(check.hold_id),
-            Ok(check) => Err(Denial::TooExpensive {
-                needed: check.estimated_points,
-                available: check.available,
-            }),
-            Err(error) if settings.is_fail_open => {
-                let source = &self.source.name;
-                tracing::warn!(%error, source, "a call of {source} passed unchecked: {error}");
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let is_held = !self.source.settings.is_protecting_only;
+        let hold_seconds = is_held.then_some(HOLD_SECONDS);
+        let Asked { user_id, text, .. } = &self.asked;
+        check(&self.http, &self.source, user_id, *text, hold_seconds).await
     }
 
     async fn release(&self, hold: Option<String>) {
@@ -161,14 +144,94 @@ impl Call {
         }
     }
 
-    /// Charges what was seen, and frees the hold.
+    /// Charges what was seen, and frees the hold. A run that is to go on is followed.
     async fn settle(self, meter: Option<Meter>, hold: Option<String>) {
-        let Some(message) = meter.and_then(|meter| meter.report(&self.asked)) else {
+        let Some(seen) = meter.map(Meter::finish) else {
             return self.release(hold).await;
         };
-        let source = Arc::clone(&self.source);
-        let mut delivery = Delivery::told(source, Entrance::Gateway, message);
-        delivery.continues = self.asked.is_continuation;
-        metered::deliver(self.http.ledger(), delivery, hold.as_deref()).await;
+        let Some(message) = seen.report(&self.asked) else {
+            if let Some(start) = seen.start_of_unread() {
+                self.keep_unread(start).await;
+            }
+            return self.release(hold).await;
+        };
+        let (ledger, source) = (self.http.ledger(), &self.source);
+        if let Some(pause) = seen.pause() {
+            let user = &self.asked.user_id;
+            follow::remember(ledger, source, user, &message.message_id, &pause).await;
+        }
+        let is_continuation = self.asked.is_continuation;
+        let may_miss_calls = is_continuation && message.is_itemized();
+        let mut delivery = Delivery::told(Arc::clone(source), Entrance::Gateway, message);
+        delivery.continues = is_continuation;
+        metered::deliver(ledger, delivery, hold.as_deref()).await;
+        if may_miss_calls && let Some(whole) = seen.total(&self.asked) {
+            follow::deliver_rest(ledger, source, whole).await;
+        }
+        if is_continuation && let Some(run) = seen.ended_run() {
+            follow::forget(ledger, source, run).await;
+        }
+    }
+
+    /// What cannot be charged because it cannot be read is kept for an administrator, with whose it
+    /// is and how it begins, where its ids stand.
+    async fn keep_unread(&self, start: &[u8]) {
+        let (source, user) = (&self.source.name, self.asked.user_id.as_str());
+        tracing::error!(
+            source,
+            user,
+            "an answer of {source} to {user} is too long to be metered: it waits for an administrator"
+        );
+        let body = json!({ "user": user, "start": String::from_utf8_lossy(start) });
+        let unreadable = Problem::InvalidJson {
+            detail: "too long".to_owned(),
+        };
+        let now = OffsetDateTime::now_utc().into();
+        let ledger = self.http.ledger();
+        let body = body.to_string();
+        let kept = ledger.reject(
+            &self.source,
+            Entrance::Gateway,
+            body.as_bytes(),
+            &unreadable,
+            now,
+        );
+        if let Err(error) = kept.await {
+            tracing::error!(%error, source, user, body, "what {user} used at {source} is lost: {error}");
+        }
+    }
+}
+
+/// Asks whether a user can pay for a call, and holds its points for so long, or not at all.
+pub(super) async fn check(
+    http: &Http,
+    source: &ApiKey,
+    user: &UserId,
+    text: Text,
+    hold_seconds: Option<u32>,
+) -> Result<Option<String>, Denial> {
+    let estimate = CallEstimate {
+        model_name: None,
+        input_tokens: None,
+        output_tokens: None,
+        asked_tokens: text.tokens(),
+        hold_seconds,
+    };
+    match http
+        .ledger()
+        .check_call(user, source, &estimate, None)
+        .await
+    {
+        Ok(check) if check.can_proceed => Ok(check.hold_id),
+        Ok(check) => Err(Denial::TooExpensive {
+            needed: check.estimated_points,
+            available: check.available,
+        }),
+        Err(error) if source.settings.is_fail_open => {
+            let source = &source.name;
+            tracing::warn!(%error, source, "a call of {source} passed unchecked: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }

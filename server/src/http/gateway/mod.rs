@@ -2,8 +2,8 @@
 //! before and charged after.
 //!
 //! What is charged: chat messages, completion messages and workflow runs. A run that was paused for
-//! a person's input goes on at `GET /workflow/{run_id}/events`, which is metered too. Everything else
-//! passes, also what makes Dify run a model without telling what it used: suggested questions,
+//! a person's input is followed until it ends, also when its client does not ask for the rest at
+//! `GET /workflow/{run_id}/events`, which is metered too. Everything else passes, also what makes Dify run a model without telling what it used: suggested questions,
 //! audio, and the title of a conversation.
 //!
 //! A process that is killed in the middle of a call charges nothing for it: the hold runs out and
@@ -15,6 +15,8 @@ mod address;
 mod binding;
 mod call;
 mod denial;
+mod follow;
+mod form;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -32,8 +34,11 @@ use self::address::{Address, Kind};
 use self::binding::Unbound;
 use self::call::Call;
 use self::denial::Denial;
+use self::form::Form;
 use super::answer::Language;
 use super::{Http, upstream};
+
+pub use self::follow::{FOLLOWED_MAX, run as follow_paused_runs};
 
 pub(super) fn routes() -> Router<Http> {
     Router::new()
@@ -100,7 +105,19 @@ async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
     }
     .bind(user.as_ref(), kind)
     .await?;
-    match bound.user {
+    match bound.user.clone() {
+        Some(bound_user) if kind == Kind::Resumed => {
+            let form = Form {
+                http: http.clone(),
+                source,
+                token: address.last_part().to_owned(),
+                user: bound_user,
+                is_own: user.is_some(),
+            };
+            // In a task of its own: the run goes on also when the client has left.
+            let submitted = http.0.calls.spawn(form.submit(bound));
+            submitted.await.map_err(|_| Problem::Internal)?
+        }
         Some(user) if kind != Kind::Passed => {
             let call = Call::new(http, source, user, kind, bound.text);
             call.start(bound.request).await
