@@ -250,32 +250,36 @@ impl<'a> Batch<'a> {
         let is_own = standing
             .iter()
             .any(|part| part.entrance.reports_like(entrance));
+        let account_id = chain::account_id(&delivery.message.user_id);
+        let is_same_user = standing
+            .iter()
+            .all(|part| part.place.is_none_or(|(account, _)| account == account_id));
+        let is_itemized = standing.iter().all(|part| part.is_itemized);
+        let tells_calls =
+            is_same_user && delivery.message.is_itemized() && (is_itemized || delivery.continues);
         let is_repeated = standing.iter().any(|part| {
             part.entrance.reports_like(entrance) && part.fingerprint == report.fingerprint
         }) || message.sightings.contains(&Sighting {
             entrance,
             fingerprint: report.fingerprint,
         });
-        if is_repeated {
+        // Two calls may have used the same.
+        let is_new = tells_calls && self.claimed(&report).any(|claimed| claimed.is_none());
+        if is_repeated && !is_new {
             self.repeat(&report, true);
             return self.same(&report, message, charge);
         }
-        let account_id = chain::account_id(&delivery.message.user_id);
-        let is_same_user = standing
-            .iter()
-            .all(|part| part.place.is_none_or(|(account, _)| account == account_id));
         let evidence = standing.iter().map(|part| part.evidence).min();
         let is_better = evidence < Some(delivery.message.evidence);
-        let is_itemized = standing.iter().all(|part| part.is_itemized);
         if is_same_user
             && is_own
             && !is_itemized
             && delivery.is_charged_by_its_sum(charge.total_tokens)
         {
-            self.learn(&report);
+            self.repeat(&report, true);
             return self.same(&report, message, charge);
         }
-        if is_same_user && delivery.message.is_itemized() && (is_itemized || delivery.continues) {
+        if tells_calls {
             let calls = &delivery.message.calls;
             let new_calls: Vec<_> = calls
                 .iter()

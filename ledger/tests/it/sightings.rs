@@ -214,6 +214,50 @@ async fn cumulative_numbers_by_an_id_that_was_only_just_learned_are_charged_for_
 }
 
 #[tokio::test]
+async fn what_was_charged_by_its_sum_is_not_charged_call_by_call() {
+    let books = books().await;
+    let first = run("msg", "run", &[call("node-1", "m", 1000)]);
+    deliver(&books, Entrance::Gateway, first).await;
+    let continued = |message: MessageUsage, total| {
+        let mut delivery = seen(&books, Entrance::Gateway, message);
+        delivery.message.reported_total = Some(total);
+        delivery.continues = true;
+        delivery
+    };
+    let mut became = Vec::new();
+    for delivery in [
+        continued(whole("run", 2500), 2500),
+        continued(run("msg", "run", &[call("node-2", "dear", 1500)]), 2500),
+        // What the sum did not contain is new, also when it used what another call did.
+        continued(run("msg", "run", &[call("node-3", "m", 1000)]), 3500),
+        continued(run("msg", "run", &[call("node-3", "m", 1000)]), 3500),
+        continued(whole("run", 3500), 3500),
+    ] {
+        became.push(books.ledger.deliver(delivery).await.unwrap().status);
+    }
+    let (charged, duplicate) = (Outcome::Charged, Outcome::Duplicate);
+    assert_eq!(became, [charged, duplicate, charged, duplicate, duplicate]);
+    assert_eq!(books.balance("u").await, points("996.5"));
+    let source = books.delivery(whole("run", 1)).source;
+    for id in ["msg", "run", "node-2"] {
+        let on_record = books.ledger.tokens_on_record(&source, id).await.unwrap();
+        assert_eq!(on_record, 3500, "{id}");
+    }
+    // What waits for a price is on record too: calls beside each other, sums instead of each other.
+    for (id, tokens) in [("node-4", 200), ("node-5", 300)] {
+        let call = [call(id, "new", tokens)];
+        deliver(&books, Entrance::Gateway, run("later", "run-2", &call)).await;
+    }
+    let on_record = books.ledger.tokens_on_record(&source, "later").await;
+    assert_eq!(on_record.unwrap(), 500);
+    let sum = message("later", "u", "new", Tokens::new(400, 0));
+    books.ledger.deliver(continued(sum, 400)).await.unwrap();
+    let on_record = books.ledger.tokens_on_record(&source, "later").await;
+    assert_eq!(on_record.unwrap(), 500);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn the_better_report_counts_whenever_it_comes() {
     let assumed = MessageUsage {
         evidence: Evidence::AssumedModel,

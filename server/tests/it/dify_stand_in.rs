@@ -87,7 +87,7 @@ pub struct Asked {
 #[derive(Default)]
 struct Shared {
     scripts: Mutex<VecDeque<Script>>,
-    asked: Mutex<Vec<Asked>>,
+    asked: watch::Sender<Vec<Asked>>,
     /// Bytes of request bodies so far.
     received: watch::Sender<usize>,
     /// Answers that were given up before their end.
@@ -122,11 +122,17 @@ impl DifyStandIn {
     }
 
     pub fn asked(&self) -> Vec<Asked> {
-        self.shared.asked.lock().expect("not poisoned").clone()
+        self.shared.asked.borrow().clone()
     }
 
     pub fn last_asked(&self) -> Asked {
         self.asked().pop().expect("a request")
+    }
+
+    pub async fn was_asked(&self, count: usize) {
+        let mut asked = self.shared.asked.subscribe();
+        let enough = asked.wait_for(|asked| asked.len() >= count);
+        within(enough).await.expect("a sender");
     }
 
     pub async fn has_received(&self, bytes: usize) {
@@ -176,11 +182,12 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         shared.received.send_modify(|count| *count += chunk.len());
         body.extend_from_slice(&chunk);
     }
-    shared.asked.lock().expect("not poisoned").push(Asked {
+    let asked = Asked {
         address: parts.uri.to_string(),
         headers: parts.headers,
         body: body.into(),
-    });
+    };
+    shared.asked.send_modify(|all| all.push(asked));
     let script = shared.scripts.lock().expect("not poisoned").pop_front();
     let script = script.unwrap_or_else(|| Script::json(r#"{"result": "success"}"#));
     let abandonment = Abandonment {

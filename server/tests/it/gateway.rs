@@ -9,7 +9,7 @@ use ledger::NewSource;
 use ledger::cluster::{Cluster, Durability};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use shared::api::Outcome;
+use shared::api::{Outcome, QuarantineReason};
 use shared::source::{SourceEntrance, SourceSettings};
 use tokio::sync::Notify;
 
@@ -25,23 +25,24 @@ const BLOCKING_CHAT: &str =
 const BLOCKING_WORKFLOW: &str =
     include_str!("../../../shared/tests/fixtures/blocking_workflow_response.json");
 const MESSAGE_END: &str = include_str!("../../../shared/tests/fixtures/sse_message_end.json");
-const NODE_FINISHED: &str = include_str!("../../../shared/tests/fixtures/sse_node_finished.json");
-const WORKFLOW_FINISHED: &str =
+pub const NODE_FINISHED: &str =
+    include_str!("../../../shared/tests/fixtures/sse_node_finished.json");
+pub const WORKFLOW_FINISHED: &str =
     include_str!("../../../shared/tests/fixtures/sse_workflow_finished.json");
 
 const MESSAGE_ID: &str = "9da23599-e713-473b-982c-4328d4f5c78a";
-const USER: &str = "customer-4821";
+pub const USER: &str = "customer-4821";
 
 /// A world with a Dify behind it: one app, whose model is GPT-4 (30 and 60 points per 1,000 tokens)
 /// unless it tells another, such as gpt-4o (10 and 20). A call is expected to cost 90 points.
-struct Gate {
-    world: World,
-    dify: DifyStandIn,
-    key: String,
+pub struct Gate {
+    pub world: World,
+    pub dify: DifyStandIn,
+    pub key: String,
 }
 
 impl Gate {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::over(World::new().await).await
     }
 
@@ -53,7 +54,7 @@ impl Gate {
         Self { world, dify, key }
     }
 
-    fn with_key(&self, method: Method, path: &str) -> RequestBuilder {
+    pub fn with_key(&self, method: Method, path: &str) -> RequestBuilder {
         self.world.request(method, path).bearer_auth(&self.key)
     }
 
@@ -63,25 +64,25 @@ impl Gate {
     }
 
     /// Calls, while Dify streams these events as an answer.
-    async fn hear(&self, request: RequestBuilder, events: &[Value]) {
+    pub async fn hear(&self, request: RequestBuilder, events: &[Value]) {
         let steps = events.iter().map(|event| Step::Send(data(event)));
         self.dify.will(Script::stream(steps.collect()));
         body(request).await;
     }
 
-    async fn user_token(&self, user: &str) -> String {
+    pub async fn user_token(&self, user: &str) -> String {
         let user = user.parse().expect("a user");
         let ledger = self.world.ledger();
         let session = ledger.create_user_session(&user, 600, &actor()).await;
         session.expect("a session").token
     }
 
-    async fn balance(&self) -> String {
+    pub async fn balance(&self) -> String {
         self.world.balance(USER).await
     }
 
     /// When no points are held any more, and these many deliveries are there.
-    async fn settles(&self, deliveries: usize) {
+    pub async fn settles(&self, deliveries: usize) {
         let user = USER.parse().expect("a user");
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -134,11 +135,11 @@ fn said(text: &str) -> Value {
     })
 }
 
-fn data(event: &Value) -> Bytes {
+pub fn data(event: &Value) -> Bytes {
     format!("data: {event}\n\n").into()
 }
 
-fn event(text: &str) -> Value {
+pub fn event(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
@@ -151,11 +152,11 @@ fn message_end(input: u64, output: u64) -> Value {
     end
 }
 
-async fn send(request: RequestBuilder) -> Response {
+pub async fn send(request: RequestBuilder) -> Response {
     within(request.send()).await.expect("an answer")
 }
 
-async fn body(request: RequestBuilder) -> Bytes {
+pub async fn body(request: RequestBuilder) -> Bytes {
     let response = send(request).await;
     assert_eq!(response.status(), 200);
     within(response.bytes()).await.expect("a body")
@@ -163,7 +164,7 @@ async fn body(request: RequestBuilder) -> Bytes {
 
 /// Code and status of Dify's envelope.
 #[track_caller]
-fn denial(answer: &Answer) -> (u16, &str) {
+pub fn denial(answer: &Answer) -> (u16, &str) {
     assert_eq!(answer.body["status"], answer.status.as_u16(), "{answer:?}");
     let message = answer.body["message"].as_str().expect("a message");
     assert!(!message.is_empty());
@@ -432,6 +433,27 @@ async fn blocking_calls_are_charged() {
     assert_eq!(body(request.json(&chat())).await, BLOCKING_WORKFLOW);
     gate.settles(2).await;
     assert_eq!(gate.balance().await, "956.83");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_to_be_read_waits_for_an_administrator() {
+    let gate = Gate::new().await;
+    let mut huge = json!({ "a": { "message_id": MESSAGE_ID } });
+    for part in 0..30 {
+        huge[format!("part {part}")] = json!("x".repeat(200_000));
+    }
+    gate.dify.will(Script::json(huge.to_string()));
+    assert_eq!(body(gate.chat()).await, huge.to_string());
+    gate.settles(1).await;
+    assert_eq!(gate.balance().await, "1000");
+    let waiting = gate.world.ledger().quarantine(None, 10).await;
+    let waiting = waiting.expect("a page").items;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].reason, QuarantineReason::Unreadable);
+    assert_eq!(waiting[0].source, "shop");
+    for known in [USER, MESSAGE_ID] {
+        assert!(waiting[0].body.contains(known), "{}", waiting[0].body);
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod langfuse;
 mod langfuse_sdk;
 mod live;
 mod openai;
+mod paused_runs;
 mod points;
 mod provider;
 mod quarantine;
