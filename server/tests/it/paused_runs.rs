@@ -207,13 +207,15 @@ async fn who_begins_to_listen_late_pays_by_the_total() {
 #[tokio::test]
 async fn a_form_that_is_submitted_elsewhere_is_noticed() {
     let gate = Gate::with_paused_run().await;
-    for looks in [1, 2] {
+    for looks in 1..=2 {
         gate.dify.will(events(&[paused()]));
         gate.is_due().await;
-        gate.dify.was_asked(1 + looks).await;
+        gate.dify
+            .was_asked(1 + usize::try_from(looks).expect("fits"))
+            .await;
         gate.becomes(
             "select coalesce(max(looks), 0)::bigint from paused_run where due_at < 'infinity'",
-            { i64::try_from(looks).expect("fits") },
+            looks,
         )
         .await;
     }

@@ -3,6 +3,7 @@
 //! reads at the same time tells of the same calls, which the ledger charges once.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method};
@@ -11,7 +12,6 @@ use ledger::{ApiKey, Delivery, Entrance, Ledger, PausedRun};
 use reqwest::{Request, Response, Url};
 use shared::dify::{Asked, MessageUsage, Meter, Pause, Seen, Text};
 use shared::ids::UserId;
-use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{interval, sleep, timeout};
 
