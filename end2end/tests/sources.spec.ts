@@ -25,6 +25,14 @@ test("a source shows what it delivered last, and where it differs from what was 
   await expect(difference).toContainText("1,500 + 801");
   expect(await tollgate.balance(user)).toBe(-93);
 
+  await difference.getByRole("link", { name: id }).click();
+  const reports = page.getByRole("table", { name: "Who reported a message" }).getByRole("row");
+  await expect(reports).toHaveText([/Message/, /Charged1,500 \+ 800$/, /Other token counts1,500 \+ 801$/]);
+  await expect(page.getByLabel("Message", { exact: true })).toHaveValue(id);
+  await page.getByLabel("Message", { exact: true }).fill("nobody");
+  await page.getByRole("button", { name: "Find" }).click();
+  await expect(page.getByText("No message with this id was charged.")).toBeVisible();
+
   await tollgate.command(["source", "revoke", name]);
   await page.reload();
   await expect(source).toContainText("Revoked");

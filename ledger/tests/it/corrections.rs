@@ -237,9 +237,13 @@ async fn what_was_given_back_whole_costs_nothing_at_a_higher_price() {
     books.set_price("m", "2", "0").await;
     spend(&books, "whole", 1).await;
     spend(&books, "part", 1).await;
+    let user = user("u");
     for (entry, points) in [(1, None), (2, Some(points("1")))] {
-        let refund = books.ledger.refund(&user("u"), entry, points, "sorry", &actor());
-        refund.await.unwrap();
+        let refund = books
+            .ledger
+            .refund(&user, entry, points, "sorry", &actor())
+            .await;
+        refund.unwrap();
     }
     let dearer = books.set_price("m", "3", "0").await;
     let rerating = everything_priced_by(&[dearer.id]);

@@ -11,6 +11,8 @@ use crate::{Books, actor, message, now, points, user};
 /// Books that can be tampered with again and again.
 struct Victim {
     books: Books,
+    /// Puts the books back as they were.
+    restore: String,
 }
 
 const TABLES: [&str; 9] = [
@@ -42,20 +44,24 @@ impl Victim {
             .execute(&books.pool)
             .await
             .unwrap();
-        Self { books }
+        let restore = sqlx::query_scalar(
+            "select string_agg(format('delete from %1$I;
+                     insert into %1$I (%2$s) overriding system value select %2$s from copy.%1$I;',
+                 table_name, columns), '')
+             from (select table_name, string_agg(quote_ident(column_name), ', ') as columns
+                   from information_schema.columns
+                   where table_schema = 'copy' and (table_name, column_name) not in (
+                       select table_name, column_name from information_schema.columns
+                       where table_schema = 'public' and is_generated = 'ALWAYS')
+                   group by table_name) copied",
+        );
+        let restore = restore.fetch_one(&books.pool).await.unwrap();
+        Self { books, restore }
     }
 
     /// Does it to the books as they were, as the database's owner, past the triggers.
     async fn tamper(&self, statements: &str) {
-        let restore: String = TABLES
-            .iter()
-            .map(|table| {
-                format!(
-                    "delete from {table};
-                     insert into {table} overriding system value select * from copy.{table};"
-                )
-            })
-            .collect();
+        let restore = &self.restore;
         let statements = statements.replace("VICTIM", VICTIM);
         sqlx::raw_sql(AssertSqlSafe(format!(
             "begin; set local session_replication_role = replica; {restore} {statements}; commit"
