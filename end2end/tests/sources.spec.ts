@@ -30,7 +30,7 @@ test("a source shows what it delivered last, and where it differs from what was 
   await expect(reports).toHaveText([/Message/, /Charged1,500 \+ 800$/, /Other token counts1,500 \+ 801$/]);
   await expect(page.getByLabel("Message", { exact: true })).toHaveValue(id);
   await page.getByLabel("Message", { exact: true }).fill("nobody");
-  await page.getByRole("button", { name: "Find" }).click();
+  await page.getByRole("button", { name: "Search" }).click();
   await expect(page.getByText("No message with this id was charged.")).toBeVisible();
 
   await tollgate.command(["source", "revoke", name]);
