@@ -10,7 +10,6 @@ use leptos_router::hooks::use_query_map;
 use serde::{Deserialize, Serialize};
 use shared::api::Outcome;
 use shared::clock::Timestamp;
-use shared::problem::Problem;
 use shared::source::SourceEntrance;
 
 use crate::AppError;
@@ -104,6 +103,8 @@ impl From<ledger::SightingSummary> for ReportView {
 /// The sources, the latest differences, and the reports of `message`: any id that it is known by.
 #[server(prefix = "/api/fn", endpoint = "all_sources", input = Json, output = Telling)]
 pub async fn all_sources(message: Option<String>) -> Result<Told<SourcesView>, AppError> {
+    use shared::problem::Problem;
+
     const DIFFERENCES_SHOWN_MAX: u32 = 50;
 
     let (context, _) = crate::auth::administrator().await?;
