@@ -53,7 +53,7 @@ pub use error::{Error, Result};
 pub use idempotency::IdempotencyKey;
 pub use jobs::JobSummary;
 pub use live::LivePage;
-pub use paused::{ForgottenRun, PausedRun};
+pub use paused::{ForgottenRun, PausedRun, Taken};
 pub use prices::NewPrice;
 pub use rerate::{Difference, Rerating};
 pub use sealing::SealingKey;

@@ -37,6 +37,16 @@ pub struct PausedRun {
     pub user_id: UserId,
 }
 
+/// Whether this process has a run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Yes,
+    /// Another one has it, or it has ended.
+    Elsewhere,
+    /// As many of its user's runs as may be are followed already.
+    ShareUsedUp,
+}
+
 /// A run that was given up.
 #[derive(Debug, Clone)]
 pub struct ForgottenRun {
@@ -118,11 +128,11 @@ impl Ledger {
         .transpose()
     }
 
-    /// Takes a run for this process; false when another one has it, or the user's share is used up.
+    /// Takes a run for this process, if it can be followed now.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn take_paused(&self, run: &PausedRun) -> Result<bool> {
+    pub async fn take_paused(&self, run: &PausedRun) -> Result<Taken> {
         let taken = sqlx::query(
             "update paused_run p
              set due_at = 'infinity', looks = 0, followed_until = now() + make_interval(secs => $3)
@@ -137,16 +147,31 @@ impl Ledger {
         .bind(FOLLOWED_PER_USER_MAX)
         .execute(self.pool())
         .await?;
-        Ok(taken.rows_affected() == 1)
+        if taken.rows_affected() == 1 {
+            return Ok(Taken::Yes);
+        }
+        let is_free: Option<bool> = sqlx::query_scalar(
+            "select coalesce(followed_until <= now(), true) from paused_run
+             where api_key_id = $1 and run_id = $2",
+        )
+        .bind(run.source.id)
+        .bind(&run.run_id)
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(match is_free {
+            Some(true) => Taken::ShareUsedUp,
+            _ => Taken::Elsewhere,
+        })
     }
 
-    /// Takes runs whose time has come, `limit` at most, and none of revoked sources.
+    /// Takes runs whose time has come, `limit` at most, and none of revoked sources. One whose source
+    /// cannot be read, as after a change of the sealing key, keeps no other waiting.
     ///
     /// # Errors
-    /// [`Error::Database`]; [`Error::Sealing`] when the sealing key has changed.
+    /// [`Error::Database`].
     pub async fn take_due_paused(&self, limit: u32) -> Result<Vec<PausedRun>> {
         // Also those whose process has died.
-        sqlx::query(
+        let taken = sqlx::query(
             "with due as (
                  select p.api_key_id, p.run_id, p.due_at,
                      row_number() over (partition by p.user_id order by p.due_at)
@@ -170,10 +195,15 @@ impl Ledger {
         .bind(FOLLOWED_PER_USER_MAX)
         .bind(i64::from(limit))
         .fetch_all(self.pool())
-        .await?
-        .iter()
-        .map(|row| self.paused(row))
-        .collect()
+        .await?;
+        let readable = taken.iter().filter_map(|row| {
+            let run = self.paused(row);
+            run.inspect_err(
+                |error| tracing::error!(%error, "a paused run cannot be followed: {error}"),
+            )
+            .ok()
+        });
+        Ok(readable.collect())
     }
 
     /// Goes on with a run that this process has; false when there is no use in that any longer.

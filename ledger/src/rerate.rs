@@ -100,6 +100,10 @@ impl Ledger {
                  where account_id = c.account_id and corrects_entry = c.entry
              ) r
              where c.occurred_at >= $1 and c.occurred_at < $2
+                 -- In the place of what was replaced stands another charge.
+                 and not exists (select from message m
+                     where m.namespace_id = c.namespace_id and m.message_id = c.message_id
+                         and m.is_replacement and m.part > c.part)
              order by c.account_id, c.entry",
         )
         .bind(rerating.from.moment())

@@ -34,6 +34,14 @@ pub enum Fault {
     BrokenOff(#[source] reqwest::Error),
 }
 
+impl Fault {
+    /// Whether the request cannot have been read by the server.
+    #[must_use]
+    pub fn is_before_sending(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if error.is_connect())
+    }
+}
+
 /// The client for all of them: no limit on how long an answer may take, no redirects followed,
 /// nothing compressed or decompressed.
 ///
@@ -61,7 +69,8 @@ pub async fn send(client: &Client, request: Request) -> Result<Response, Fault> 
     match tokio::time::timeout(HEAD_MAX, client.execute(request)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) if error.is_timeout() => Err(Fault::Silent),
-        Ok(Err(error)) => Err(Fault::Unreachable(error)),
+        // Its address may hold the token of a form.
+        Ok(Err(error)) => Err(Fault::Unreachable(error.without_url())),
         Err(_) => Err(Fault::Silent),
     }
 }
@@ -77,7 +86,7 @@ pub fn chunks(
         let mut chunks = chunks?;
         match tokio::time::timeout(silence_max, chunks.next()).await {
             Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
-            Ok(Some(Err(error))) => Some((Err(Fault::BrokenOff(error)), None)),
+            Ok(Some(Err(error))) => Some((Err(Fault::BrokenOff(error.without_url())), None)),
             Ok(None) => None,
             Err(_) => Some((Err(Fault::Silent), None)),
         }

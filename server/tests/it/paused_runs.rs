@@ -309,12 +309,13 @@ async fn a_run_of_a_server_that_died_is_taken_by_another() {
 async fn a_form_is_refused_until_the_rest_can_be_paid() {
     let gate = Gate::with_paused_run_of("poor").await;
     let user_token = gate.user_token("poor").await;
-    let own = || {
+    let by = |token: &str| {
         gate.world
             .request(Method::POST, "/v1/form/human_input/token")
-            .bearer_auth(&user_token)
+            .bearer_auth(token)
             .json(&json!({ "inputs": {}, "action": "approve" }))
     };
+    let own = || by(&user_token);
     // Whoever fills in the form, it is the run's user who pays.
     for refused in [gate.form("token", "poor"), gate.form("token", USER), own()] {
         let refused = answer(refused).await;
@@ -325,10 +326,13 @@ async fn a_form_is_refused_until_the_rest_can_be_paid() {
             "{message}"
         );
     }
-    // A user is told of no balance but the own one.
-    let other = gate.user_token("nobody").await;
-    let refused = answer(own().bearer_auth(other)).await;
-    assert_eq!(denial(&refused).0, 400);
+    // A user is told of no balance but the own one, and pays for nobody else.
+    gate.world.grant("rich", "1000").await;
+    let other = gate.user_token("rich").await;
+    let refused = answer(by(&other)).await;
+    assert_eq!(denial(&refused), (400, "provider_quota_exceeded"));
+    let message = refused.body["message"].as_str().expect("text");
+    assert!(!message.contains(char::is_numeric), "{message}");
     assert_eq!(gate.dify.asked().len(), 1);
 
     gate.world.grant("poor", "10").await;
@@ -408,4 +412,40 @@ async fn only_some_runs_of_a_user_are_followed_at_once() {
         .await;
     assert!(gate.dify.asked().len() <= 5 + 1);
     assert!(gate.world.number(followed).await <= 4);
+}
+
+#[tokio::test]
+async fn one_balance_resumes_one_run() {
+    let gate = Gate::with_paused_run_of("poor").await;
+    gate.world.grant("poor", "10").await;
+    let go = Arc::new(Notify::new());
+    let rest = [node("n2"), finished(WHOLE)];
+    gate.dify.will(events_after(&go, &rest));
+    gate.dify.will(Script::json("{}"));
+    body(gate.form("token", "poor")).await;
+    // The points are held for the run that goes on.
+    let refused = answer(gate.form("token", "poor")).await;
+    assert_eq!(denial(&refused), (400, "provider_quota_exceeded"));
+    go.notify_one();
+    gate.run_ends().await;
+    gate.becomes("select count(*) from hold where status = 'open'", 0)
+        .await;
+    assert_eq!(gate.world.balance("poor").await, "97");
+    gate.settles(2).await;
+}
+
+#[tokio::test]
+async fn a_form_waits_while_too_many_runs_of_its_user_go_on() {
+    let gate = Gate::with_paused_run().await;
+    gate.world
+        .sql(
+            "insert into paused_run (api_key_id, run_id, message_id, user_id, due_at, followed_until)
+             select api_key_id, 'run-' || n, 'run-' || n, user_id, 'infinity', now() + interval '1 hour'
+             from paused_run, generate_series(1, 4) n",
+        )
+        .await;
+    let busy = answer(gate.form("token", USER)).await;
+    assert_eq!(denial(&busy), (503, "service_unavailable"));
+    assert_eq!(gate.dify.asked().len(), 1);
+    gate.settles(1).await;
 }

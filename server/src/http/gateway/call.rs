@@ -21,7 +21,7 @@ use super::follow;
 use crate::http::{Http, metered, upstream};
 
 /// Points are held for as long as Dify lets a run take.
-const HOLD_SECONDS: u32 = 1200;
+pub(super) const HOLD_SECONDS: u32 = 1200;
 
 /// A call that somebody pays for.
 pub(super) struct Call {

@@ -22,6 +22,10 @@ pub(super) enum Denial {
         needed: Points,
         available: Points,
     },
+    /// The user whose run it is cannot pay for it.
+    OwnerCannotPay,
+    /// Nobody knows whether Dify took a form.
+    FormMayBeTaken,
     /// A body that neither is JSON nor a form cannot be bound to a user.
     NotBindable,
     /// The source's address or key is of no use.
@@ -90,10 +94,14 @@ impl Denial {
     const fn code(&self) -> (&'static str, u16) {
         let problem = match self {
             // Clients know it as "your quota is used up".
-            Self::TooExpensive { .. } => return ("provider_quota_exceeded", 400),
+            Self::TooExpensive { .. } | Self::OwnerCannotPay => {
+                return ("provider_quota_exceeded", 400);
+            }
             Self::NotBindable => return ("unsupported_media_type", 415),
             Self::Misconfigured { .. } => return ("app_unavailable", 500),
-            Self::Upstream(Fault::Silent) => return ("gateway_timeout", 504),
+            Self::Upstream(Fault::Silent) | Self::FormMayBeTaken => {
+                return ("gateway_timeout", 504);
+            }
             Self::Upstream(_) => return ("bad_gateway", 502),
             Self::Problem(problem) => problem,
         };
@@ -127,6 +135,18 @@ impl Denial {
                     "积分不足：本次调用预计需要 {needed} 积分，当前可用 {available} 积分，请充值后再试。"
                 ),
             },
+            Self::OwnerCannotPay => words(
+                locale,
+                "The user whose run this is has not enough points for it to go on.",
+                "发起该运行的用户积分不足，无法继续。",
+            )
+            .to_owned(),
+            Self::FormMayBeTaken => words(
+                locale,
+                "Dify did not answer, so it is not known whether it took the form. What the run uses is charged.",
+                "Dify 没有应答，无法确定表单是否已提交；运行产生的用量仍会扣费。",
+            )
+            .to_owned(),
             Self::NotBindable => words(
                 locale,
                 "Send JSON or a multipart form: in anything else the user cannot be checked.",

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Method};
 use futures::StreamExt as _;
-use ledger::{ApiKey, Delivery, Entrance, Ledger, PausedRun};
+use ledger::{ApiKey, Delivery, Entrance, Ledger, PausedRun, Taken};
 use reqwest::{Request, Response, Url};
 use shared::dify::{Asked, MessageUsage, Meter, Pause, Seen, Text};
 use shared::ids::UserId;
+use shared::problem::Problem;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{interval, sleep, timeout};
 
@@ -19,6 +20,9 @@ use crate::http::{Http, metered, upstream};
 
 /// Runs that one process follows at once.
 pub const FOLLOWED_MAX: usize = 64;
+const BUSY: Problem = Problem::Busy {
+    retry_after_seconds: 5,
+};
 const TICK: Duration = Duration::from_secs(1);
 /// A person waits for it when a form is submitted.
 const HEAD_MAX: Duration = Duration::from_secs(5);
@@ -93,22 +97,26 @@ impl Follow {
     }
 
     /// Reads what is to come of a run before it goes on, so that nothing of it is missed. `None` when
-    /// it is followed already, or cannot be now.
-    pub(super) async fn begin(http: &Http, run: &PausedRun) -> Option<Following> {
-        let follow = Self::of(http, run)?;
+    /// it is followed already, or Dify does not tell of it.
+    ///
+    /// # Errors
+    /// `Busy` when too many runs are followed: of what nobody reads, only a total would be known.
+    pub(super) async fn begin(http: &Http, run: &PausedRun) -> Result<Option<Following>, Problem> {
+        let follow = Self::of(http, run).ok_or(BUSY)?;
         match http.ledger().take_paused(run).await {
-            Ok(true) => {}
-            Ok(false) => return None,
+            Ok(Taken::Yes) => {}
+            Ok(Taken::Elsewhere) => return Ok(None),
+            Ok(Taken::ShareUsedUp) => return Err(BUSY),
             Err(error) => {
                 follow.warn(&error);
-                return None;
+                return Ok(None);
             }
         }
         match follow.events(false).await {
-            Some(events) => Some(Following { follow, events }),
+            Some(events) => Ok(Some(Following { follow, events })),
             None => {
                 follow.leave().await;
-                None
+                Ok(None)
             }
         }
     }
@@ -253,10 +261,12 @@ impl Follow {
 }
 
 impl Following {
-    /// The run goes on: reads and charges it.
-    pub(super) async fn go_on(self) {
+    /// The run goes on: reads and charges it, and frees what was held for it.
+    pub(super) async fn go_on(self, hold: Option<String>) {
+        let (http, user) = (self.follow.http.clone(), self.follow.run.user_id.clone());
         let seen = self.follow.read(self.events).await;
         self.follow.settle(seen, false).await;
+        metered::release(http.ledger(), &user, hold.as_deref()).await;
     }
 
     /// It does not go on.

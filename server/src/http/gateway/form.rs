@@ -7,10 +7,10 @@ use ledger::{ApiKey, PausedRun};
 use shared::ids::UserId;
 
 use super::binding::Bound;
-use super::call::check;
+use super::call::{HOLD_SECONDS, check};
 use super::denial::Denial;
 use super::follow::Follow;
-use crate::http::{Http, upstream};
+use crate::http::{Http, metered, upstream};
 
 /// Who submits which form of which app.
 pub(super) struct Form {
@@ -29,29 +29,55 @@ impl Form {
     /// Whoever is refused can submit it again later.
     pub(super) async fn submit(self, bound: Bound) -> Result<Response, Denial> {
         let run = self.run().await?;
-        let payer = match &run {
+        let payer = run.as_ref().map_or(&self.user, |run| &run.user_id).clone();
+        // What is not followed is not charged here: it is only looked at.
+        let seconds = run.as_ref().map(|_| HOLD_SECONDS);
+        let hold = match check(&self.http, &self.source, &payer, bound.text, seconds).await {
             // A user is told of no balance but the own one.
-            Some(run) if !self.is_own => &run.user_id,
-            _ => &self.user,
+            Err(Denial::TooExpensive { .. }) if self.is_own && payer != self.user => {
+                return Err(Denial::OwnerCannotPay);
+            }
+            hold => hold?,
         };
-        check(&self.http, &self.source, payer, bound.text, None).await?;
+        let release = metered::release(self.http.ledger(), &payer, hold.as_deref());
         let following = match &run {
-            Some(run) => Follow::begin(&self.http, run).await,
+            Some(run) => match Follow::begin(&self.http, run).await {
+                Ok(following) => following,
+                Err(busy) => {
+                    release.await;
+                    return Err(busy.into());
+                }
+            },
             None => None,
         };
         let response = upstream::send(&self.http.0.upstream, bound.request).await;
-        let goes_on = response.as_ref().is_ok_and(|it| it.status().is_success());
-        match following {
-            Some(following) if goes_on => drop(self.http.0.calls.spawn(following.go_on())),
+        let goes_on = match &response {
+            Ok(response) => response.status().is_success(),
             // An answer that was lost says nothing of what became of the form.
-            Some(following) => following.give_up().await,
-            None if goes_on => self.wake(run).await,
-            None => {}
+            Err(fault) => !fault.is_before_sending(),
+        };
+        match following {
+            Some(following) if goes_on => {
+                drop(self.http.0.calls.spawn(following.go_on(hold.clone())));
+            }
+            Some(following) => {
+                following.give_up().await;
+                release.await;
+            }
+            None => {
+                release.await;
+                if goes_on {
+                    self.wake(run).await;
+                }
+            }
         }
-        Ok(upstream::straight(
-            response?,
-            self.http.0.upstream_silence_max,
-        ))
+        match response {
+            Err(_) if goes_on => Err(Denial::FormMayBeTaken),
+            response => Ok(upstream::straight(
+                response?,
+                self.http.0.upstream_silence_max,
+            )),
+        }
     }
 
     async fn run(&self) -> Result<Option<PausedRun>, Denial> {
