@@ -504,6 +504,11 @@ impl<'a> Batch<'a> {
         for (name, fingerprint) in claims {
             self.known.claim(name, report.key.clone(), fingerprint);
         }
+        if part == 0 {
+            // As it will be read: a call may have the message's own id.
+            let own = report.key.clone();
+            self.known.claim(own.clone(), own, fingerprint);
+        }
         let known = self.known.get_mut(report.key.clone());
         if !delivery.grows() {
             known.waiting = None;

@@ -33,7 +33,7 @@ async fn spend(books: &Books, id: &str, thousands: u64) {
     books.ledger.deliver(books.delivery(used)).await.unwrap();
 }
 
-fn everything_priced_by(price_version_ids: &[i64]) -> Rerating {
+pub fn everything_priced_by(price_version_ids: &[i64]) -> Rerating {
     Rerating {
         from: "2020-01-01T00:00:00Z".parse().unwrap(),
         to: in_days(1).unwrap(),

@@ -7,7 +7,8 @@ use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::problem::Problem;
 use shared::tokens::Tokens;
 
-use crate::{Books, message, points, problem, user};
+use crate::corrections::everything_priced_by;
+use crate::{Books, actor, message, points, problem, user};
 
 /// A model `m` at a point per thousand tokens, a model `dear` at ten, and a user with 1,000 points.
 async fn books() -> Books {
@@ -313,17 +314,29 @@ async fn what_was_refunded_already_is_not_given_back_again() {
         .unwrap();
     books
         .ledger
-        .refund(
-            &user("u"),
-            entry,
-            Some(points("1")),
-            "sorry",
-            &crate::actor(),
-        )
+        .refund(&user("u"), entry, Some(points("1")), "sorry", &actor())
         .await
         .unwrap();
     deliver(&books, Entrance::Langfuse, whole("msg", 2000)).await;
     assert_eq!(books.balance("u").await, points("998"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn what_was_replaced_is_not_priced_again() {
+    let books = books().await;
+    books.set_price("free", "0", "0").await;
+    let assumed = MessageUsage {
+        evidence: Evidence::AssumedModel,
+        ..message("msg", "u", "free", Tokens::new(1000, 0))
+    };
+    deliver(&books, Entrance::Gateway, assumed).await;
+    deliver(&books, Entrance::Langfuse, whole("msg", 1000)).await;
+    assert_eq!(books.balance("u").await, points("999"));
+    let dearer = books.set_price("free", "30", "0").await;
+    let rerating = everything_priced_by(&[dearer.id]);
+    books.ledger.rerate(rerating, &actor()).await.unwrap();
+    assert_eq!(books.balance("u").await, points("999"));
     books.assert_verified().await;
 }
 

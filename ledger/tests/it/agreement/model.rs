@@ -691,13 +691,15 @@ impl Model {
         let is_same_user = parts.clone().all(|part| part.user == report.user);
         let is_itemized = parts.clone().all(Report::is_itemized);
         let is_better = parts.any(|part| part.evidence < report.evidence);
-        if message.was_told(report) {
+        let tells_calls = is_same_user && report.is_itemized() && (is_itemized || report.continues);
+        let is_new = |call: &u8| tells_calls && !self.names.contains_key(call);
+        let new_ids: Vec<_> = report.call_ids.iter().copied().filter(is_new).collect();
+        // Another call may have used the same.
+        if new_ids.is_empty() && message.was_told(report) {
             return Some(self.repeated(id, report, true));
         }
-        if is_same_user && report.is_itemized() && (is_itemized || report.continues) {
+        if tells_calls {
             // Calls that nobody has told of are charged; the others must be what they were.
-            let is_new = |call: &u8| !self.names.contains_key(call);
-            let new_ids: Vec<_> = report.call_ids.iter().copied().filter(is_new).collect();
             if !new_ids.is_empty() {
                 return Some(self.charge_more(id, report, new_ids, received));
             }
@@ -1168,7 +1170,10 @@ impl Model {
                 .iter()
                 .any(|line| models.contains(&line.call.model));
             let gain = self.gain(user, entry, versions);
-            if (from..to).contains(&charge.occurred) && is_touched && gain != 0 {
+            // What was replaced is given back, and is a charge no longer.
+            let mut parts = self.messages.values().flat_map(|message| &message.parts);
+            let stands = parts.any(|part| part.report.user == user && part.entry == entry);
+            if stands && (from..to).contains(&charge.occurred) && is_touched && gain != 0 {
                 let difference = differences.entry(user).or_insert((0, 0));
                 difference.0 += 1;
                 difference.1 += gain;
