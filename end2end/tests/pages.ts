@@ -56,6 +56,15 @@ export const VISITS: Visit[] = [
   },
   { name: "user-new", who: "administrator", path: "/admin/users?user=nobody-yet" },
   { name: "sources", who: "administrator", path: "/admin/sources" },
+  {
+    name: "sources-message",
+    who: "administrator",
+    path: "/admin/sources",
+    act: async (page) => {
+      await page.locator("main th a[href*='message=']").first().click();
+      await page.locator("[aria-labelledby=reports-title] table").waitFor();
+    },
+  },
   { name: "quarantine", who: "administrator", path: "/admin/quarantine" },
   {
     name: "quarantine-empty",
