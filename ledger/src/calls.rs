@@ -1,5 +1,6 @@
 //! Before a call through a source: what will it cost, is there enough, and a hold for it.
 
+use futures::future::try_join;
 use serde::{Deserialize, Serialize};
 use shared::api::{DEFAULT_TOKENS, Hold};
 use shared::ids::{ModelName, UserId};
@@ -9,11 +10,11 @@ use shared::quote::quote;
 use shared::tokens::Tokens;
 use sqlx::Row;
 
-use crate::chain::{Hash, Hasher};
 use crate::error::Result;
+use crate::estimate::Basis;
 use crate::holds::NewHold;
 use crate::states::State;
-use crate::{ApiKey, IdempotencyKey, Ledger};
+use crate::{ApiKey, Ledger};
 
 /// Charges averaged at most.
 const SAMPLE_MESSAGES: i64 = 20;
@@ -48,24 +49,27 @@ pub struct CallCheck {
 
 impl Ledger {
     /// Estimates a call of a user through a source, checks it against the balance, and holds its
-    /// points when that is asked for. The same key again gives the first hold again.
+    /// points when that is asked for. Such a hold is for this process: who tells its id to anybody
+    /// else promises what a crash of Postgres' machine may forget.
     ///
     /// # Errors
-    /// Field problems of `modelName` when the call's model has no price in force, or nothing has;
-    /// `KeyReused`.
+    /// Field problems of `modelName` when the call's model has no price in force, or nothing has.
     pub async fn check_call(
         &self,
         user: &UserId,
         source: &ApiKey,
         call: &CallEstimate,
-        key: Option<&IdempotencyKey>,
     ) -> Result<CallCheck> {
         let model = call
             .model_name
             .as_ref()
             .or(source.settings.model_name.as_ref());
-        let state = self.state_of(Some(user)).await?;
-        let points = self.points_of(user, source, call, model, &state).await?;
+        let (state, expected) = try_join(
+            self.state_of(Some(user)),
+            self.expected(user, source, call, model),
+        )
+        .await?;
+        let points = expected.points(model, &state)?;
         let shortfall = state.amounts.shortfall(points)?;
         let check = CallCheck {
             can_proceed: shortfall.is_zero(),
@@ -83,48 +87,37 @@ impl Ledger {
             model_name: model,
             points,
             seconds,
-            key,
-            fingerprint: fingerprint(user, source, call),
+            once: None,
+            is_told: false,
         };
         self.hold(&new, |hold| Ok(check.completed(hold))).await
     }
 
-    async fn points_of(
+    async fn expected(
         &self,
         user: &UserId,
         source: &ApiKey,
         call: &CallEstimate,
         model: Option<&ModelName>,
-        state: &State,
-    ) -> Result<Points> {
+    ) -> Result<Expected> {
         let settings = &source.settings;
         let input = call.input_tokens.or(settings.estimated_input_tokens);
         let output = call.output_tokens.or(settings.estimated_output_tokens);
         if let Some(model) = model {
             let mut basis = self.basis(Some(user), model, input, output).await?;
             basis.tokens.input = basis.tokens.input.max(call.asked_tokens);
-            let estimate = crate::estimate::estimate(&state.book, model, &basis, state.now)?;
-            return Ok(estimate.estimated_points);
+            return Ok(Expected::Tokens(basis));
         }
         if input.is_none()
             && output.is_none()
             && let Some(points) = self.usual_charge(user, source).await?
         {
-            return Ok(points);
+            return Ok(Expected::Points(points));
         }
-        // Nobody knows the model: the dearest one is the one that surely suffices.
-        let tokens = Tokens::new(
+        Ok(Expected::TokensOfAnyModel(Tokens::new(
             input.unwrap_or(DEFAULT_TOKENS.input).max(call.asked_tokens),
             output.unwrap_or(DEFAULT_TOKENS.output),
-        );
-        state
-            .book
-            .current(state.now)
-            .filter_map(|version| state.book.in_force(&version.model_name, state.now).ok())
-            .filter_map(|version| quote(&version.rates, &tokens).ok())
-            .map(|quote| quote.points)
-            .max()
-            .ok_or_else(|| Problem::field("modelName", FieldFault::NotPriced).into())
+        )))
     }
 
     /// What messages of this source cost lately: the user's, or else everybody's, on average and
@@ -152,6 +145,36 @@ impl Ledger {
     }
 }
 
+/// What a call is expected to use.
+enum Expected {
+    Tokens(Basis),
+    Points(Points),
+    /// Nobody knows the model: the dearest one is the one that surely suffices.
+    TokensOfAnyModel(Tokens),
+}
+
+impl Expected {
+    fn points(&self, model: Option<&ModelName>, state: &State) -> Result<Points> {
+        let not_priced = || Problem::field("modelName", FieldFault::NotPriced);
+        match self {
+            Self::Points(points) => Ok(*points),
+            Self::Tokens(basis) => {
+                let model = model.ok_or_else(not_priced)?;
+                let estimate = crate::estimate::estimate(&state.book, model, basis, state.now)?;
+                Ok(estimate.estimated_points)
+            }
+            Self::TokensOfAnyModel(tokens) => state
+                .book
+                .current(state.now)
+                .filter_map(|version| state.book.in_force(&version.model_name, state.now).ok())
+                .filter_map(|version| quote(&version.rates, tokens).ok())
+                .map(|quote| quote.points)
+                .max()
+                .ok_or_else(|| not_priced().into()),
+        }
+    }
+}
+
 impl CallCheck {
     fn completed(mut self, hold: Option<Hold>) -> Self {
         match hold {
@@ -163,16 +186,4 @@ impl CallCheck {
         }
         self
     }
-}
-
-fn fingerprint(user: &UserId, source: &ApiKey, call: &CallEstimate) -> Hash {
-    let mut hash = Hasher::new("tollgate call 1");
-    hash.text(user.as_str());
-    hash.bytes(source.id.as_bytes());
-    hash.optional(call.model_name.as_ref().map(ModelName::key).as_deref());
-    for tokens in [call.input_tokens, call.output_tokens] {
-        hash.count(tokens.unwrap_or(u64::MAX));
-    }
-    hash.count(call.asked_tokens);
-    hash.finish()
 }

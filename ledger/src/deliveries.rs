@@ -131,7 +131,7 @@ impl Ledger {
             quarantine::insert_untold(&mut tx, source, entrance, reason, body, received_at).await?;
         }
         tx.commit().await?;
-        self.inner.live.changed();
+        self.inner.live.committed();
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Before the call: what will it cost, and is there enough?
 
+use futures::future::try_join;
 use shared::api::{
     BalanceCheck, CheckBalance, DEFAULT_TOKENS, Estimate, EstimateBasis, HOLD_SECONDS_DEFAULT, Hold,
 };
@@ -11,6 +12,7 @@ use shared::problem::{FieldFault, Problem};
 use shared::quote::{affordable_output, quote};
 use shared::tokens::Tokens;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
 use crate::accounts;
@@ -60,8 +62,11 @@ impl Ledger {
         input_tokens: Option<u64>,
         output_tokens: Option<u64>,
     ) -> Result<Estimate> {
-        let state = self.state_of(user).await?;
-        let basis = self.basis(user, model, input_tokens, output_tokens).await?;
+        let (state, basis) = try_join(
+            self.state_of(user),
+            self.basis(user, model, input_tokens, output_tokens),
+        )
+        .await?;
         estimate(&state.book, model, &basis, state.now)
     }
 
@@ -84,15 +89,12 @@ impl Ledger {
         check: &CheckBalance,
         key: Option<&IdempotencyKey>,
     ) -> Result<BalanceCheck> {
-        let basis = self
-            .basis(
-                Some(user),
-                &check.model_name,
-                check.estimated_input_tokens,
-                check.estimated_output_tokens,
-            )
-            .await?;
-        let state = self.state_of(Some(user)).await?;
+        let (input, output) = (check.estimated_input_tokens, check.estimated_output_tokens);
+        let (state, basis) = try_join(
+            self.state_of(Some(user)),
+            self.basis(Some(user), &check.model_name, input, output),
+        )
+        .await?;
         let estimate = estimate(&state.book, &check.model_name, &basis, state.now)?;
         let balance = accounts::balance(user, state.amounts, Vec::new())?;
         let usable = state.amounts.usable()?;
@@ -128,8 +130,8 @@ impl Ledger {
                 model_name: Some(&check.model_name),
                 points: answer.estimate.estimated_points,
                 seconds: check.hold_seconds.unwrap_or(HOLD_SECONDS_DEFAULT),
-                key,
-                fingerprint: holds::fingerprint(user, check),
+                once: key.map(|key| (key, holds::fingerprint(user, check))),
+                is_told: true,
             };
             return self.hold(&new, |hold| Ok(completed(answer, hold))).await;
         }
@@ -213,25 +215,25 @@ impl Ledger {
 
     async fn recent_of_all(&self, model: &ModelName) -> Result<Vec<Tokens>> {
         let rows = sqlx::query(
-            "select model_name, input_tokens, output_tokens from delivery
-             where outcome = 'charged' order by tx desc, id desc limit $1",
+            "select input_tokens, output_tokens from (
+                 select model_name, input_tokens, output_tokens from delivery
+                 where outcome = 'charged' order by tx desc, id desc limit $1
+             ) recent
+             where lower(model_name) = $2 limit $3",
         )
         .bind(DELIVERY_ROWS_MAX)
+        .bind(model.key())
+        .bind(SAMPLE_MESSAGES)
         .fetch_all(self.pool())
         .await?;
-        let key = model.key();
-        let mut samples = Vec::new();
-        for row in rows {
-            let name: Option<String> = row.try_get("model_name")?;
-            if name.is_some_and(|name| name.to_lowercase() == key) {
-                let count = |column| -> Result<u64> {
-                    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
-                };
-                samples.push(Tokens::new(count("input_tokens")?, count("output_tokens")?));
-            }
-        }
-        samples.truncate(usize::try_from(SAMPLE_MESSAGES).unwrap_or(0));
-        Ok(samples)
+        let count = |row: &PgRow, column| -> Result<u64> {
+            Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+        };
+        let samples = rows.iter().map(|row| {
+            let input = count(row, "input_tokens")?;
+            Ok(Tokens::new(input, count(row, "output_tokens")?))
+        });
+        samples.collect()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Holds: points promised to a call before it runs. A hold ends by being settled with what the call
 //! really used, by being released, or by running out.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::api::{
@@ -58,9 +60,12 @@ pub(crate) struct NewHold<'a> {
     pub model_name: Option<&'a ModelName>,
     pub points: Points,
     pub seconds: u32,
-    pub key: Option<&'a IdempotencyKey>,
-    /// Equal for two requests that ask for the same hold.
-    pub fingerprint: Hash,
+    /// The request's key, and what is equal for two requests that ask for the same hold.
+    pub once: Option<(&'a IdempotencyKey, Hash)>,
+    /// Somebody outside of this process learns its id. A hold that nobody learns of need not
+    /// outlive Postgres' machine: what the call uses is charged without it just the same, so its
+    /// commit does not wait for the disk.
+    pub is_told: bool,
 }
 
 /// Equal for two checks that ask for the same hold.
@@ -77,48 +82,65 @@ pub(crate) fn fingerprint(user: &UserId, check: &CheckBalance) -> Hash {
     hash.finish()
 }
 
-/// Reads a hold of an account that is locked.
+/// Reads holds, of accounts that are locked.
 pub(crate) async fn find(
     tx: &mut PgConnection,
-    account_id: Uuid,
-    hold_id: Uuid,
-) -> Result<Option<HeldPoints>> {
-    sqlx::query(
-        "select status, amount_nano, namespace_id, message_id from hold
-         where account_id = $1 and hold_id = $2",
+    holds: &[(Uuid, Uuid)],
+) -> Result<HashMap<Uuid, HeldPoints>> {
+    if holds.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(
+        "select h.hold_id, h.status, h.amount_nano, h.namespace_id, h.message_id
+         from unnest($1::uuid[], $2::uuid[]) as k (account_id, hold_id)
+         join hold h on h.account_id = k.account_id and h.hold_id = k.hold_id",
     )
-    .bind(account_id)
-    .bind(hold_id)
-    .fetch_optional(tx)
-    .await?
-    .map(|row| {
-        Ok(HeldPoints {
+    .bind(
+        holds
+            .iter()
+            .map(|(account, _)| *account)
+            .collect::<Vec<_>>(),
+    )
+    .bind(holds.iter().map(|(_, hold)| *hold).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    let held = rows.iter().map(|row| {
+        let held = HeldPoints {
             status: status(row.try_get("status")?)?,
             amount_nano: row.try_get("amount_nano")?,
             namespace_id: row.try_get("namespace_id")?,
             message_id: row.try_get("message_id")?,
-        })
-    })
-    .transpose()
+        };
+        Ok((row.try_get("hold_id")?, held))
+    });
+    held.collect()
 }
 
-/// Marks a hold as settled by a message; the caller frees its points.
-pub(crate) async fn settle(
-    tx: &mut PgConnection,
-    account_id: Uuid,
-    hold_id: Uuid,
-    namespace_id: i64,
-    message_id: &str,
-) -> Result<()> {
+/// A hold and the message that settles it.
+pub(crate) struct Settled<'a> {
+    pub account_id: Uuid,
+    pub hold_id: Uuid,
+    pub namespace_id: i64,
+    pub message_id: &'a str,
+}
+
+/// Marks holds as settled; the caller frees their points.
+pub(crate) async fn settle(tx: &mut PgConnection, settled: &[Settled<'_>]) -> Result<()> {
+    if settled.is_empty() {
+        return Ok(());
+    }
+    let column = settled.iter();
     sqlx::query(
-        "update hold set status = 'settled', closed_at = coalesce(closed_at, clock_timestamp()),
-             namespace_id = $3, message_id = $4
-         where account_id = $1 and hold_id = $2",
+        "update hold h set status = 'settled', closed_at = coalesce(closed_at, clock_timestamp()),
+             namespace_id = t.namespace_id, message_id = t.message_id
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[])
+             as t (account_id, hold_id, namespace_id, message_id)
+         where h.account_id = t.account_id and h.hold_id = t.hold_id",
     )
-    .bind(account_id)
-    .bind(hold_id)
-    .bind(namespace_id)
-    .bind(message_id)
+    .bind(column.clone().map(|it| it.account_id).collect::<Vec<_>>())
+    .bind(column.clone().map(|it| it.hold_id).collect::<Vec<_>>())
+    .bind(column.clone().map(|it| it.namespace_id).collect::<Vec<_>>())
+    .bind(column.map(|it| it.message_id).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -163,10 +185,18 @@ impl Ledger {
             )
             .into());
         }
+        if new.once.is_none()
+            && let Some(hold) = self.hold_at_once(new).await?
+        {
+            return complete(Some(hold));
+        }
         let mut connection = self.pool().acquire().await?;
         locked::open(&mut connection, &[new.user]).await?;
         let mut tx = connection.begin_with(locked::BEGIN).await?;
-        if let Some(first) = idempotency::claim(&mut tx, new.key, &new.fingerprint).await? {
+        let key = new.once.map(|(key, _)| key);
+        if let Some((key, fingerprint)) = &new.once
+            && let Some(first) = idempotency::claim(&mut tx, Some(key), fingerprint).await?
+        {
             return Ok(first);
         }
         let mut accounts = locked::lock_user(&mut tx, new.user).await?;
@@ -176,7 +206,7 @@ impl Ledger {
             // Somebody else took the points between the look and the hold. Credits that ran out
             // meanwhile are entered all the same.
             accounts.write(&mut tx).await?;
-            idempotency::leave(&mut tx, new.key).await?;
+            idempotency::leave(&mut tx, key).await?;
             tx.commit().await?;
             return complete(None);
         }
@@ -194,9 +224,40 @@ impl Ledger {
         .await?;
         let answer = complete(Some(hold(&row)?))?;
         accounts.write(&mut tx).await?;
-        idempotency::keep(&mut tx, new.key, &answer).await?;
+        idempotency::keep(&mut tx, key, &answer).await?;
         tx.commit().await?;
         Ok(answer)
+    }
+
+    /// The whole hold in one statement, where the account is open, its points suffice, and nothing
+    /// has to be entered first. Otherwise nothing has happened.
+    async fn hold_at_once(&self, new: &NewHold<'_>) -> Result<Option<Hold>> {
+        // An update that waits for a lock looks at the row again once it has it.
+        let row = sqlx::query(
+            "with promised as (
+                 update account set held_nano = held_nano + $2, updated_at = clock_timestamp()
+                 where account_id = $1
+                     and balance_nano::numeric - held_nano + debt_limit_nano >= $2
+                     and held_nano <= 9223372036854775807 - $2
+                     and not exists (select from credit c where c.account_id = $1
+                         and c.remaining_nano > 0 and c.expires_at <= clock_timestamp())
+                 returning updated_at
+             )
+             insert into hold (account_id, hold_id, amount_nano, model_name, created_at, expires_at)
+             select $1, $3, $2, $4, updated_at, updated_at + make_interval(secs => $5)
+             from promised
+             returning *, set_config('synchronous_commit',
+                 case when $6 then current_setting('synchronous_commit') else 'off' end, true)",
+        )
+        .bind(chain::account_id(new.user))
+        .bind(new.points.nano())
+        .bind(Uuid::now_v7())
+        .bind(new.model_name.map(ModelName::as_str))
+        .bind(f64::from(new.seconds))
+        .bind(new.is_told)
+        .fetch_optional(self.pool())
+        .await?;
+        row.as_ref().map(hold).transpose()
     }
 
     /// One hold of a user.
@@ -241,9 +302,8 @@ impl Ledger {
         let mut accounts = locked::lock(&mut tx, [account_id])
             .await?
             .ok_or(Problem::NotFound)?;
-        let held = find(&mut tx, account_id, id)
-            .await?
-            .ok_or(Problem::NotFound)?;
+        let held = find(&mut tx, &[(account_id, id)]).await?;
+        let held = held.get(&id).ok_or(Problem::NotFound)?;
         match held.status {
             HoldStatus::Settled => return Err(Problem::Outdated.into()),
             HoldStatus::Released | HoldStatus::Expired => {}

@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 
 pub use accounts::Grant;
 pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
@@ -120,9 +120,8 @@ impl Ledger {
     ) -> Result<Self> {
         // One plain attempt first: the pool would try again until it gives up, and hide the cause.
         PgConnection::connect_with(&options).await?.close().await?;
-        let pool = PgPoolOptions::new()
+        let pool = locked::pool_options(&settings)
             .max_connections(settings.pool_connections_max)
-            .acquire_timeout(settings.connection_wait_max)
             .connect_with(options.clone().application_name("tollgate"))
             .await?;
         let prices = prices::Cache::default();

@@ -4,7 +4,7 @@
 //! that commits late. The feed is therefore ordered by (transaction, id), and shows only
 //! transactions older than the oldest one still running: nothing can appear behind a reader.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use shared::api::{LiveEvent, Outcome};
@@ -15,36 +15,56 @@ use sqlx::{PgPool, Row};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::Ledger;
 use crate::api_keys;
 use crate::error::{Error, Result};
 
-pub(crate) const DELIVERY_CHANNEL: &str = "tollgate_delivery";
+const DELIVERY_CHANNEL: &str = "tollgate_delivery";
 pub(crate) const KEY_CHANNEL: &str = "tollgate_key";
 
-/// Changes whenever the feed may have grown.
+/// Between two notifications. Whoever looks once sees all that was committed before.
+const TELL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether the feed may have grown.
 #[derive(Clone)]
-pub(crate) struct Signal(Arc<watch::Sender<u64>>);
+pub(crate) struct Signal {
+    grown: Arc<watch::Sender<()>>,
+    /// By this process.
+    committed: Arc<watch::Sender<()>>,
+}
 
 impl Default for Signal {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self {
+            grown: Arc::new(watch::Sender::new(())),
+            committed: Arc::new(watch::Sender::new(())),
+        }
     }
 }
 
 impl Signal {
-    pub(crate) fn changed(&self) {
-        self.0.send_modify(|count| *count = count.wrapping_add(1));
+    /// This process has committed deliveries.
+    pub(crate) fn committed(&self) {
+        self.grown.send_replace(());
+        self.committed.send_replace(());
     }
 }
 
-/// Hears what other processes commit. Ends when the pool is closed or the last subscriber is gone.
+/// Hears what other processes commit, and tells them what this one does. Ends when the pool is
+/// closed or the last subscriber is gone.
 pub(crate) fn listen(pool: PgPool, live: &Signal, keys: api_keys::Cache) {
-    let live = Arc::downgrade(&live.0);
+    let this_process = Uuid::now_v7().to_string();
+    tokio::spawn(tell(
+        pool.clone(),
+        live.committed.subscribe(),
+        this_process.clone(),
+    ));
+    let live = Arc::downgrade(&live.grown);
     tokio::spawn(async move {
         while live.strong_count() > 0 && !pool.is_closed() {
-            if let Err(error) = hear(&pool, &live, &keys).await {
+            if let Err(error) = hear(&pool, &live, &keys, &this_process).await {
                 warn!(%error, "listening to postgres was interrupted");
             }
             keys.distrust();
@@ -53,10 +73,29 @@ pub(crate) fn listen(pool: PgPool, live: &Signal, keys: api_keys::Cache) {
     });
 }
 
+/// Notifies now and then, in transactions of its own: Postgres lets transactions that notify commit
+/// only one after the other, each with its wait for the disk. A notification that is lost with its
+/// process costs others nothing but the time until they look by themselves.
+async fn tell(pool: PgPool, mut committed: watch::Receiver<()>, this_process: String) {
+    while committed.changed().await.is_ok() && !pool.is_closed() {
+        let told =
+            sqlx::query("select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)")
+                .bind(DELIVERY_CHANNEL)
+                .bind(&this_process)
+                .execute(&pool)
+                .await;
+        if let Err(error) = told {
+            warn!(%error, "other processes were not told of new deliveries");
+        }
+        tokio::time::sleep(TELL_PAUSE).await;
+    }
+}
+
 async fn hear(
     pool: &PgPool,
-    live: &std::sync::Weak<watch::Sender<u64>>,
+    live: &Weak<watch::Sender<()>>,
     keys: &api_keys::Cache,
+    this_process: &str,
 ) -> std::result::Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen_all([DELIVERY_CHANNEL, KEY_CHANNEL]).await?;
@@ -67,15 +106,16 @@ async fn hear(
     while let Some(notification) = listener.try_recv().await? {
         if notification.channel() == KEY_CHANNEL {
             keys.clear();
+        } else if notification.payload() != this_process {
+            signal(live);
         }
-        signal(live);
     }
     Ok(())
 }
 
-fn signal(live: &std::sync::Weak<watch::Sender<u64>>) {
+fn signal(live: &Weak<watch::Sender<()>>) {
     if let Some(live) = live.upgrade() {
-        Signal(live).changed();
+        live.send_replace(());
     }
 }
 
@@ -163,10 +203,11 @@ impl Ledger {
         Ok(page)
     }
 
-    /// Changes whenever [`Ledger::live_after`] may have something new.
+    /// Changes when [`Ledger::live_after`] may have something new. What another process committed
+    /// may stay untold: look now and then all the same.
     #[must_use]
-    pub fn live_signal(&self) -> watch::Receiver<u64> {
-        self.inner.live.0.subscribe()
+    pub fn live_signal(&self) -> watch::Receiver<()> {
+        self.inner.live.grown.subscribe()
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::price::PriceBook;
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -15,7 +16,8 @@ use uuid::Uuid;
 
 use crate::accounts::Amounts;
 use crate::error::{BUSY, Result};
-use crate::{Ledger, Settings, chain, locked, prices};
+use crate::locked::OwnConnection;
+use crate::{Ledger, Settings, chain, prices};
 
 /// Requests in one read at most.
 const READ_MAX: usize = 512;
@@ -45,18 +47,23 @@ impl Reader {
         prices: &prices::Cache,
         settings: &Settings,
     ) -> Self {
-        let pool = locked::connection_by_keys(options, "tollgate reader", settings);
+        let connection = OwnConnection::new(options, "tollgate reader", settings);
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(run(pool, prices.clone(), waiting));
+        tokio::spawn(run(connection, prices.clone(), waiting));
         Self(queue)
     }
 }
 
-async fn run(pool: PgPool, prices: prices::Cache, mut waiting: mpsc::Receiver<Request>) {
+async fn run(
+    mut connection: OwnConnection,
+    prices: prices::Cache,
+    mut waiting: mpsc::Receiver<Request>,
+) {
     let mut requests = Vec::with_capacity(READ_MAX);
     while waiting.recv_many(&mut requests, READ_MAX).await > 0 {
         let ids: Vec<_> = requests.iter().map(|request| request.account_id).collect();
-        match read(&pool, &prices, &ids).await {
+        let states = connection.lend(async |connection| read(connection, &prices, &ids).await);
+        match states.await {
             Ok(states) => {
                 for (request, state) in requests.drain(..).zip(states) {
                     // A caller that has gone away needs no answer.
@@ -74,8 +81,11 @@ async fn run(pool: PgPool, prices: prices::Cache, mut waiting: mpsc::Receiver<Re
 /// Time, price revision, and balance, held points and debt limit of one account.
 type Row = (OffsetDateTime, i64, i64, i64, i64);
 
-async fn read(pool: &PgPool, prices: &prices::Cache, ids: &[Uuid]) -> Result<Vec<State>> {
-    let mut connection = pool.acquire().await?;
+async fn read(
+    connection: &mut PgConnection,
+    prices: &prices::Cache,
+    ids: &[Uuid],
+) -> Result<Vec<State>> {
     let rows: Vec<Row> = sqlx::query_as(
         "select clock_timestamp(), (select coalesce(max(price_version_id), 0) from price_version),
                 coalesce(a.balance_nano, 0), coalesce(a.held_nano, 0), coalesce(a.debt_limit_nano, 0)
@@ -86,7 +96,7 @@ async fn read(pool: &PgPool, prices: &prices::Cache, ids: &[Uuid]) -> Result<Vec
     .fetch_all(&mut *connection)
     .await?;
     let revision = rows.first().map_or(0, |row| row.1);
-    let book = prices.at_revision(&mut connection, revision).await?;
+    let book = prices.at_revision(connection, revision).await?;
     let states = rows
         .into_iter()
         .map(|(now, _, balance_nano, held_nano, debt_limit_nano)| State {

@@ -7,7 +7,7 @@ use shared::api::{HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
 use shared::dify::MessageUsage;
 use shared::money::Points;
 use shared::price::{PriceBook, Unpriced};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::known::{self, Known, Message, MessageKey, Part, Sighting, Waiting, lookup};
@@ -16,7 +16,7 @@ use super::{Consumption, Delivery, NotPriced, Resolution, fingerprint_of, price,
 use crate::chain::{self, Hash};
 use crate::deliveries::Trace;
 use crate::error::Result;
-use crate::holds::{self, HeldPoints};
+use crate::holds::{self, HeldPoints, Settled};
 use crate::journal::{Claim, Draft, Identity};
 use crate::locked::{self, Accounts};
 use crate::{PRICE_LOCK, Settings, audit, prices, quarantine};
@@ -33,12 +33,11 @@ pub(super) enum Verdict {
 
 /// Prices, deduplicates, chains and writes a group, and gives one verdict for each message, in order.
 pub(super) async fn commit(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     prices: &prices::Cache,
     settings: &Settings,
     deliveries: &[Delivery],
 ) -> Result<Vec<Verdict>> {
-    let mut connection = pool.acquire().await?;
     loop {
         // While the shared lock is held no price can be published, so the book read below stays the
         // right one until the commit.
@@ -52,7 +51,7 @@ pub(super) async fn commit(
                 .iter()
                 .map(|delivery| &delivery.message.user_id)
                 .collect();
-            locked::open(&mut connection, &users).await?;
+            locked::open(connection, &users).await?;
             continue;
         };
         let holds = find_holds(&mut tx, deliveries).await?;
@@ -98,16 +97,11 @@ async fn find_holds(
     tx: &mut PgConnection,
     deliveries: &[Delivery],
 ) -> Result<HashMap<Uuid, HeldPoints>> {
-    let mut found = HashMap::new();
-    for delivery in deliveries {
-        if let Some(hold_id) = delivery.hold_id {
-            let account_id = chain::account_id(&delivery.message.user_id);
-            if let Some(held) = holds::find(tx, account_id, hold_id).await? {
-                found.insert(hold_id, held);
-            }
-        }
-    }
-    Ok(found)
+    let named = deliveries.iter().filter_map(|delivery| {
+        let account_id = chain::account_id(&delivery.message.user_id);
+        Some((account_id, delivery.hold_id?))
+    });
+    holds::find(tx, &named.collect::<Vec<_>>()).await
 }
 
 /// A quarantine row whose message is charged.
@@ -675,15 +669,16 @@ impl<'a> Batch<'a> {
         self.accounts.write_traced(tx, &self.traces).await?;
         sightings::insert(tx, &self.seen).await?;
         sightings::claim(tx, &self.learned).await?;
-        for (delivery, hold_id) in &self.settled {
-            let account_id = chain::account_id(&delivery.message.user_id);
-            if let Some(held) = self.holds.get(hold_id)
-                && let (Some(namespace_id), Some(message_id)) =
-                    (held.namespace_id, held.message_id.as_deref())
-            {
-                holds::settle(tx, account_id, *hold_id, namespace_id, message_id).await?;
-            }
-        }
+        let settled = self.settled.iter().filter_map(|(delivery, hold_id)| {
+            let held = self.holds.get(hold_id)?;
+            Some(Settled {
+                account_id: chain::account_id(&delivery.message.user_id),
+                hold_id: *hold_id,
+                namespace_id: held.namespace_id?,
+                message_id: held.message_id.as_deref()?,
+            })
+        });
+        holds::settle(tx, &settled.collect::<Vec<_>>()).await?;
         for row in &self.quarantined {
             let Quarantined {
                 delivery,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shared::api::WebhookAnswer;
 use shared::problem::Problem;
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::Delivery;
 use super::commit::{Verdict, commit};
 use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
-use crate::{Settings, chain, live, locked, prices};
+use crate::locked::OwnConnection;
+use crate::{Settings, chain, live, prices};
 
 /// Messages in one transaction at most: more would only make each of them wait longer.
 const GROUP_MESSAGES_MAX: usize = 512;
@@ -52,7 +53,7 @@ impl Group {
         let queues = (0..settings.writers.max(1)).map(|_| {
             let (queue, waiting) = mpsc::unbounded_channel();
             let writer = Writer {
-                pool: locked::connection_by_keys(options, "tollgate writer", settings),
+                connection: OwnConnection::new(options, "tollgate writer", settings),
                 prices: prices.clone(),
                 live: live.clone(),
                 settings: settings.clone(),
@@ -103,14 +104,14 @@ impl Group {
 }
 
 struct Writer {
-    pool: PgPool,
+    connection: OwnConnection,
     prices: prices::Cache,
     live: live::Signal,
     settings: Settings,
 }
 
 impl Writer {
-    async fn run(self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
         let mut group = Vec::with_capacity(GROUP_MESSAGES_MAX);
         while waiting.recv_many(&mut group, GROUP_MESSAGES_MAX).await > 0 {
             let (deliveries, answers): (Vec<_>, Vec<_>) = group
@@ -118,7 +119,7 @@ impl Writer {
                 .map(|waiting: Waiting| (waiting.delivery, (waiting.answer, waiting.memory)))
                 .unzip();
             let verdicts = self.settle(&deliveries).await;
-            self.live.changed();
+            self.live.committed();
             for ((answer, _memory), verdict) in answers.into_iter().zip(verdicts) {
                 // A caller that has gone away has lost only its answer.
                 let _ = answer.send(verdict);
@@ -128,7 +129,7 @@ impl Writer {
 
     /// Commits a group; one that fails for a reason of its own is split, so that a bad message
     /// spoils no other.
-    async fn settle(&self, deliveries: &[Delivery]) -> Vec<Result<Verdict>> {
+    async fn settle(&mut self, deliveries: &[Delivery]) -> Vec<Result<Verdict>> {
         match self.commit(deliveries).await {
             Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
             Err(Error::Database(error)) if is_unavailable(&error) => {
@@ -149,11 +150,15 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, deliveries: &[Delivery]) -> Result<Vec<Verdict>> {
+    async fn commit(&mut self, deliveries: &[Delivery]) -> Result<Vec<Verdict>> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match commit(&self.pool, &self.prices, &self.settings, deliveries).await {
+            let (prices, settings) = (&self.prices, &self.settings);
+            let committed = self
+                .connection
+                .lend(async |connection| commit(connection, prices, settings, deliveries).await);
+            match committed.await {
                 Err(Error::Database(error)) if is_lost_race(&error) && tries < TRIES_MAX => {}
                 Err(error) => {
                     error!(messages = deliveries.len(), %error, "a group was not committed");

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::chain::{Hash, Hasher};
 use crate::error::Result;
-use crate::{Actor, ApiKey, Ledger};
+use crate::{Actor, ApiKey, Ledger, holds};
 
 pub(crate) use group::Group;
 pub(crate) use known::entrance;
@@ -130,6 +130,14 @@ impl Delivery {
         let body = serde_json::to_vec(&message).unwrap_or_default();
         let now = OffsetDateTime::now_utc().into();
         Self::new(source, entrance, message, body, now)
+    }
+
+    /// Settles a hold of its user with it. What was used is charged, whatever became of the hold;
+    /// what is no hold settles none.
+    #[must_use]
+    pub fn settling(mut self, hold_id: Option<&str>) -> Self {
+        self.hold_id = hold_id.and_then(|hold_id| holds::parse_id(hold_id).ok());
+        self
     }
 
     /// When the message happened: what the sender says, but never after its arrival nor after

@@ -4,12 +4,14 @@
 mod write;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use shared::api::EntryKind;
 use shared::ids::UserId;
 use shared::money::{Overflow, Points};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection as _, PgConnection, Postgres, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -32,17 +34,60 @@ pub(crate) const BY_KEYS: [(&str, &str); 6] = [
     ("jit", "off"),
 ];
 
-/// A connection of one's own for such statements: no other request keeps it waiting.
-pub(crate) fn connection_by_keys(
-    options: &PgConnectOptions,
-    name: &str,
-    settings: &Settings,
-) -> PgPool {
-    let options = options.clone().application_name(name).options(BY_KEYS);
+/// A connection that was used so recently is taken to be alive.
+const ALIVE: Duration = Duration::from_secs(1);
+
+/// A pool that asks whether a connection is alive only when it was not used for a while: otherwise
+/// each statement would take twice as long.
+pub(crate) fn pool_options(settings: &Settings) -> PgPoolOptions {
     PgPoolOptions::new()
-        .max_connections(1)
         .acquire_timeout(settings.connection_wait_max)
-        .connect_lazy_with(options)
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > ALIVE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+/// A connection of one's own for statements by keys: no other request keeps it waiting, and it stays
+/// open between them.
+pub(crate) struct OwnConnection {
+    /// Of this one connection; opens it again when it was lost.
+    pool: PgPool,
+    open: Option<(PoolConnection<Postgres>, Instant)>,
+}
+
+impl OwnConnection {
+    pub(crate) fn new(options: &PgConnectOptions, name: &str, settings: &Settings) -> Self {
+        let options = options.clone().application_name(name).options(BY_KEYS);
+        Self {
+            pool: pool_options(settings)
+                .max_connections(1)
+                .connect_lazy_with(options),
+            open: None,
+        }
+    }
+
+    /// Lends the connection to some statements. One that failed is looked at before it is used again.
+    pub(crate) async fn lend<T>(
+        &mut self,
+        run: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        let open = self.open.take();
+        let mut connection = match open.filter(|(_, used)| used.elapsed() < ALIVE) {
+            Some((connection, _)) => connection,
+            None => self.pool.acquire().await?,
+        };
+        let result = run(&mut connection).await;
+        if result.is_ok() {
+            self.open = Some((connection, Instant::now()));
+        }
+        result
+    }
 }
 
 /// How a transaction begins that is to lock accounts: with [`BY_KEYS`], in one round trip.
@@ -267,8 +312,7 @@ impl Accounts {
         write::write(self, &[], tx).await
     }
 
-    /// As [`Accounts::write`], with the deliveries' rows; tells every listening process of them
-    /// when the transaction commits.
+    /// As [`Accounts::write`], with the deliveries' rows.
     pub(crate) async fn write_traced(
         &self,
         tx: &mut PgConnection,

@@ -9,11 +9,11 @@ use crate::consumption::Consumption;
 use crate::deliveries::Trace;
 use crate::error::{Error, Result};
 use crate::journal::{Identity, Link};
-use crate::{live, rollups};
+use crate::rollups;
 
 /// Entries ($1 to $23) with their consumptions and their messages' identities, rollups ($24 to $32),
 /// credits ($33 to $38), accounts ($39 to $44), deliveries ($45 to $58), what else the identities say
-/// ($60 to $63), and other ids of the messages ($64 to $76). Identities are claimed in order, so that two
+/// ($59 to $62), and other ids of the messages ($63 to $75). Identities are claimed in order, so that two
 /// processes that claim the same ones wait for each other and never in a circle.
 const WRITE: &str = "
 with input as (
@@ -21,8 +21,8 @@ with input as (
         $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::bigint[], $7::text[],
         $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
         $14::uuid[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::uuid[],
-        $20::text[], $21::bigint[], $22::jsonb[], $23::bytea[], $60::integer[], $61::text[],
-        $62::boolean[], $63::boolean[]
+        $20::text[], $21::bigint[], $22::jsonb[], $23::bytea[], $59::integer[], $60::text[],
+        $61::boolean[], $62::boolean[]
     ) as t (account_id, entry, occurred_at, kind, amount_nano, counter_account,
         balance_after_nano, corrects_entry, reason, actor, previous_hash, hash,
         consumption_id, namespace_id, message_id, conversation_id, request_id, api_key_id,
@@ -38,9 +38,9 @@ with input as (
     union all
     select namespace_id, alias, 0, fingerprint, consumption_id, total_tokens, charge_nano,
         balance_after_nano, $1, message_id, account_id, entry, entrance, evidence, is_itemized, false
-    from unnest($64::bigint[], $65::text[], $66::bytea[], $67::uuid[], $68::bigint[], $69::bigint[],
-        $70::bigint[], $71::text[], $72::uuid[], $73::bigint[], $74::text[], $75::text[],
-        $76::boolean[]) as t (namespace_id, alias, fingerprint, consumption_id, total_tokens,
+    from unnest($63::bigint[], $64::text[], $65::bytea[], $66::uuid[], $67::bigint[], $68::bigint[],
+        $69::bigint[], $70::text[], $71::uuid[], $72::bigint[], $73::text[], $74::text[],
+        $75::boolean[]) as t (namespace_id, alias, fingerprint, consumption_id, total_tokens,
         charge_nano, balance_after_nano, message_id, account_id, entry, entrance, evidence,
         is_itemized)
     order by namespace_id, message_id
@@ -93,8 +93,7 @@ with input as (
         $50::text[], $51::text[], $52::text[], $53::bigint[], $54::bigint[], $55::bigint[],
         $56::bigint[], $57::uuid[], $58::bytea[])
 )
-select (select count(*) from updated) as updated,
-    case when cardinality($46) > 0 then pg_notify($59, '') end";
+select count(*) as updated from updated";
 
 /// A further id that an entry claims for its message.
 struct Alias<'a> {
@@ -234,7 +233,6 @@ pub(super) async fn write(
         .bind(column!(traces, |trace| trace.balance_after_nano))
         .bind(column!(traces, |trace| trace.consumption_id))
         .bind(column!(traces, |trace| trace.body))
-        .bind(live::DELIVERY_CHANNEL)
         .bind(used!(|used| used.part))
         .bind(identity!(|identity| identity.evidence.as_str()))
         .bind(identity!(|identity| identity.is_itemized))

@@ -570,7 +570,7 @@ async fn a_hold_is_settled_also_when_another_entrance_was_faster() {
     };
     let check = books
         .ledger
-        .check_call(&user("u"), &books.key, &estimate, None)
+        .check_call(&user("u"), &books.key, &estimate)
         .await;
     let hold_id = check.unwrap().hold_id.unwrap();
     let balance = books.ledger.balance(&user("u")).await.unwrap();

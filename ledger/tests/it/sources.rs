@@ -194,10 +194,7 @@ async fn a_call_of_unknown_cost_is_estimated_from_what_there_is() {
     let books = Books::open().await;
     let source = &books.key;
     let call = CallEstimate::default();
-    let unpriced = books
-        .ledger
-        .check_call(&user("u"), source, &call, None)
-        .await;
+    let unpriced = books.ledger.check_call(&user("u"), source, &call).await;
     assert_eq!(
         problem(unpriced),
         Problem::field("modelName", FieldFault::NotPriced)
@@ -207,7 +204,7 @@ async fn a_call_of_unknown_cost_is_estimated_from_what_there_is() {
     books.grant("u", "5").await;
     let estimated = async |call: &CallEstimate| {
         let user = user("u");
-        let check = books.ledger.check_call(&user, source, call, None).await;
+        let check = books.ledger.check_call(&user, source, call).await;
         let check = check.unwrap();
         (check.estimated_points, check.can_proceed)
     };

@@ -102,7 +102,7 @@ async fn moderate(http: &Http, key: &Arc<ApiKey>, inputs: &Map<String, Value>) -
     };
     // Nothing is held: Dify tells neither the message's id nor when it has ended.
     let call = CallEstimate::default();
-    match http.ledger().check_call(&user, key, &call, None).await {
+    match http.ledger().check_call(&user, key, &call).await {
         Ok(check) if check.can_proceed => None,
         Ok(check) => Some(Blocked::Points(Box::new(check))),
         Err(error) => {

@@ -25,8 +25,12 @@ const PAGE_EVENTS: u32 = 100;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How soon a client should connect again.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often the feed is looked at without having been told to, and the right to see it is checked.
+/// How often the right to see the feed is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks when nothing is told: another process may have ended before it could tell.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks at least: what many transactions add in this time is read at once.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// How soon to look again when a running transaction holds events back.
 const HELD_BACK: Duration = Duration::from_millis(50);
 
@@ -78,18 +82,20 @@ pub async fn stream(
 
 struct Feed {
     ledger: Ledger,
-    signal: watch::Receiver<u64>,
+    signal: watch::Receiver<()>,
     cursor: String,
     waiting: VecDeque<LiveEvent>,
     has_more: bool,
     is_held_back: bool,
     check_at: Instant,
+    /// Not before then.
+    look_at: Instant,
 }
 
 impl Feed {
     fn new(
         ledger: Ledger,
-        signal: watch::Receiver<u64>,
+        signal: watch::Receiver<()>,
         cursor: String,
         events: Vec<LiveEvent>,
     ) -> Self {
@@ -101,6 +107,7 @@ impl Feed {
             has_more: false,
             is_held_back: false,
             check_at: Instant::now() + CHECK_EVERY,
+            look_at: Instant::now(),
         }
     }
 
@@ -123,6 +130,10 @@ impl Feed {
                         feed.check_at = Instant::now() + CHECK_EVERY;
                     } else if !feed.has_more && !feed.wait().await {
                         return None;
+                    }
+                    if !feed.has_more {
+                        sleep_until(feed.look_at).await;
+                        feed.look_at = Instant::now() + LOOK_PAUSE;
                     }
                     // Marked as seen before looking: what comes during the look is looked at again.
                     feed.signal.mark_unchanged();
@@ -154,6 +165,7 @@ impl Feed {
         tokio::select! {
             changed = self.signal.changed() => changed.is_ok(),
             () = held_back => true,
+            () = sleep(LOOK_EVERY) => true,
             () = sleep_until(self.check_at) => true,
         }
     }

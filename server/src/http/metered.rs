@@ -126,22 +126,16 @@ pub async fn release(ledger: &Ledger, user: &UserId, hold: Option<&str>) {
 }
 
 /// Delivers, again and again while the ledger is away.
-pub async fn deliver(ledger: &Ledger, delivery: Delivery, mut hold: Option<&str>) {
+pub async fn deliver(ledger: &Ledger, delivery: Delivery) {
     let message_id = delivery.message.message_id.as_str();
     let mut pause = RETRY_PAUSE_MIN;
     let mut failures = 0;
     loop {
-        let delivered = match hold {
-            Some(hold) => ledger.settle_hold(hold, delivery.clone()).await,
-            None => ledger.deliver(delivery.clone()).await,
-        };
-        let Err(error) = delivered else {
+        let Err(error) = ledger.deliver(delivery.clone()).await else {
             return;
         };
         match error.problem() {
             Problem::Busy { .. } => {}
-            // What was used is charged, whatever became of the hold.
-            Problem::NotFound if hold.take().is_some() => continue,
             Problem::Internal if failures < FAILURES_MAX => failures += 1,
             _ => {
                 tracing::error!(%error, message_id, "{message_id} was not charged: {error}");

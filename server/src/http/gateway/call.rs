@@ -164,7 +164,7 @@ impl Call {
         let may_miss_calls = is_continuation && message.is_itemized();
         let mut delivery = Delivery::told(Arc::clone(source), Entrance::Gateway, message);
         delivery.continues = is_continuation;
-        metered::deliver(ledger, delivery, hold.as_deref()).await;
+        metered::deliver(ledger, delivery.settling(hold.as_deref())).await;
         if may_miss_calls && let Some(whole) = seen.total(&self.asked) {
             follow::deliver_rest(ledger, source, whole).await;
         }
@@ -217,11 +217,7 @@ pub(super) async fn check(
         asked_tokens: text.tokens(),
         hold_seconds,
     };
-    match http
-        .ledger()
-        .check_call(user, source, &estimate, None)
-        .await
-    {
+    match http.ledger().check_call(user, source, &estimate).await {
         Ok(check) if check.can_proceed => Ok(check.hold_id),
         Ok(check) => Err(Denial::TooExpensive {
             needed: check.estimated_points,

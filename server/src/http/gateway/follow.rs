@@ -331,5 +331,5 @@ pub(super) async fn deliver_rest(
 async fn deliver(ledger: &Ledger, source: &Arc<ApiKey>, message: MessageUsage) {
     let mut delivery = Delivery::told(Arc::clone(source), Entrance::Gateway, message);
     delivery.continues = true;
-    metered::deliver(ledger, delivery, None).await;
+    metered::deliver(ledger, delivery).await;
 }

@@ -203,11 +203,7 @@ impl Payer {
             asked_tokens: 0,
             hold_seconds: (!settings.is_protecting_only).then_some(HOLD_SECONDS),
         };
-        let checked = http
-            .ledger()
-            .check_call(&self.user, key, &estimate, None)
-            .await;
-        match checked {
+        match http.ledger().check_call(&self.user, key, &estimate).await {
             Ok(check) if check.can_proceed => Ok(check.hold_id),
             Ok(_) if self.is_source && settings.is_fail_open => Ok(None),
             Ok(check) => Err(self.refuse(http, check)),

@@ -46,8 +46,8 @@ impl Call {
             return self.release().await;
         };
         let delivery = Delivery::told(Arc::clone(&self.key), Entrance::Openai, message);
-        let hold = self.hold_id.as_deref();
-        metered::deliver(self.http.ledger(), delivery, hold).await;
+        let delivery = delivery.settling(self.hold_id.as_deref());
+        metered::deliver(self.http.ledger(), delivery).await;
     }
 
     /// What to report; `None` when nothing was used.
