@@ -51,6 +51,8 @@ pub enum Ask {
     Sources {
         /// Of which all reports are wanted.
         message: Option<String>,
+        /// Only this one, with how complete its reports are.
+        source: Option<String>,
     },
     Overview,
     History {
@@ -116,7 +118,9 @@ fn answer(ask: Ask) -> Answering {
             Ask::WaitingMessage(id) => Answer::WaitingMessage(waiting_message(id).await?),
             Ask::Reratable => Answer::Reratable(reratable_models().await?),
             Ask::Jobs => Answer::Jobs(recent_jobs().await?),
-            Ask::Sources { message } => Answer::Sources(all_sources(message).await?),
+            Ask::Sources { message, source } => {
+                Answer::Sources(all_sources(message, source).await?)
+            }
             Ask::Overview => Answer::Overview(my_overview().await?),
             Ask::History {
                 user,

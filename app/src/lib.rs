@@ -31,11 +31,23 @@ use pages::home::HomePage;
 use pages::missing::MissingPage;
 use pages::sign_in::SignInPage;
 
+/// Asks Dify what the app behind a gateway source has served since then, and compares it with what
+/// arrived. What came of it stands in the ledger, also when Dify could not be asked.
+#[cfg(feature = "ssr")]
+pub type CheckServed = std::sync::Arc<
+    dyn Fn(std::sync::Arc<ledger::ApiKey>, shared::clock::Timestamp) -> Checking + Send + Sync,
+>;
+
+/// A check under way.
+#[cfg(feature = "ssr")]
+pub type Checking = std::pin::Pin<Box<dyn Future<Output = ledger::Result<()>> + Send>>;
+
 /// What server functions need; the server provides it as context for rendering and for calls.
 #[cfg(feature = "ssr")]
 #[derive(Clone)]
 pub struct AppContext {
     pub ledger: ledger::Ledger,
+    pub check_served: CheckServed,
     /// Signs the session cookie.
     pub cookie_key: axum_extra::extract::cookie::Key,
     /// Whether cookies are marked `Secure`, which they are behind TLS.

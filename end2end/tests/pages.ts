@@ -1,5 +1,6 @@
 // Every page, as somebody sees it who has something to see there.
 import type { Page } from "@playwright/test";
+import { APP_KEY, DifyApp, hoursAgo } from "./dify";
 import { open, unique } from "./fixtures";
 import { MODEL, sampleEvent, type Tollgate } from "./tollgate";
 
@@ -63,6 +64,39 @@ export const VISITS: Visit[] = [
     act: async (page) => {
       await page.locator("main th a[href*='message=']").first().click();
       await page.locator("[aria-labelledby=reports-title] table").waitFor();
+    },
+  },
+  {
+    name: "completeness-cost",
+    who: "administrator",
+    path: "/admin/sources?source=Course%20tutor",
+    act: async (page) => {
+      await page.locator("main .card-head [type=checkbox]").check();
+      await page.locator("#modelName").selectOption(MODEL);
+      await page.locator("main form [type=submit].primary").click();
+      await page.locator("[aria-labelledby=cost-title] table").waitFor();
+    },
+  },
+  {
+    // Each visit charges another message.
+    name: "completeness-charged",
+    who: "administrator",
+    path: "/admin/sources?source=Course%20tutor",
+    act: async (page) => {
+      await page.locator("main tbody [type=checkbox]:enabled").first().check();
+      await page.locator("#modelName").selectOption(MODEL);
+      await page.locator("main form [type=submit].primary").click();
+      await page.locator("[aria-labelledby=cost-title] .button.danger").click();
+      await page.locator("[aria-labelledby=results-title] table").waitFor();
+    },
+  },
+  {
+    name: "completeness-failed",
+    who: "administrator",
+    path: "/admin/sources?source=Moved%20app",
+    act: async (page) => {
+      await page.locator("[aria-labelledby=check-title] [type=submit]").click();
+      await page.locator("[aria-labelledby=check-title] code").waitFor();
     },
   },
   { name: "quarantine", who: "administrator", path: "/admin/quarantine" },
@@ -159,6 +193,9 @@ export async function furnish(tollgate: Tollgate): Promise<void> {
   ]);
   const upstream = ["--upstream", "https://dify.example.com/v1", "--upstream-key", "app-secret"];
   await tollgate.createSource("--name", "Support bot", "--entrance", "gateway", ...upstream);
+  const nobody = ["--upstream", "http://127.0.0.1:9/v1", "--upstream-key", "app-secret"];
+  await tollgate.createSource("--name", "Moved app", "--entrance", "gateway", ...nobody);
+  await furnishCompleteness(tollgate);
   await tollgate.createSource("--name", "Old relay", "--entrance", "webhook");
   await tollgate.command(["source", "revoke", "Old relay"]);
   const traces = await tollgate.createSource("--name", "Dify traces", "--entrance", "langfuse");
@@ -168,6 +205,30 @@ export async function furnish(tollgate: Tollgate): Promise<void> {
     ...["rerate", "--from", "2020-01-01", "--to", "2099-01-01", "--price", `${MODEL}@1`],
     ...["--apply", "--reason", "The price list was wrong"],
   ]);
+}
+
+/** An app of which some messages never arrived. */
+async function furnishCompleteness(tollgate: Tollgate): Promise<void> {
+  const app = await DifyApp.start("chat");
+  const upstream = ["--upstream", app.url, "--upstream-key", APP_KEY];
+  const source = "Course tutor";
+  await tollgate.createSource("--name", source, "--entrance", "gateway", ...upstream);
+  for (let day = 0; day < 6; day++) {
+    for (let number = 0; number < 4; number++) {
+      const { id, user, tokens } = app.serve("student-17", { at: hoursAgo(day * 24 + 2) });
+      const { input, output } = tokens ?? { input: 0, output: 0 };
+      // The others never arrive.
+      if (number > day % 3) continue;
+      const used = { input_tokens: input, output_tokens: output, total_tokens: input + output };
+      const event = sampleEvent({ ...used, message_id: id, user_id: user, timestamp: undefined });
+      await tollgate.deliver(event);
+    }
+  }
+  app.serve(DEBTOR, { conversation: "3f0c5c52-9e0b-4a52-8a39-6a54a2a5f9d1-" + "0".repeat(60) });
+  app.serve(DEBTOR, { id: "7a1d1c3e-".repeat(9), tokens: undefined });
+  const users = ["--user", "student-17", "--user", DEBTOR];
+  await tollgate.command(["completeness", "--source", source, ...users]);
+  await app.stop();
 }
 
 /** Goes there and does what is done there. */

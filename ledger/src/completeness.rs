@@ -1,22 +1,20 @@
 //! What Dify says it served, beside what arrived: how complete a source's reports are, and what was
 //! never reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use shared::api::WebhookAnswer;
+use shared::api::{Completeness, CompletenessDay, ReviewedMessage, ServedMessage, WebhookAnswer};
 use shared::clock::Timestamp;
 use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::{ModelName, UserId};
 use shared::problem::{FieldFault, Problem};
-use shared::tokens::Tokens;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::audit::{self, Actor};
+use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::{ApiKey, Delivery, Entrance, Ledger};
 
@@ -24,53 +22,26 @@ use crate::{ApiKey, Delivery, Entrance, Ledger};
 const DAYS_MAX: i64 = 90;
 const MISSING_MAX: i64 = 1000;
 
-/// A message that used tokens, as Dify lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServedMessage {
-    /// Of a workflow its run id.
-    pub message_id: String,
-    pub user_id: UserId,
-    pub conversation_id: Option<String>,
-    pub occurred_at: Timestamp,
-    /// Of a workflow all its tokens: Dify tells no more.
-    pub input_tokens: Option<u64>,
-    pub output_tokens: Option<u64>,
+/// Of which rows `s` of `missing_message` nothing has arrived since they were looked for.
+macro_rules! is_missing {
+    () => {
+        "not exists (select from message m where m.namespace_id = s.namespace_id
+                 and m.message_id = s.message_id)
+             and not exists (select from quarantine q where q.namespace_id = s.namespace_id
+                 and q.message_id = s.message_id)"
+    };
 }
 
-/// The messages of a day, UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CompletenessDay {
-    /// `2026-07-23`
-    pub day: String,
+/// How complete the reports about a source's messages are, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompletenessShare {
+    /// In the days that are told of.
     pub served: u64,
     pub arrived: u64,
-}
-
-/// How complete the reports about a source's messages are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Completeness {
-    pub source: String,
-    /// When it was last looked for; absent when never.
-    pub checked_at: Option<Timestamp>,
-    /// Why the last check did not come to its end.
-    pub error: Option<String>,
-    /// Newest first.
-    pub days: Vec<CompletenessDay>,
-    /// Newest first.
-    pub missing: Vec<ServedMessage>,
-}
-
-/// What became of a missing message that was to be charged.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReviewedMessage {
-    pub message_id: String,
-    pub answer: Option<WebhookAnswer>,
-    /// The code of what stood in the way.
-    pub problem: Option<String>,
+    /// Also of earlier days.
+    pub missing: u64,
+    /// Whether the last check did not come to its end.
+    pub has_failed: bool,
 }
 
 impl Ledger {
@@ -188,17 +159,20 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn completeness(&self, source: &ApiKey) -> Result<Completeness> {
-        let check =
-            sqlx::query("select ended_at, error from completeness_check where api_key_id = $1")
-                .bind(source.id)
-                .fetch_optional(self.pool())
-                .await?;
-        let (checked_at, error) = match check {
-            Some(row) => (
-                row.try_get::<Option<OffsetDateTime>, _>("ended_at")?,
-                row.try_get("error")?,
-            ),
-            None => (None, None),
+        let check = sqlx::query(
+            "select begun_at, ended_at, error from completeness_check where api_key_id = $1",
+        )
+        .bind(source.id)
+        .fetch_optional(self.pool())
+        .await?;
+        let time = |column| -> Result<Option<Timestamp>> {
+            let Some(row) = &check else { return Ok(None) };
+            let time = row.try_get::<Option<OffsetDateTime>, _>(column)?;
+            Ok(time.map(Timestamp::from))
+        };
+        let error = match &check {
+            Some(row) => row.try_get("error")?,
+            None => None,
         };
         let days = sqlx::query(
             "select to_char(day, 'YYYY-MM-DD') as day, served, arrived from completeness_day
@@ -210,23 +184,55 @@ impl Ledger {
         .await?;
         Ok(Completeness {
             source: source.name.clone(),
-            checked_at: checked_at.map(Timestamp::from),
+            begun_at: time("begun_at")?,
+            checked_at: time("ended_at")?,
             error,
             days: days.iter().map(day).collect::<Result<_>>()?,
             missing: self.missing(source).await?,
         })
     }
 
+    /// What is known of the completeness of every source that was ever checked, by its id.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn completeness_shares(&self) -> Result<HashMap<Uuid, CompletenessShare>> {
+        let rows = sqlx::query(concat!(
+            "select c.api_key_id, c.error is not null as has_failed,
+                 coalesce(told.served, 0)::bigint as served,
+                 coalesce(told.arrived, 0)::bigint as arrived,
+                 (select count(*) from missing_message s
+                  where s.api_key_id = c.api_key_id and ",
+            is_missing!(),
+            ") as missing
+             from completeness_check c
+             cross join lateral (
+                 select sum(served) as served, sum(arrived) as arrived
+                 from (select served, arrived from completeness_day
+                       where api_key_id = c.api_key_id order by day desc limit $1) days
+             ) told",
+        ))
+        .bind(DAYS_MAX)
+        .fetch_all(self.pool())
+        .await?;
+        let share = |row: &PgRow| -> Result<(Uuid, CompletenessShare)> {
+            let share = CompletenessShare {
+                served: count(row, "served")?,
+                arrived: count(row, "arrived")?,
+                missing: count(row, "missing")?,
+                has_failed: row.try_get("has_failed")?,
+            };
+            Ok((row.try_get("api_key_id")?, share))
+        };
+        rows.iter().map(share).collect()
+    }
+
     async fn missing(&self, source: &ApiKey) -> Result<Vec<ServedMessage>> {
-        let rows = sqlx::query(
-            "select s.* from missing_message s
-             where s.api_key_id = $1
-                 and not exists (select from message m where m.namespace_id = s.namespace_id
-                     and m.message_id = s.message_id)
-                 and not exists (select from quarantine q where q.namespace_id = s.namespace_id
-                     and q.message_id = s.message_id)
-             order by s.occurred_at desc, s.message_id limit $2",
-        )
+        let rows = sqlx::query(concat!(
+            "select s.* from missing_message s where s.api_key_id = $1 and ",
+            is_missing!(),
+            " order by s.occurred_at desc, s.message_id limit $2",
+        ))
         .bind(source.id)
         .bind(MISSING_MAX)
         .fetch_all(self.pool())
@@ -237,6 +243,9 @@ impl Ledger {
     /// Charges what is missing, after an administrator's review: all of it, or only some messages.
     /// The model is the given one, or the source's own; what arrives later and tells more takes its
     /// place.
+    ///
+    /// Each message is audited in the transaction that charges it or puts it into quarantine. A
+    /// review that was interrupted is done again: what it has charged is missing no longer.
     ///
     /// # Errors
     /// A missing field `modelName` when neither is there.
@@ -252,22 +261,10 @@ impl Ledger {
             .ok_or_else(|| Problem::field("modelName", FieldFault::Missing))?;
         let mut missing = self.missing(source).await?;
         missing.retain(|message| only.is_none_or(|only| only.contains(&message.message_id)));
-        let ids: Vec<&str> = missing.iter().map(|it| it.message_id.as_str()).collect();
-        let mut tx = self.pool().begin().await?;
-        audit::record(
-            &mut tx,
-            actor,
-            "completeness.charge",
-            &source.name,
-            audit::NOTHING,
-            Some(&ids),
-        )
-        .await?;
-        tx.commit().await?;
         let charged = missing.into_iter().map(async |message| {
             let message_id = message.message_id.clone();
-            let answer = self.charge_served(source, message, &model_name).await;
-            match answer.map_err(|error| error.problem()) {
+            let answer = self.charge_served(source, message, &model_name, actor);
+            match answer.await.map_err(|error| error.problem()) {
                 Ok(answer) => ReviewedMessage {
                     message_id,
                     answer: Some(answer),
@@ -288,8 +285,9 @@ impl Ledger {
         source: &Arc<ApiKey>,
         served: ServedMessage,
         model_name: &ModelName,
+        actor: &Actor,
     ) -> Result<WebhookAnswer> {
-        let Some(input) = served.input_tokens else {
+        let Some(tokens) = served.tokens() else {
             return Err(Problem::field("inputTokens", FieldFault::Missing).into());
         };
         let body = serde_json::to_vec(&served).unwrap_or_default();
@@ -303,7 +301,7 @@ impl Ledger {
             calls: vec![ModelCall {
                 call_id: None,
                 model_name: model_name.clone(),
-                tokens: Tokens::new(input, served.output_tokens.unwrap_or(0)),
+                tokens,
             }],
             reported_total: None,
             has_answer: false,
@@ -313,8 +311,11 @@ impl Ledger {
             },
         };
         let now = Timestamp::new(OffsetDateTime::now_utc());
-        let delivery = Delivery::new(Arc::clone(source), Entrance::Review, usage, body, now);
-        self.deliver(delivery).await
+        let reviewed = Delivery {
+            reviewed_by: Some(actor.clone()),
+            ..Delivery::new(Arc::clone(source), Entrance::Review, usage, body, now)
+        };
+        self.deliver(reviewed).await
     }
 }
 

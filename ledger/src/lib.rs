@@ -47,7 +47,7 @@ pub use accounts::Grant;
 pub use api_keys::{ApiKey, ApiKeySummary, CreatedKey, Scope};
 pub use audit::Actor;
 pub use calls::{CallCheck, CallEstimate};
-pub use completeness::{Completeness, CompletenessDay, ReviewedMessage, ServedMessage};
+pub use completeness::CompletenessShare;
 pub use consumption::{Delivery, Difference as SightingDifference, Entrance, SightingSummary};
 pub use error::{Error, Result};
 pub use idempotency::IdempotencyKey;

@@ -3,13 +3,16 @@
 //! Dify lists a workflow's runs, with their users, but a chat's messages only user by user: those of
 //! users whom nobody ever reported stay unseen. It lists no messages of text generators at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use ledger::{ApiKey, Ledger, ServedMessage};
+use app::CheckServed;
+use ledger::{ApiKey, Ledger};
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use shared::api::ServedMessage;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::source::SourceEntrance;
@@ -70,17 +73,43 @@ pub async fn check_due(ledger: &Ledger, client: &Client) -> Result<()> {
         let key = ledger.gateway_source(Some(&source.name)).await?;
         let now = OffsetDateTime::now_utc();
         let since = Timestamp::new(now - time::Duration::days(DAYS_BACK));
-        if let Err(error) = check(ledger, client, &key, since, &[]).await {
-            let why = format!("{error:#}");
-            warn!(
-                source = source.name,
-                error = why,
-                "completeness was not checked"
-            );
-            ledger.completeness_check_failed(source.id, &why).await?;
-        }
+        check_and_note(ledger, client, &key, since).await?;
     }
     Ok(())
+}
+
+/// For administrators who want to know now. A check goes on when whoever asked for it has left.
+#[must_use]
+pub fn on_demand(ledger: Ledger, client: Client) -> CheckServed {
+    Arc::new(move |source, since| {
+        let (ledger, client) = (ledger.clone(), client.clone());
+        Box::pin(async move {
+            // Whatever became of the one before: this one is now under way.
+            ledger.begin_completeness_check(source.id, 0).await?;
+            let checked =
+                tokio::spawn(async move { check_and_note(&ledger, &client, &source, since).await });
+            checked.await.map_err(|_| ledger::Error::Stopped)?
+        })
+    })
+}
+
+/// As [`check`]; why it failed is noted in the ledger.
+async fn check_and_note(
+    ledger: &Ledger,
+    client: &Client,
+    source: &ApiKey,
+    since: Timestamp,
+) -> ledger::Result<()> {
+    let Err(error) = check(ledger, client, source, since, &[]).await else {
+        return Ok(());
+    };
+    let why = format!("{error:#}");
+    warn!(
+        source = source.name,
+        error = why,
+        "completeness was not checked"
+    );
+    ledger.completeness_check_failed(source.id, &why).await
 }
 
 /// Compares what an app served since the beginning of a day with what arrived. Beside the users that

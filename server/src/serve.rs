@@ -71,6 +71,7 @@ impl Server {
         };
         let books = Box::pin(Books::open(&config)).await?;
         let context = AppContext {
+            check_served: completeness::on_demand(books.ledger.clone(), completeness::client()?),
             ledger: books.ledger.clone(),
             cookie_key: books.secret.cookie_key(),
             secure_cookies: config.is_secure(),

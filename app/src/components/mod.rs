@@ -13,5 +13,6 @@ pub mod pager;
 pub mod preferences;
 pub mod receipt;
 pub mod refusal;
+pub mod table;
 
 pub use balance_protection::BalanceProtection;

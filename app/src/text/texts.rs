@@ -22,6 +22,7 @@ pub struct Texts {
     pub rerate: Rerate,
     pub quarantine: Quarantine,
     pub sources: Sources,
+    pub completeness: Completeness,
 }
 
 /// Words that several pages share.
@@ -486,4 +487,38 @@ pub struct Sources {
     pub reported: &'static str,
     pub other_user: &'static str,
     pub other_tokens: &'static str,
+    pub reports_link: &'static str,
+}
+
+/// What Dify served beside what arrived.
+pub struct Completeness {
+    pub title: &'static str,
+    pub served: &'static str,
+    pub arrived: &'static str,
+    pub missing: &'static str,
+    pub of_served: &'static str,
+    pub nothing_served: &'static str,
+    pub days: &'static str,
+    pub last_check: &'static str,
+    pub never: &'static str,
+    pub failed: &'static str,
+    pub look_back: &'static str,
+    pub days_back: &'static str,
+    pub check: &'static str,
+    pub checking: &'static str,
+    pub check_hint: &'static str,
+    pub missing_hint: &'static str,
+    pub nothing_missing: &'static str,
+    pub pick_all: &'static str,
+    pub show_all: &'static str,
+    pub cut: &'static str,
+    pub tokens_in_all: &'static str,
+    pub tokens_unknown: &'static str,
+    pub model_hint: &'static str,
+    pub cost: &'static str,
+    pub would_cost: &'static str,
+    pub unpriced: &'static str,
+    pub charge_hint: &'static str,
+    pub told_charged: &'static str,
+    pub counted_later: &'static str,
 }

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::holds::{self, HeldPoints, Settled};
 use crate::journal::{Claim, Draft, Identity};
 use crate::locked::{self, Accounts};
-use crate::{PRICE_LOCK, Settings, audit, prices, quarantine};
+use crate::{Actor, PRICE_LOCK, Settings, audit, prices, quarantine};
 
 /// What became of one message of a group.
 pub(super) enum Verdict {
@@ -77,6 +77,7 @@ pub(super) async fn commit(
             quarantined: Vec::new(),
             released: Vec::new(),
             settled: Vec::new(),
+            reviewed: Vec::new(),
         };
         let mut verdicts = Vec::with_capacity(deliveries.len());
         for ((delivery, names), fingerprint) in deliveries.iter().zip(names).zip(fingerprints) {
@@ -142,6 +143,8 @@ struct Batch<'a> {
     quarantined: Vec<Quarantined<'a>>,
     released: Vec<Release<'a>>,
     settled: Vec<(&'a Delivery, Uuid)>,
+    /// What administrators changed by a review.
+    reviewed: Vec<(&'a Actor, &'a MessageUsage)>,
 }
 
 /// How much of a message was charged.
@@ -380,6 +383,7 @@ impl<'a> Batch<'a> {
             Ok(charge) => {
                 self.settle_hold(delivery, &report.key)?;
                 self.release(delivery, report.resolved(waiting));
+                self.review(delivery);
                 self.trace(delivery, Outcome::Charged, None, Some(charge));
                 Ok(Verdict::Answer(charge.answer(Outcome::Charged)))
             }
@@ -399,6 +403,7 @@ impl<'a> Batch<'a> {
                         fingerprint: report.fingerprint,
                         reason,
                     });
+                    self.review(delivery);
                     // A row of its own: an id that was claimed for it may be another one.
                     let own = (report.key.0, delivery.message.message_id.clone());
                     self.known.get_mut(own).waiting.get_or_insert(Waiting {
@@ -620,6 +625,13 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// The message is charged, or waits, because an administrator has decided so.
+    fn review(&mut self, delivery: &'a Delivery) {
+        let reviewed = delivery.reviewed_by.as_ref();
+        self.reviewed
+            .extend(reviewed.map(|actor| (actor, &delivery.message)));
+    }
+
     fn conflict(&mut self, delivery: &'a Delivery) -> Verdict {
         self.trace(delivery, Outcome::Conflict, Some("message_conflict"), None);
         Verdict::Conflict {
@@ -705,6 +717,17 @@ impl<'a> Batch<'a> {
                 )
                 .await?;
             }
+        }
+        for (actor, message) in &self.reviewed {
+            audit::record(
+                tx,
+                actor,
+                "completeness.charge",
+                &message.message_id,
+                audit::NOTHING,
+                Some(message),
+            )
+            .await?;
         }
         Ok(())
     }

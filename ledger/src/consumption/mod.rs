@@ -92,6 +92,8 @@ pub struct Delivery {
     pub continues: bool,
     /// The waiting row whose message this is.
     pub(crate) resolves: Option<Resolution>,
+    /// The administrator who decided that a message which nobody reported is to be charged.
+    pub(crate) reviewed_by: Option<Actor>,
 }
 
 /// A message leaves quarantine, by a price or by an administrator: it is charged whatever kept it
@@ -121,6 +123,7 @@ impl Delivery {
             hold_id: None,
             continues: false,
             resolves: None,
+            reviewed_by: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod agreement;
 mod books;
 mod charging;
 mod clock;
+mod completeness;
 mod concurrency;
 mod corrections;
 mod feed;

@@ -1,8 +1,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ledger::{Completeness, Ledger, ReviewedMessage};
+use ledger::Ledger;
 use serde::Serialize;
+use shared::api::{Completeness, ReviewedMessage, arrived_share};
 use shared::clock::Timestamp;
 use shared::ids::{ModelName, UserId};
 use time::OffsetDateTime;
@@ -34,7 +35,7 @@ pub(super) struct Check {
     /// The model to charge; without it, the one that the source is set to.
     #[arg(long, value_name = "NAME", requires = "charge", value_parser = parsed::<ModelName>)]
     model: Option<ModelName>,
-    /// Print {"source","checkedAt","error","days":[{"day","served","arrived"}],"missing":[…],"charged"}.
+    /// Print {"source","begunAt","checkedAt","error","days":[{"day","served","arrived"}],"missing":[…],"charged"}.
     #[arg(long)]
     json: bool,
 }
@@ -81,25 +82,15 @@ impl Check {
     }
 }
 
-/// A share with one decimal, rounded down: 100 % means all.
-fn percent(arrived: u64, served: u64) -> String {
-    let thousandths = arrived
-        .saturating_mul(1000)
-        .checked_div(served)
-        .unwrap_or(1000);
-    format!("{}.{} %", thousandths / 10, thousandths % 10)
-}
-
 fn told(report: &Json) -> Result<String> {
     let Completeness { days, missing, .. } = &report.completeness;
-    let served = days.iter().map(|day| day.served).sum();
-    let arrived = days.iter().map(|day| day.arrived).sum();
+    let (served, arrived) = report.completeness.served_and_arrived();
     let mut text = format!(
         "{} of what Dify served arrived: {arrived} of {served} messages.",
-        percent(arrived, served)
+        arrived_share(served, arrived)
     );
     for day in days {
-        let share = percent(day.arrived, day.served);
+        let share = arrived_share(day.served, day.arrived);
         write!(
             text,
             "\n  {}  {share}  {} of {}",

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod clock;
+mod completeness;
 mod dify;
 mod langfuse;
 mod locale;

@@ -143,7 +143,7 @@ fn what_of(item: &HistoryItem) -> String {
 }
 
 /// Makes what stands below a charge's receipt, from its entry and what can still be given back.
-pub type BelowReceipt = Arc<dyn Fn(i64, Points) -> AnyView + Send + Sync>;
+pub type BelowReceipt = Arc<dyn Fn(&HistoryItem, Points) -> AnyView + Send + Sync>;
 
 /// Whose history a page is about.
 pub enum Whose {
@@ -400,7 +400,6 @@ fn entry(
     let what = what_of(item);
     let number = item.entry.to_string();
     let origin = origin_line(item, origins);
-    let entry = item.entry;
     let signed = signed_points_text(item.points);
     let balance = points_text(item.balance_after);
     let (kind, occurred_at) = (item.kind, item.occurred_at);
@@ -433,7 +432,7 @@ fn entry(
                     {receipt(detail, charged, rates)}
                     {below
                         .map(|(below, left)| {
-                            view! { <div class="below-receipt">{below(entry, left)}</div> }.lean()
+                            view! { <div class="below-receipt">{below(item, left)}</div> }.lean()
                         })}
                 </details>
             }

@@ -155,7 +155,8 @@ fn cost(
 }
 
 /// A reason in a few words.
-fn reason_label(reason: QuarantineReason) -> Say {
+#[must_use]
+pub fn reason_label(reason: QuarantineReason) -> Say {
     match reason {
         QuarantineReason::UnknownModel => |t: &'static Texts| t.reason.unknown_model,
         QuarantineReason::InactivePrice => |t: &'static Texts| t.reason.inactive_price,

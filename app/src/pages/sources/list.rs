@@ -1,9 +1,12 @@
 //! The sources, one row each.
 
 use leptos::prelude::*;
+use shared::api::arrived_share;
 use shared::source::SourceEntrance;
 
-use super::{LastView, SourceView};
+use super::completeness::source_address;
+use super::{LastView, Share, SourceView};
+use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
 use crate::components::moment::Moment;
 use crate::lean::Lean;
@@ -63,6 +66,7 @@ fn row(source: SourceView) -> AnyView {
     let upstream = source
         .upstream_url
         .map(|url| view! { <span class="quiet detail">{url}</span> }.lean());
+    let completeness = source.share.map(|share| completeness(&source.name, share));
     let open = source
         .is_fail_open
         .then(|| view! { " " <Badge tone=Tone::Waiting label=|t| t.sources.fail_open /> }.lean());
@@ -88,12 +92,41 @@ fn row(source: SourceView) -> AnyView {
             </th>
             <td data-label=text.say(|t| t.sources.entrance)>
                 {text.say(entrance(source.entrance))} {open} {protecting} {upstream}
+                {completeness}
             </td>
             <td data-label=text.say(|t| t.sources.key)>
                 <code>{source.prefix} "…"</code>
             </td>
             <td data-label=text.say(|t| t.sources.last)>{last}</td>
         </tr>
+    }
+    .lean()
+}
+
+/// How much of what Dify served has arrived, and the way to the rest.
+fn completeness(source: &str, share: Share) -> AnyView {
+    let text = use_text();
+    let href = source_address(source);
+    let arrived = match share.served {
+        0 => "–".to_owned(),
+        served => arrived_share(served, share.arrived),
+    };
+    let missing = (share.missing != 0).then(|| {
+        let count = count_text(share.missing);
+        view! { " " <Badge tone=Tone::Waiting label=|t| t.completeness.missing /> " " {count} }
+            .lean()
+    });
+    let failed = share
+        .has_failed
+        .then(|| view! { " " <Badge tone=Tone::Bad label=|t| t.rerate.failed /> }.lean());
+    view! {
+        <span class="detail">
+            <a href=href>{text.say(|t| t.completeness.title)}</a>
+            " "
+            {arrived}
+            {missing}
+            {failed}
+        </span>
     }
     .lean()
 }

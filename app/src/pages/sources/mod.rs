@@ -1,6 +1,8 @@
 //! `/admin/sources`: where messages come from, what each source delivered last, and where two
-//! reports of one message differ; with `?message=…` all reports of that message.
+//! reports of one message differ; with `?message=…` all reports of that message, with `?source=…` how
+//! complete the reports about a gateway source's messages are.
 
+mod completeness;
 mod list;
 mod reports;
 
@@ -18,10 +20,21 @@ use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
 use crate::wire::{Json, Telling, Told};
+pub use completeness::CheckedSource;
+use completeness::{Reviewed, Source};
+pub use reports::reports_address;
 
-/// Everything on the page.
+/// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourcesView {
+pub enum SourcesView {
+    All(SourceList),
+    /// A gateway source.
+    One(Box<CheckedSource>),
+}
+
+/// Everything about all sources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceList {
     /// Newest first; those that were revoked last.
     pub sources: Vec<SourceView>,
     /// Newest first.
@@ -43,6 +56,17 @@ pub struct SourceView {
     pub is_protecting_only: bool,
     pub revoked_at: Option<Timestamp>,
     pub last: Option<LastView>,
+    /// Of a gateway source in use; zeros before its first check.
+    pub share: Option<Share>,
+}
+
+/// How complete the reports about a source's messages are, in short.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    pub served: u64,
+    pub arrived: u64,
+    pub missing: u64,
+    pub has_failed: bool,
 }
 
 /// What a source delivered last.
@@ -100,20 +124,37 @@ impl From<ledger::SightingSummary> for ReportView {
     }
 }
 
-/// The sources, the latest differences, and the reports of `message`: any id that it is known by.
+/// The sources, the latest differences, and the reports of `message`: any id that it is known by. With
+/// `source`, only how complete that one's reports are.
+///
+/// # Errors
+/// `NotFound` for a name that no gateway source in use has.
 #[server(prefix = "/api/fn", endpoint = "all_sources", input = Json, output = Telling)]
-pub async fn all_sources(message: Option<String>) -> Result<Told<SourcesView>, AppError> {
+pub async fn all_sources(
+    message: Option<String>,
+    source: Option<String>,
+) -> Result<Told<SourcesView>, AppError> {
     use shared::problem::Problem;
 
     const DIFFERENCES_SHOWN_MAX: u32 = 50;
 
     let (context, _) = crate::auth::administrator().await?;
-    let mut sources: Vec<_> = context
-        .ledger
-        .sources()
-        .await?
-        .into_iter()
-        .map(|source| SourceView {
+    let ledger = &context.ledger;
+    if let Some(source) = source {
+        let checked = completeness::checked(ledger, &source).await?;
+        return Told::new(&SourcesView::One(Box::new(checked)));
+    }
+    let shares = ledger.completeness_shares().await?;
+    let sources = ledger.sources().await?.into_iter().map(|source| {
+        let is_asked = source.entrance == SourceEntrance::Gateway && source.revoked_at.is_none();
+        let share = shares.get(&source.id).map(|share| Share {
+            served: share.served,
+            arrived: share.arrived,
+            missing: share.missing,
+            has_failed: share.has_failed,
+        });
+        SourceView {
+            share: is_asked.then(|| share.unwrap_or_default()),
             name: source.name,
             entrance: source.entrance,
             namespace: source.namespace,
@@ -127,53 +168,68 @@ pub async fn all_sources(message: Option<String>) -> Result<Told<SourcesView>, A
                 outcome: last.outcome,
                 reason: last.reason,
             }),
-        })
-        .collect();
+        }
+    });
+    let mut sources: Vec<_> = sources.collect();
     sources.sort_by_key(|source| source.revoked_at.is_some());
-    let differences = context.ledger.differences(None, DIFFERENCES_SHOWN_MAX);
+    let differences = ledger.differences(None, DIFFERENCES_SHOWN_MAX);
     let differences = differences.await?.items;
     let reports = match message {
-        Some(message) => match context.ledger.sightings(&message).await {
+        Some(message) => match ledger.sightings(&message).await {
             Err(error) if error.problem() == Problem::NotFound => Vec::new(),
             reports => reports?,
         },
         None => Vec::new(),
     };
-    Told::new(&SourcesView {
+    Told::new(&SourcesView::All(SourceList {
         sources,
         differences: differences.into_iter().map(ReportView::from).collect(),
         reports: reports.into_iter().map(ReportView::from).collect(),
-    })
+    }))
 }
 
 #[component]
 pub fn SourcesPage() -> impl IntoView {
     let text = use_text();
     let query = use_query_map();
-    let message = move || {
-        let asked = query.read().get("message")?;
+    let asked = move |name: &str| {
+        let asked = query.read().get(name)?;
         let asked = asked.trim();
         (!asked.is_empty()).then(|| asked.to_owned())
     };
-    let sources = ask(move || Ask::Sources { message: message() });
+    let found = ask(move || Ask::Sources {
+        message: asked("message"),
+        source: asked("source"),
+    });
+    // Stays while what it was about is asked for again.
+    let reviewed = RwSignal::new(None::<Reviewed>);
     view! {
         <Title text=text.say(|t| t.sources.title) />
         {awaited(move || Box::pin(async move {
-                match sources.await {
+                match found.await {
                     Ok(Answer::Sources(told)) => {
-                        shown(&told, |view: SourcesView| {
-                            view! {
-                                <div class="page-head">
-                                    <h1>{text.say(|t| t.sources.title)}</h1>
-                                </div>
-                                <list::Sources sources=view.sources />
-                                <reports::Message
-                                    message=query.read_untracked().get("message").unwrap_or_default()
-                                    reports=view.reports
-                                />
-                                <reports::Differences differences=view.differences />
+                        shown(&told, |view| match view {
+                            SourcesView::One(source) => {
+                                view! { <Source source=*source found reviewed /> }.lean()
                             }
-                                .lean()
+                            SourcesView::All(all) => {
+                                reviewed.set(None);
+                                view! {
+                                    <div class="page-head">
+                                        <h1>{text.say(|t| t.sources.title)}</h1>
+                                    </div>
+                                    <list::Sources sources=all.sources />
+                                    <reports::Message
+                                        message=query
+                                            .read_untracked()
+                                            .get("message")
+                                            .unwrap_or_default()
+                                        reports=all.reports
+                                    />
+                                    <reports::Differences differences=all.differences />
+                                }
+                                    .lean()
+                            }
                         })
                     }
                     other => otherwise(other),

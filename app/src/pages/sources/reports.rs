@@ -13,7 +13,9 @@ use crate::components::moment::Moment;
 use crate::lean::{Lean, submit_with};
 use crate::text::{Say, use_text};
 
-fn reports_address(message: &str) -> String {
+/// Where all reports of a message are shown.
+#[must_use]
+pub fn reports_address(message: &str) -> String {
     ["/admin/sources?message=", &Url::escape(message.trim())].concat()
 }
 

@@ -13,6 +13,7 @@ use crate::ask::Asked;
 use crate::lean::Lean;
 use crate::pages::my::balance::Figures;
 use crate::pages::my::history::{BelowReceipt, History, HistorySection};
+use crate::pages::sources::reports_address;
 use crate::text::use_text;
 
 #[component]
@@ -24,12 +25,21 @@ pub fn Account(account: AccountView, found: Asked, history: History) -> impl Int
         holds,
     } = account;
     let name = String::from(balance.user_id);
-    // What can be given back of a charge stands below its receipt.
-    let refund: BelowReceipt = {
+    // Below a charge's receipt stands who reported it, and what of it can be given back.
+    let below_receipt: BelowReceipt = {
         let user = name.clone();
-        Arc::new(move |entry, left| {
-            let user = user.clone();
-            view! { <Refund user entry left found history /> }.lean()
+        Arc::new(move |item, left| {
+            let (user, entry) = (user.clone(), item.entry);
+            let reports = item.consumption.as_ref().map(|consumption| {
+                let href = reports_address(&consumption.message_id);
+                let label = text.say(|t| t.sources.reports_link);
+                view! { <p><a href=href>{label}</a></p> }.lean()
+            });
+            view! {
+                {reports}
+                <Refund user entry left found history />
+            }
+            .lean()
         })
     };
     view! {
@@ -51,7 +61,7 @@ pub fn Account(account: AccountView, found: Asked, history: History) -> impl Int
             <Credits credits />
             <Holds holds />
         </div>
-        <HistorySection history below_receipt=refund />
+        <HistorySection history below_receipt />
     }
     .lean()
 }

@@ -1,11 +1,12 @@
 //! How complete the reports about an app's messages are, and what was never reported.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
 
-use crate::completeness;
 use crate::http::Http;
 use crate::http::answer::{Language, Refusal, success, words};
 use crate::http::caller::Administrator;
@@ -38,20 +39,8 @@ pub async fn check(
     params.finish()?;
     let ledger = http.ledger();
     let source = ledger.gateway_source(Some(&source)).await?;
-    let checked = async {
-        let client = completeness::client()?;
-        completeness::check(ledger, &client, &source, since, &[]).await
-    };
-    if let Err(error) = checked.await {
-        tracing::warn!(
-            source = source.name,
-            "completeness was not checked: {error:#}"
-        );
-        // Who asks sees why in the answer.
-        ledger.begin_completeness_check(source.id, 0).await?;
-        let why = format!("{error:#}");
-        ledger.completeness_check_failed(source.id, &why).await?;
-    }
+    // Who asks sees in the answer why it did not come to its end.
+    (http.0.context.check_served)(Arc::clone(&source), since).await?;
     let found = ledger.completeness(&source).await?;
     Ok(success(words(locale, "Completeness", "完整性"), found))
 }

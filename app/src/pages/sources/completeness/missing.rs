@@ -1,0 +1,225 @@
+//! What Dify served and nobody reported, to choose from.
+
+use leptos::prelude::*;
+use leptos_router::location::Url;
+use shared::api::ServedMessage;
+
+use super::review::{Review, Reviewed, reviewed_part};
+use crate::ask::Asked;
+use crate::components::amount::count_text;
+use crate::components::moment::Moment;
+use crate::components::table::table;
+use crate::lean::{Lean, flag, part, press, words};
+use crate::text::{fill, use_text};
+
+/// Shown at first; the rest is a click away.
+const ROWS_AT_FIRST: usize = 100;
+/// The ledger lists no more.
+const MESSAGES_MAX: usize = 1000;
+
+/// A message that is missing, and whether it is to be charged.
+#[derive(Clone)]
+pub struct Choice {
+    pub message: ServedMessage,
+    pub is_picked: RwSignal<bool>,
+}
+
+impl Choice {
+    /// What Dify tells no tokens of has no cost.
+    fn can_be_charged(&self) -> bool {
+        self.message.input_tokens.is_some()
+    }
+}
+
+#[component]
+pub fn Missing(
+    source: String,
+    messages: Vec<ServedMessage>,
+    model_name: Option<String>,
+    models: Vec<String>,
+    found: Asked,
+    reviewed: RwSignal<Option<Reviewed>>,
+) -> impl IntoView {
+    let text = use_text();
+    let result = reviewed_part(source.clone(), reviewed);
+    let body = if messages.is_empty() {
+        view! {
+            <div class="card empty">
+                <p>{text.say(|t| t.completeness.nothing_missing)}</p>
+            </div>
+        }
+        .lean()
+    } else {
+        let choice = |message| Choice {
+            message,
+            is_picked: RwSignal::new(false),
+        };
+        let choices: Vec<Choice> = messages.into_iter().map(choice).collect();
+        let can_be_charged = choices.iter().any(Choice::can_be_charged);
+        let review = can_be_charged.then(|| {
+            let choices = choices.clone();
+            view! { <Review source choices model_name models found reviewed /> }.lean()
+        });
+        view! {
+            <p class="quiet prose">{text.say(|t| t.completeness.missing_hint)}</p>
+            <Choices choices />
+            {review}
+        }
+        .lean()
+    };
+    view! {
+        <section class="history" aria-labelledby="missing-title">
+            <h2 id="missing-title">{text.say(|t| t.completeness.missing)}</h2>
+            {body}
+        </section>
+        {result}
+    }
+    .lean()
+}
+
+/// The list, with a box to tick for each.
+#[component]
+fn Choices(choices: Vec<Choice>) -> impl IntoView {
+    let text = use_text();
+    let all_shown = RwSignal::new(choices.len() <= ROWS_AT_FIRST);
+    let count = count_text(u64::try_from(choices.len()).unwrap_or(u64::MAX));
+    let chargeable: Vec<_> = choices
+        .iter()
+        .filter(|choice| choice.can_be_charged())
+        .map(|choice| choice.is_picked)
+        .collect();
+    let all = (!chargeable.is_empty()).then(|| {
+        let all = count_text(u64::try_from(chargeable.len()).unwrap_or(u64::MAX));
+        let picked = chargeable.clone();
+        let is_all = flag(move || picked.iter().all(|is_picked| is_picked.get()));
+        let pick_all = move |event: leptos::ev::Event| {
+            let is_ticked = event_target_checked(&event);
+            for is_picked in &chargeable {
+                is_picked.set(is_ticked);
+            }
+        };
+        view! {
+            <div class="card-head">
+                <label class="pick">
+                    <input type="checkbox" prop:checked=is_all on:change=pick_all />
+                    <span>
+                        {words(move || fill(text.get().completeness.pick_all, &[&all]))}
+                    </span>
+                </label>
+            </div>
+        }
+        .lean()
+    });
+    let is_cut = choices.len() >= MESSAGES_MAX;
+    let listed = count.clone();
+    let cut = is_cut.then(|| {
+        let said = move || fill(text.get().completeness.cut, &[&listed]);
+        view! { <p class="quiet small">{words(said)}</p> }.lean()
+    });
+    let (first, rest) = match choices.split_at_checked(ROWS_AT_FIRST) {
+        Some((first, rest)) => (first.to_vec(), rest.to_vec()),
+        None => (choices, Vec::new()),
+    };
+    let rest = part(move || {
+        if all_shown.get() {
+            rest.iter().map(row).collect_view().lean()
+        } else {
+            ().lean()
+        }
+    });
+    let more = part(move || {
+        if all_shown.get() {
+            return ().lean();
+        }
+        let count = count.clone();
+        let said = move || fill(text.get().completeness.show_all, &[&count]);
+        view! {
+            <p class="actions">
+                <button type="button" class="button" on:click=press(move |_| all_shown.set(true))>
+                    {words(said)}
+                </button>
+            </p>
+        }
+        .lean()
+    });
+    view! {
+        <div class="card flush">
+            {all}
+            {table(
+                "listing",
+                |t| t.completeness.missing,
+                &[
+                    (|t| t.receipt.message, false),
+                    (|t| t.common.user, false),
+                    (|t| t.common.time, false),
+                    (|t| t.common.tokens, true),
+                ],
+                view! { <tbody>{first.iter().map(row).collect_view()} {rest}</tbody> }.lean(),
+            )}
+        </div>
+        {more}
+        {cut}
+    }
+    .lean()
+}
+
+fn row(choice: &Choice) -> AnyView {
+    let text = use_text();
+    let is_picked = choice.is_picked;
+    let can_be_charged = choice.can_be_charged();
+    let ServedMessage {
+        message_id,
+        user_id,
+        conversation_id,
+        occurred_at,
+        input_tokens,
+        output_tokens,
+    } = choice.message.clone();
+    let user = String::from(user_id);
+    let href = user_address(&user);
+    let tokens = match (input_tokens.map(count_text), output_tokens.map(count_text)) {
+        (Some(input), Some(output)) => [&input, " + ", &output].concat().lean(),
+        (Some(total), None) => {
+            words(move || fill(text.get().completeness.tokens_in_all, &[&total])).lean()
+        }
+        (None, _) => text.say(|t| t.completeness.tokens_unknown).lean(),
+    };
+    let conversation = conversation_id.map(|id| {
+        view! {
+            <span class="quiet detail">
+                {text.say(|t| t.receipt.conversation)} " " <code>{id}</code>
+            </span>
+        }
+        .lean()
+    });
+    view! {
+        <tr>
+            <th scope="row" class="name" data-label=text.say(|t| t.receipt.message)>
+                <label class="pick">
+                    <input
+                        type="checkbox"
+                        disabled=!can_be_charged
+                        prop:checked=flag(move || is_picked.get())
+                        on:change=move |event| is_picked.set(event_target_checked(&event))
+                    />
+                    <code>{message_id}</code>
+                </label>
+                {conversation}
+            </th>
+            <td class="name" data-label=text.say(|t| t.common.user)>
+                <a href=href>{user}</a>
+            </td>
+            <td data-label=text.say(|t| t.common.time)>
+                <Moment at=occurred_at />
+            </td>
+            <td class="num" class:quiet=!can_be_charged data-label=text.say(|t| t.common.tokens)>
+                {tokens}
+            </td>
+        </tr>
+    }
+    .lean()
+}
+
+pub fn user_address(user: &str) -> String {
+    ["/admin/users?user=", &Url::escape(user)].concat()
+}
