@@ -52,7 +52,8 @@ pub(crate) struct Identity {
     pub fingerprint: Hash,
     pub evidence: Evidence,
     pub is_itemized: bool,
-    pub is_replacement: bool,
+    /// The earlier parts of its message whose place it takes.
+    pub replaces: Vec<i32>,
     /// Further ids of the message, with the fingerprint of what they stand for.
     pub aliases: Vec<(String, Hash)>,
 }

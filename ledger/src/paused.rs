@@ -3,6 +3,7 @@
 //! Any number of processes may look for what is due: whoever takes a run has it for a while, renews
 //! that while it reads, and gives it back. The run of a process that died is taken by another one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
 use crate::chain::Hash;
+use crate::consumption::Line;
 use crate::error::{Error, Result};
 use crate::{ApiKey, Ledger, api_keys};
 
@@ -55,6 +57,48 @@ pub struct ForgottenRun {
     pub user_id: String,
     /// Else its time was over.
     pub is_revoked: bool,
+}
+
+/// What is on record about a message: calls once each, however often they are told.
+#[derive(Default)]
+struct Record {
+    calls: HashMap<String, u64>,
+    /// All that was charged.
+    charged: u64,
+    /// What waits as the message's own, without its calls.
+    own: u64,
+    /// Of the sums of the whole that wait, the largest.
+    whole: u64,
+}
+
+impl Record {
+    fn charged(&mut self, call_id: Option<String>, tokens: u64) {
+        self.charged = self.charged.saturating_add(tokens);
+        if let Some(id) = call_id {
+            self.calls.insert(id, tokens);
+        }
+    }
+
+    fn waits(&mut self, usage: MessageUsage, continues: bool) {
+        let total = usage.total_tokens();
+        if usage.is_itemized() {
+            for call in usage.calls {
+                let calls = call.call_id.map(|id| self.calls.entry(id));
+                calls.map(|call_of| call_of.or_insert(call.tokens.total()));
+            }
+        } else if continues {
+            self.whole = self.whole.max(total);
+        } else {
+            self.own = self.own.saturating_add(total);
+        }
+    }
+
+    /// A sum that was charged may contain calls that wait, so that these are not added to it.
+    fn tokens(&self) -> u64 {
+        let calls = self.calls.values().copied();
+        let told = calls.fold(self.own, u64::saturating_add);
+        told.max(self.charged).max(self.whole)
+    }
 }
 
 fn digest(form_token: &str) -> Vec<u8> {
@@ -302,20 +346,21 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn tokens_on_record(&self, source: &ApiKey, message_id: &str) -> Result<u64> {
-        let charged: i64 = sqlx::query_scalar(
+        let charged = sqlx::query(
             "with part as (
-                 select p.part, p.total_tokens, p.is_replacement
+                 select p.part, p.replaces, p.account_id, p.entry
                  from message n
                  join message p on p.namespace_id = n.namespace_id
                      and p.message_id = coalesce(n.alias_of, n.message_id) and p.alias_of is null
                  where n.namespace_id = $1 and n.message_id = $2 and n.part = 0
              )
-             select coalesce(sum(total_tokens), 0)::bigint from part
-             where part >= coalesce((select max(part) from part where is_replacement), 0)",
+             select c.lines from part p
+             join consumption c on c.account_id = p.account_id and c.entry = p.entry
+             where not exists (select from part r where p.part = any(r.replaces))",
         )
         .bind(source.namespace_id)
         .bind(message_id)
-        .fetch_one(self.pool())
+        .fetch_all(self.pool())
         .await?;
         let waiting = sqlx::query(
             "select usage, continues from quarantine
@@ -326,16 +371,18 @@ impl Ledger {
         .bind(message_id)
         .fetch_all(self.pool())
         .await?;
-        let mut parts = u64::try_from(charged).unwrap_or(0);
-        let mut whole = 0;
-        for row in waiting {
-            let Json(usage): Json<MessageUsage> = row.try_get("usage")?;
-            match row.try_get("continues")? && !usage.is_itemized() {
-                true => whole = usage.total_tokens().max(whole),
-                false => parts = parts.saturating_add(usage.total_tokens()),
+        let mut record = Record::default();
+        for row in charged {
+            let Json(lines): Json<Vec<Line>> = row.try_get("lines")?;
+            for line in lines {
+                record.charged(line.call_id, line.tokens.total());
             }
         }
-        Ok(parts.max(whole))
+        for row in waiting {
+            let Json(usage): Json<MessageUsage> = row.try_get("usage")?;
+            record.waits(usage, row.try_get("continues")?);
+        }
+        Ok(record.tokens())
     }
 
     fn paused(&self, row: &PgRow) -> Result<PausedRun> {

@@ -103,7 +103,7 @@ impl Ledger {
                  -- In the place of what was replaced stands another charge.
                  and not exists (select from message m
                      where m.namespace_id = c.namespace_id and m.message_id = c.message_id
-                         and m.is_replacement and m.part > c.part)
+                         and c.part = any(m.replaces))
              order by c.account_id, c.entry",
         )
         .bind(rerating.from.moment())

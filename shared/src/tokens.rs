@@ -100,7 +100,24 @@ impl Tokens {
         self.each(other, u64::saturating_sub)
     }
 
-    fn each(self, other: Self, combine: fn(u64, u64) -> u64) -> Self {
+    /// What of these is beyond `other`: as many as the totals differ by, wherever they are counted.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        let mut left = self.total().saturating_sub(other.total());
+        self.each(other, |count, known| {
+            let beyond = count.saturating_sub(known).min(left);
+            left -= beyond;
+            beyond
+        })
+    }
+
+    /// Category by category, no more than `other`.
+    #[must_use]
+    pub fn at_most(self, other: Self) -> Self {
+        self.each(other, u64::min)
+    }
+
+    fn each(self, other: Self, mut combine: impl FnMut(u64, u64) -> u64) -> Self {
         Self {
             input: combine(self.input, other.input),
             cached_input: combine(self.cached_input, other.cached_input),

@@ -4,18 +4,22 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use shared::api::{HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
+use shared::clock::Timestamp;
 use shared::dify::MessageUsage;
 use shared::money::Points;
 use shared::price::{PriceBook, Unpriced};
 use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::known::{self, Known, Message, MessageKey, Part, Sighting, Waiting, lookup};
-use super::sightings::{self, Difference, Learned, Seen};
-use super::{Consumption, Delivery, NotPriced, Resolution, fingerprint_of, price, public_id};
+use super::sightings::{self, Charged, Difference, Learned, Replacement, Seen};
+use super::{
+    Consumption, Delivery, Entrance, Line, NotPriced, Resolution, fingerprint_of, price, public_id,
+};
 use crate::chain::{self, Hash};
 use crate::deliveries::Trace;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::holds::{self, HeldPoints, Settled};
 use crate::journal::{Claim, Draft, Identity};
 use crate::locked::{self, Accounts};
@@ -157,16 +161,70 @@ struct Charge {
 }
 
 impl Charge {
+    /// Together with what was charged right after it.
+    const fn and(self, next: Self) -> Self {
+        Self {
+            consumption_id: self.consumption_id,
+            total_tokens: self.total_tokens.saturating_add(next.total_tokens),
+            charge_nano: self.charge_nano.saturating_add(next.charge_nano),
+            balance_after_nano: next.balance_after_nano,
+        }
+    }
+
     /// Of everything that still stands of a message; `None` when it has not been charged.
     fn of(message: &Message) -> Option<Self> {
         let standing = message.standing();
         let (first, last) = (standing.first()?, standing.last()?);
-        let sum = |count: fn(&Part) -> i64| standing.iter().map(count).fold(0, i64::saturating_add);
+        let sum = |count: fn(&Part) -> i64| {
+            let counts = standing.iter().map(|part| count(part));
+            counts.fold(0, i64::saturating_add)
+        };
         Some(Self {
             consumption_id: first.consumption_id,
             total_tokens: sum(|part| part.total_tokens),
             charge_nano: sum(|part| part.charge_nano),
             balance_after_nano: last.balance_after_nano,
+        })
+    }
+}
+
+/// One charge of a report, priced.
+struct Piece<'b> {
+    message: &'b MessageUsage,
+    entrance: Entrance,
+    api_key_id: Uuid,
+    occurred_at: OffsetDateTime,
+    lines: Vec<Line>,
+    total_tokens: i64,
+    charge_nano: i64,
+    amount: Points,
+}
+
+impl<'b> Piece<'b> {
+    fn of(
+        book: &PriceBook,
+        message: &'b MessageUsage,
+        entrance: Entrance,
+        api_key_id: Uuid,
+        occurred_at: OffsetDateTime,
+    ) -> std::result::Result<Self, QuarantineReason> {
+        let (lines, points) =
+            price(book, message, occurred_at.into()).map_err(|unpriced| match unpriced {
+                NotPriced::Unpriced(Unpriced::UnknownModel) => QuarantineReason::UnknownModel,
+                NotPriced::Unpriced(Unpriced::InactivePrice) => QuarantineReason::InactivePrice,
+                NotPriced::Overflow => QuarantineReason::Overflow,
+            })?;
+        let overflow = |_| QuarantineReason::Overflow;
+        Ok(Self {
+            message,
+            entrance,
+            api_key_id,
+            occurred_at,
+            lines,
+            total_tokens: i64::try_from(message.total_tokens())
+                .map_err(|_| QuarantineReason::Overflow)?,
+            charge_nano: points.nano(),
+            amount: points.negated().map_err(overflow)?,
         })
     }
 }
@@ -180,8 +238,8 @@ struct Report<'a> {
     fingerprint: Hash,
     /// What of it is to be charged.
     usage: Cow<'a, MessageUsage>,
-    /// It takes the place of everything charged before.
-    is_replacement: bool,
+    /// What it takes the place of.
+    replacement: Option<Replacement>,
 }
 
 impl Report<'_> {
@@ -216,7 +274,7 @@ impl<'a> Batch<'a> {
             names,
             fingerprint,
             usage: Cow::Borrowed(&delivery.message),
-            is_replacement: false,
+            replacement: None,
         };
         if let Some(charge) = Charge::of(&message) {
             return self.again(report, &message, charge, book);
@@ -254,6 +312,8 @@ impl<'a> Batch<'a> {
         let is_itemized = standing.iter().all(|part| part.is_itemized);
         let tells_calls =
             is_same_user && delivery.message.is_itemized() && (is_itemized || delivery.continues);
+        let goes_on =
+            is_same_user && is_own && delivery.continues && !delivery.message.is_itemized();
         let is_repeated = standing.iter().any(|part| {
             part.entrance.reports_like(entrance) && part.fingerprint == report.fingerprint
         }) || message.sightings.contains(&Sighting {
@@ -266,14 +326,21 @@ impl<'a> Batch<'a> {
             self.repeat(&report, true);
             return self.same(&report, message, charge);
         }
-        let evidence = standing.iter().map(|part| part.evidence).min();
-        let is_better = evidence < Some(delivery.message.evidence);
         if is_same_user
-            && is_own
-            && !is_itemized
-            && delivery.is_charged_by_its_sum(charge.total_tokens)
+            && !goes_on
+            && let Some(replacement) = self.standings.replacement(delivery, &standing)?
         {
-            self.repeat(&report, true);
+            if replacement.calls != delivery.message.calls {
+                report.usage.to_mut().calls.clone_from(&replacement.calls);
+            }
+            report.replacement = Some(replacement);
+            return self.enter(&report, message.waiting, book);
+        }
+        if is_same_user
+            && !is_itemized
+            && delivery.is_charged_by_its_sum(is_own, charge.total_tokens)
+        {
+            self.repeat(&report, is_own);
             return self.same(&report, message, charge);
         }
         if tells_calls {
@@ -288,19 +355,12 @@ impl<'a> Batch<'a> {
                 report.usage.to_mut().calls = new_calls;
                 return self.enter(&report, message.waiting, book);
             }
-            let user_id = delivery.message.user_id.as_str();
-            let differs = calls
-                .iter()
-                .zip(self.claimed(&report))
-                .any(|(call, claimed)| {
-                    claimed != Some(&fingerprint_of(user_id, std::slice::from_ref(call)))
-                });
-            if !differs {
+            if self.tells_as_before(&report, &standing) {
                 self.repeat(&report, is_own);
                 return self.same(&report, message, charge);
             }
-        } else if is_same_user && is_own && delivery.continues {
-            let rest = sightings::rest(&delivery.message, standing, &self.standings)?;
+        } else if goes_on {
+            let rest = sightings::rest(&delivery.message, &standing, &self.standings)?;
             if rest.is_empty() {
                 self.repeat(&report, is_own);
                 return self.same(&report, message, charge);
@@ -308,11 +368,7 @@ impl<'a> Batch<'a> {
             report.usage.to_mut().calls = rest;
             return self.enter(&report, message.waiting, book);
         }
-        if is_same_user && is_better && self.standings.are_covered(standing, &delivery.message)? {
-            report.is_replacement = true;
-            return self.enter(&report, message.waiting, book);
-        }
-        if is_own {
+        if self.is_contradiction(&report, &standing, is_same_user) {
             return Ok(self.conflict(delivery));
         }
         let difference = if !is_same_user {
@@ -327,6 +383,41 @@ impl<'a> Batch<'a> {
             self.learn(&report);
         }
         self.same(&report, message, charge)
+    }
+
+    /// Whether the calls of a report are what they were told as before.
+    fn tells_as_before(&self, report: &Report<'a>, standing: &[&Part]) -> bool {
+        let message = &report.delivery.message;
+        let told = |call| fingerprint_of(message.user_id.as_str(), std::slice::from_ref(call));
+        let mut calls = message.calls.iter().zip(self.claimed(report));
+        calls.all(|(call, claimed)| {
+            let id = call.call_id.as_deref().unwrap_or_default();
+            // What was claimed under its id may have been replaced; the message's own id stands for
+            // the message.
+            let stands = self.standings.call(standing, id);
+            let stands = stands.filter(|_| id != report.key.1).map(told);
+            stands.as_ref().or(claimed) == Some(&told(call))
+        })
+    }
+
+    /// A party must say the same each time, as long as it is as sure of it; who tells calls need not
+    /// tell all of them.
+    fn is_contradiction(
+        &self,
+        report: &Report<'a>,
+        standing: &[&Part],
+        is_same_user: bool,
+    ) -> bool {
+        let (entrance, message) = (report.delivery.entrance, &report.delivery.message);
+        let differs = |part: &Part| match (message.is_itemized(), part.is_itemized) {
+            (true, true) => self.standings.differs(part, &message.calls),
+            (true, false) => !message.is_estimated(),
+            (false, _) => true,
+        };
+        standing.iter().any(|part| {
+            part.entrance.reports_like(entrance)
+                && (!is_same_user || part.evidence == message.evidence && differs(part))
+        })
     }
 
     /// Nothing new was used. Whoever names a new id stays on record, also after telling the same
@@ -418,63 +509,93 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Appends the charge to the account's chain, or says why there is none.
+    /// Appends to the account's chain what a report is charged, and what it takes the place of and
+    /// does not tell, or says why there is nothing.
     fn charge(
         &mut self,
         report: &Report<'a>,
         book: &PriceBook,
     ) -> Result<std::result::Result<Charge, QuarantineReason>> {
-        let (delivery, message) = (report.delivery, &report.usage);
+        let delivery = report.delivery;
         if delivery.resolves.is_none()
             && let Some(reason) = doubt(delivery, self.tokens_max)
         {
             return Ok(Err(reason));
         }
-        let occurred_at = delivery.occurred_at(self.accounts.now().into());
-        let (lines, points) = match price(book, message, occurred_at) {
-            Ok(priced) => priced,
-            Err(NotPriced::Unpriced(Unpriced::UnknownModel)) => {
-                return Ok(Err(QuarantineReason::UnknownModel));
-            }
-            Err(NotPriced::Unpriced(Unpriced::InactivePrice)) => {
-                return Ok(Err(QuarantineReason::InactivePrice));
-            }
-            Err(NotPriced::Overflow) => return Ok(Err(QuarantineReason::Overflow)),
+        let replacement = report.replacement.as_ref();
+        let now = self.accounts.now();
+        let own = Piece::of(
+            book,
+            &report.usage,
+            delivery.entrance,
+            delivery.source.id,
+            delivery.occurred_at(now.into()).moment(),
+        );
+        let kept = replacement.iter().flat_map(|replacement| &replacement.kept);
+        let kept = kept.map(|kept| {
+            let at = kept.message.occurred_at.map_or(now, Timestamp::moment);
+            Piece::of(book, &kept.message, kept.entrance, kept.api_key_id, at)
+        });
+        let pieces: std::result::Result<Vec<_>, _> = std::iter::once(own).chain(kept).collect();
+        let pieces = match pieces {
+            Ok(pieces) => pieces,
+            Err(reason) => return Ok(Err(reason)),
         };
-        let (Ok(amount), Ok(total_tokens)) =
-            (points.negated(), i64::try_from(message.total_tokens()))
-        else {
-            return Ok(Err(QuarantineReason::Overflow));
-        };
-        let (namespace_id, message_id) = &report.key;
-        let known = self.known.get(&report.key);
-        let part = known.map_or(0, Message::next_part);
-        let account_id = chain::account_id(&message.user_id);
-        if report.is_replacement
-            && let Some(known) = known
+        let account_id = chain::account_id(&report.usage.user_id);
+        if let Some(replacement) = replacement
+            && let Some(known) = self.known.get(&report.key)
         {
-            let refunds =
-                sightings::refunds(known.standing(), &self.standings, self.accounts.now())?;
+            let standing = known.standing();
+            let refunds = sightings::refunds(replacement, &standing, &self.standings, now)?;
             for refund in refunds {
                 if self.accounts.append(account_id, refund)?.is_err() {
                     return Ok(Err(QuarantineReason::Overflow));
                 }
             }
         }
+        let mut charged: Option<Charge> = None;
+        for piece in pieces {
+            let Some(charge) = self.append(report, piece, charged.is_none())? else {
+                return Ok(Err(QuarantineReason::Overflow));
+            };
+            charged = Some(match charged {
+                Some(charged) => charged.and(charge),
+                None => charge,
+            });
+        }
+        charged
+            .map(Ok)
+            .ok_or_else(|| Error::corrupt("a report without a charge"))
+    }
+
+    /// Appends one part of a message: what a report itself brings, or what stays of what it replaces.
+    fn append(
+        &mut self,
+        report: &Report<'a>,
+        piece: Piece<'_>,
+        is_own: bool,
+    ) -> Result<Option<Charge>> {
+        let (namespace_id, message_id) = &report.key;
+        let message = piece.message;
+        let part = self.known.get(&report.key).map_or(0, Message::next_part);
+        let account_id = chain::account_id(&message.user_id);
         let consumption_id = Uuid::now_v7();
-        let fingerprint = match message {
-            Cow::Borrowed(_) => report.fingerprint,
-            Cow::Owned(rest) => fingerprint_of(rest.user_id.as_str(), &rest.calls),
+        let fingerprint = fingerprint_of(message.user_id.as_str(), &message.calls);
+        let claims = if is_own {
+            self.claims(report)
+        } else {
+            Vec::new()
         };
-        let claims = self.claims(report);
+        let replacement = report.replacement.as_ref().filter(|_| is_own);
+        let replaces = replacement.map_or_else(Vec::new, |it| it.parts.clone());
         let draft = Draft::charge(
-            amount,
+            piece.amount,
             Claim {
                 identity: Identity {
                     fingerprint,
                     evidence: message.evidence,
                     is_itemized: message.is_itemized(),
-                    is_replacement: report.is_replacement,
+                    replaces: replaces.clone(),
                     aliases: claims
                         .iter()
                         .map(|((_, name), fingerprint)| (name.clone(), *fingerprint))
@@ -487,19 +608,19 @@ impl<'a> Batch<'a> {
                     part,
                     conversation_id: message.conversation_id.clone(),
                     request_id: message.request_id.clone(),
-                    api_key_id: delivery.source.id,
-                    entrance: delivery.entrance.as_str().to_owned(),
-                    occurred_at: occurred_at.moment(),
-                    total_tokens,
-                    charge_nano: points.nano(),
-                    lines,
+                    api_key_id: piece.api_key_id,
+                    entrance: piece.entrance.as_str().to_owned(),
+                    occurred_at: piece.occurred_at,
+                    total_tokens: piece.total_tokens,
+                    charge_nano: piece.charge_nano,
+                    lines: piece.lines,
                 },
             },
         );
-        let (entry, balance_after_nano) = match self.accounts.append(account_id, draft)? {
-            Ok(link) => (link.entry.entry, link.entry.balance_after_nano),
-            Err(_) => return Ok(Err(QuarantineReason::Overflow)),
+        let Ok(link) = self.accounts.append(account_id, draft)? else {
+            return Ok(None);
         };
+        let (entry, balance_after_nano) = (link.entry.entry, link.entry.balance_after_nano);
         for (name, fingerprint) in claims {
             self.known.claim(name, report.key.clone(), fingerprint);
         }
@@ -509,31 +630,54 @@ impl<'a> Batch<'a> {
             self.known.claim(own.clone(), own, fingerprint);
         }
         let known = self.known.get_mut(report.key.clone());
-        if !delivery.grows() {
+        if !report.delivery.grows() {
             known.waiting = None;
         }
         known.parts.push(Part {
             part,
             fingerprint,
             consumption_id,
-            total_tokens,
-            charge_nano: points.nano(),
+            total_tokens: piece.total_tokens,
+            charge_nano: piece.charge_nano,
             balance_after_nano,
             place: Some((account_id, entry)),
-            entrance: delivery.entrance,
+            entrance: piece.entrance,
             evidence: message.evidence,
             is_itemized: message.is_itemized(),
-            is_replacement: report.is_replacement,
+            replaces,
         });
-        self.standings
-            .charged(account_id, entry, &message.calls, points.nano());
-        if part > 0 {
+        self.standings.charged(
+            (account_id, entry),
+            Charged {
+                calls: message.calls.clone(),
+                occurred_at: piece.occurred_at,
+                api_key_id: piece.api_key_id,
+                left_nano: piece.charge_nano,
+            },
+        );
+        if is_own && part > 0 {
             self.see(report, None, Some(consumption_id));
+        } else if !is_own {
+            let known = self.known.get_mut(report.key.clone());
+            known.sightings.insert(Sighting {
+                entrance: piece.entrance,
+                fingerprint,
+            });
+            self.seen.push(Seen {
+                key: report.key.clone(),
+                seen_at: report.delivery.received_at.moment(),
+                api_key_id: piece.api_key_id,
+                entrance: piece.entrance,
+                message: Cow::Owned(message.clone()),
+                fingerprint,
+                difference: None,
+                consumption_id: Some(consumption_id),
+            });
         }
-        Ok(Ok(Charge {
+        Ok(Some(Charge {
             consumption_id,
-            total_tokens,
-            charge_nano: points.nano(),
+            total_tokens: piece.total_tokens,
+            charge_nano: piece.charge_nano,
             balance_after_nano,
         }))
     }
@@ -576,9 +720,13 @@ impl<'a> Batch<'a> {
             .get_mut(report.key.clone())
             .sightings
             .insert(sighting);
+        let delivery = report.delivery;
         self.seen.push(Seen {
             key: report.key.clone(),
-            delivery: report.delivery,
+            seen_at: delivery.received_at.moment(),
+            api_key_id: delivery.source.id,
+            entrance: delivery.entrance,
+            message: Cow::Borrowed(&delivery.message),
             fingerprint: report.fingerprint,
             difference,
             consumption_id,

@@ -33,8 +33,8 @@ pub(super) struct Part {
     pub entrance: Entrance,
     pub evidence: Evidence,
     pub is_itemized: bool,
-    /// All parts before it were given back.
-    pub is_replacement: bool,
+    /// Parts before it that were given back for it.
+    pub replaces: Vec<i32>,
 }
 
 /// What another report than the one that was charged said.
@@ -64,14 +64,11 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// The parts that still stand: those from the last replacement on.
-    pub fn standing(&self) -> &[Part] {
-        let first = self
-            .parts
-            .iter()
-            .rposition(|part| part.is_replacement)
-            .unwrap_or(0);
-        self.parts.get(first..).unwrap_or_default()
+    /// The parts that still stand: those that no later one has taken the place of.
+    pub fn standing(&self) -> Vec<&Part> {
+        let is_replaced = |number| self.parts.iter().any(|it| it.replaces.contains(&number));
+        let parts = self.parts.iter();
+        parts.filter(|part| !is_replaced(part.part)).collect()
     }
 
     pub fn next_part(&self) -> i32 {
@@ -163,7 +160,7 @@ pub(super) async fn lookup(
                 k.namespace_id, k.message_id as name, n.fingerprint as name_fingerprint,
                 p.message_id, p.part, p.fingerprint, p.consumption_id, p.total_tokens, p.charge_nano,
                 p.balance_after_nano, p.account_id as place_account_id, p.entry as place_entry,
-                p.entrance, p.evidence, p.is_itemized, p.is_replacement,
+                p.entrance, p.evidence, p.is_itemized, p.replaces,
                 s.entrance as seen_entrance, s.fingerprint as seen_fingerprint,
                 q.quarantine_id, q.fingerprint as waiting_fingerprint, q.entrance as waiting_entrance,
                 null::uuid as account_id, null::bigint as entry, null::bigint as amount_nano,
@@ -283,7 +280,7 @@ fn part(row: &PgRow, part: i32) -> Result<Part> {
             .find(|known| known.as_str() == evidence)
             .ok_or_else(|| Error::corrupt(format!("evidence {evidence}")))?,
         is_itemized: row.try_get("is_itemized")?,
-        is_replacement: row.try_get("is_replacement")?,
+        replaces: row.try_get("replaces")?,
     })
 }
 

@@ -157,13 +157,18 @@ impl Delivery {
         fingerprint_of(self.message.user_id.as_str(), &self.message.calls)
     }
 
-    /// Whether it tells one by one what was charged before by the sum of the whole.
-    fn is_charged_by_its_sum(&self, charged_tokens: i64) -> bool {
-        let total = self.message.reported_total.filter(|total| *total > 0);
+    /// Whether it tells one by one what was charged before by a sum: by that of the whole, which it
+    /// tells too, or by a later one of the same party.
+    fn is_charged_by_its_sum(&self, is_own: bool, charged_tokens: i64) -> bool {
+        let total = match self.message.reported_total {
+            Some(total) if self.continues && total > 0 => Some(total),
+            _ if is_own && !self.continues && self.message.is_estimated() => {
+                Some(self.message.total_tokens())
+            }
+            _ => None,
+        };
         let total = total.and_then(|total| i64::try_from(total).ok());
-        self.continues
-            && self.message.is_itemized()
-            && total.is_some_and(|total| total <= charged_tokens)
+        self.message.is_itemized() && total.is_some_and(|total| total <= charged_tokens)
     }
 
     /// Whether more of the same message may follow under other numbers.

@@ -1,13 +1,14 @@
 //! Reports of a message beside the one that charged it: what they bring anew, what they take the
 //! place of, and who saw what.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use serde::Serialize;
 use shared::api::EntryKind;
 use shared::clock::Timestamp;
-use shared::dify::{MessageUsage, ModelCall};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
@@ -18,7 +19,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::known::{Known, MessageKey, Part};
-use super::{Delivery, Line, public_id};
+use super::{Delivery, Entrance, Line, fingerprint_of, public_id};
 use crate::chain::Hash;
 use crate::corrections;
 use crate::error::{Error, Result};
@@ -48,7 +49,10 @@ impl Difference {
 /// A row to be written.
 pub(super) struct Seen<'a> {
     pub key: MessageKey,
-    pub delivery: &'a Delivery,
+    pub seen_at: OffsetDateTime,
+    pub api_key_id: Uuid,
+    pub entrance: Entrance,
+    pub message: Cow<'a, MessageUsage>,
     pub fingerprint: Hash,
     pub difference: Option<Difference>,
     pub consumption_id: Option<Uuid>,
@@ -64,7 +68,7 @@ pub(super) async fn insert(tx: &mut PgConnection, seen: &[Seen<'_>]) -> Result<(
         };
     }
     fn tokens(seen: &Seen<'_>, count: fn(&Tokens) -> u64) -> i64 {
-        let calls = seen.delivery.message.calls.iter();
+        let calls = seen.message.calls.iter();
         let sum = calls.fold(0_u64, |sum, call| sum.saturating_add(count(&call.tokens)));
         i64::try_from(sum).unwrap_or(i64::MAX)
     }
@@ -77,12 +81,12 @@ pub(super) async fn insert(tx: &mut PgConnection, seen: &[Seen<'_>]) -> Result<(
     )
     .bind(column!(|seen| seen.key.0))
     .bind(column!(|seen| seen.key.1.as_str()))
-    .bind(column!(|seen| seen.delivery.received_at.moment()))
-    .bind(column!(|seen| seen.delivery.source.id))
-    .bind(column!(|seen| seen.delivery.entrance.as_str()))
-    .bind(column!(|seen| seen.delivery.message.evidence.as_str()))
+    .bind(column!(|seen| seen.seen_at))
+    .bind(column!(|seen| seen.api_key_id))
+    .bind(column!(|seen| seen.entrance.as_str()))
+    .bind(column!(|seen| seen.message.evidence.as_str()))
     .bind(column!(|seen| seen.fingerprint.as_slice()))
-    .bind(column!(|seen| seen.delivery.message.user_id.as_str()))
+    .bind(column!(|seen| seen.message.user_id.as_str()))
     .bind(column!(|seen| tokens(seen, Tokens::all_input)))
     .bind(column!(|seen| tokens(seen, Tokens::all_output)))
     .bind(column!(|seen| seen.difference.map(Difference::as_str)))
@@ -99,51 +103,154 @@ type Place = (Uuid, i64);
 #[derive(Default)]
 pub(super) struct Standings(HashMap<Place, Charged>);
 
-struct Charged {
-    calls: Vec<(Option<String>, Tokens)>,
-    left_nano: i64,
+pub(super) struct Charged {
+    pub calls: Vec<ModelCall>,
+    pub occurred_at: OffsetDateTime,
+    pub api_key_id: Uuid,
+    pub left_nano: i64,
 }
 
 impl Charged {
     fn tokens(&self) -> Tokens {
-        sum(self.calls.iter().map(|(_, tokens)| *tokens))
+        sum(&self.calls)
     }
+
+    fn call(&self, call_id: &str) -> Option<&ModelCall> {
+        let mut calls = self.calls.iter();
+        calls.find(|call| call.call_id.as_deref() == Some(call_id))
+    }
+}
+
+/// What a better report takes the place of.
+pub(super) struct Replacement {
+    /// Those of its calls that nobody told as well before.
+    pub calls: Vec<ModelCall>,
+    /// The parts that are given back for it.
+    pub parts: Vec<i32>,
+    /// What it does not tell of them, part by part: that is charged again.
+    pub kept: Vec<Kept>,
+}
+
+/// Something that stays charged, as it was told before.
+pub(super) struct Kept {
+    pub message: MessageUsage,
+    pub entrance: Entrance,
+    pub api_key_id: Uuid,
 }
 
 impl Standings {
     /// A charge of this very group.
-    pub fn charged(&mut self, account_id: Uuid, entry: i64, calls: &[ModelCall], charge_nano: i64) {
-        let calls = calls.iter().map(|call| (call.call_id.clone(), call.tokens));
-        self.0.insert(
-            (account_id, entry),
-            Charged {
-                calls: calls.collect(),
-                left_nano: charge_nano,
-            },
-        );
+    pub fn charged(&mut self, place: Place, charged: Charged) {
+        self.0.insert(place, charged);
     }
 
-    /// Whether a report tells at least of every call that was charged, and of no use where there was
-    /// none: only then may it take the place of what was charged.
-    pub fn are_covered(&self, standing: &[Part], message: &MessageUsage) -> Result<bool> {
-        let charged = self.of(standing)?;
-        let mut calls = charged.iter().flat_map(|charged| &charged.calls);
-        Ok(calls.all(|(call_id, tokens)| {
-            let told = match call_id {
-                Some(id) => message
-                    .calls
-                    .iter()
-                    .find(|call| call.call_id.as_ref() == Some(id))
-                    .map(|call| call.tokens.total()),
-                None => Some(message.total_tokens()),
+    /// What a report knows better than it was charged. Told call by call, it takes the place of those
+    /// calls, of what a bare total said of them, and, unless it only goes on, of the message as a
+    /// whole; told as a whole, only of what nobody told apart. A bare total counts every token: what
+    /// the report leaves of it stays charged, as it would if the total came last.
+    pub fn replacement(
+        &self,
+        delivery: &Delivery,
+        standing: &[&Part],
+    ) -> Result<Option<Replacement>> {
+        let message = &delivery.message;
+        let is_weaker = |part: &Part| part.evidence < message.evidence;
+        if !standing.iter().any(|part| is_weaker(part)) {
+            return Ok(None);
+        }
+        let charged = standing.iter().copied().zip(self.of(standing)?);
+        let (weaker, others): (Vec<_>, Vec<_>) = charged.partition(|(part, _)| is_weaker(part));
+        // Nothing is made of something.
+        let says_more = |told: u64, known: &ModelCall| told > 0 || known.tokens.total() == 0;
+        let is_known = |call: &&ModelCall| {
+            let Some(id) = call.call_id.as_deref() else {
+                return false;
             };
-            told.is_some_and(|told| told > 0 || tokens.total() == 0)
-        }))
+            let mut guessed = weaker.iter().filter_map(|(_, it)| it.call(id));
+            others.iter().any(|(_, it)| it.call(id).is_some())
+                || !guessed.all(|known| says_more(call.tokens.total(), known))
+        };
+        let told = message.calls.iter().filter(|call| !is_known(call));
+        let calls: Vec<_> = told.cloned().collect();
+        let mut known = weaker.iter().flat_map(|(_, charged)| &charged.calls);
+        let is_apart = message.is_itemized();
+        if is_apart && calls.is_empty()
+            || !is_apart && !(others.is_empty() && known.all(|call| call.call_id.is_none()))
+        {
+            return Ok(None);
+        }
+        let is_told = |part: &Part, call: &ModelCall| {
+            let told = match &call.call_id {
+                Some(_) => {
+                    let told = calls.iter().find(|it| it.call_id == call.call_id);
+                    told.map(|told| told.tokens.total())
+                }
+                None if is_apart && delivery.continues && !is_bare_total(part, call) => None,
+                None => Some(sum(&calls).total()),
+            };
+            told.is_some_and(|told| says_more(told, call))
+        };
+        let mut parts = Vec::new();
+        let mut kept: Vec<Kept> = Vec::new();
+        let mut given_back = Tokens::default();
+        let mut total_of = None;
+        for (part, charged) in weaker {
+            let (told, untold): (Vec<_>, Vec<_>) = charged
+                .calls
+                .iter()
+                .cloned()
+                .partition(|call| is_told(part, call));
+            if told.is_empty() && !untold.is_empty() {
+                continue;
+            }
+            parts.push(part.part);
+            given_back = given_back.saturating_plus(sum(&told));
+            if let Some(total) = told.into_iter().rfind(|call| is_bare_total(part, call)) {
+                total_of = Some((kept.len(), total));
+            }
+            kept.push(Kept {
+                message: MessageUsage {
+                    calls: untold,
+                    evidence: part.evidence,
+                    occurred_at: Some(charged.occurred_at.into()),
+                    ..message.clone()
+                },
+                entrance: part.entrance,
+                api_key_id: charged.api_key_id,
+            });
+        }
+        if let Some((place, total)) = total_of
+            && let Some(kept) = kept.get_mut(place)
+        {
+            let tokens = given_back.beyond(sum(&calls));
+            let rest = (tokens.total() > 0).then_some(ModelCall { tokens, ..total });
+            kept.message.calls.extend(rest);
+        }
+        kept.retain(|kept| !kept.message.calls.is_empty());
+        Ok((!parts.is_empty()).then_some(Replacement { calls, parts, kept }))
+    }
+
+    /// Whether a part tells other numbers of a call that was told.
+    pub fn differs(&self, part: &Part, told: &[ModelCall]) -> bool {
+        let charged = part.place.and_then(|place| self.0.get(&place));
+        told.iter().any(|call| {
+            let known = charged.zip(call.call_id.as_deref());
+            let known = known.and_then(|(charged, id)| charged.call(id));
+            known.is_some_and(|known| {
+                (known.model_name.key(), known.tokens) != (call.model_name.key(), call.tokens)
+            })
+        })
+    }
+
+    /// What stands of a call, where it was read.
+    pub fn call(&self, standing: &[&Part], call_id: &str) -> Option<&ModelCall> {
+        let mut charged = standing.iter().filter_map(|part| self.0.get(&part.place?));
+        charged.find_map(|charged| charged.call(call_id))
     }
 
     /// Fails for a message that is only recognised by an id which this very group has brought: it was
     /// not read. The deliveries are tried again one by one.
-    fn of(&self, standing: &[Part]) -> Result<Vec<&Charged>> {
+    fn of(&self, standing: &[&Part]) -> Result<Vec<&Charged>> {
         let unread = || Error::corrupt("what a message was charged for was not read");
         let charged = standing
             .iter()
@@ -152,7 +259,15 @@ impl Standings {
     }
 }
 
-fn sum(tokens: impl Iterator<Item = Tokens>) -> Tokens {
+/// Whether a charge tells only how many tokens there were together, which then stand for input.
+fn is_bare_total(part: &Part, call: &ModelCall) -> bool {
+    part.evidence == Evidence::Estimated
+        && call.call_id.is_none()
+        && call.tokens.total() == call.tokens.input
+}
+
+fn sum<'a>(calls: impl IntoIterator<Item = &'a ModelCall>) -> Tokens {
+    let tokens = calls.into_iter().map(|call| call.tokens);
     tokens.fold(Tokens::default(), Tokens::saturating_plus)
 }
 
@@ -171,9 +286,22 @@ pub(super) async fn standings(
         let Some(message) = known.find(names).and_then(|key| known.get(&key)) else {
             continue;
         };
-        let evidence = delivery.message.evidence;
+        let reported = &delivery.message;
         let standing = message.standing();
-        if !delivery.continues && standing.iter().all(|part| part.evidence >= evidence) {
+        let was_replaced = standing.len() < message.parts.len();
+        let differs = reported.calls.iter().any(|call| {
+            let id = call.call_id.clone();
+            let claimed = id.and_then(|id| known.claimed(&(delivery.source.namespace_id, id)));
+            let told = || fingerprint_of(reported.user_id.as_str(), std::slice::from_ref(call));
+            claimed.is_some_and(|claimed| *claimed != told())
+        });
+        if !delivery.continues
+            && !was_replaced
+            && !differs
+            && standing
+                .iter()
+                .all(|part| part.evidence >= reported.evidence)
+        {
             continue;
         }
         for place in standing.iter().filter_map(|part| part.place) {
@@ -186,45 +314,51 @@ pub(super) async fn standings(
 }
 
 async fn charged(tx: &mut PgConnection, (account_id, entry): Place) -> Result<Charged> {
-    let Json(lines): Json<Vec<Line>> =
-        sqlx::query_scalar("select lines from consumption where account_id = $1 and entry = $2")
-            .bind(account_id)
-            .bind(entry)
-            .fetch_one(&mut *tx)
-            .await?;
+    let row = sqlx::query(
+        "select lines, occurred_at, api_key_id from consumption
+         where account_id = $1 and entry = $2",
+    )
+    .bind(account_id)
+    .bind(entry)
+    .fetch_one(&mut *tx)
+    .await?;
+    let Json(lines): Json<Vec<Line>> = row.try_get("lines")?;
     let standing = corrections::standing(tx, account_id, entry)
         .await?
         .ok_or_else(|| Error::corrupt("a message's charge is missing"))?;
+    let calls = lines.into_iter().map(|line| ModelCall {
+        call_id: line.call_id,
+        model_name: line.model_name,
+        tokens: line.tokens,
+    });
     Ok(Charged {
-        calls: lines
-            .into_iter()
-            .map(|line| (line.call_id, line.tokens))
-            .collect(),
+        calls: calls.collect(),
+        occurred_at: row.try_get("occurred_at")?,
+        api_key_id: row.try_get("api_key_id")?,
         left_nano: standing.cost_nano.saturating_sub(standing.refunded_nano),
     })
 }
 
-/// What is new in cumulative numbers.
+/// What is new in cumulative numbers; the calls that are told last told it.
 pub(super) fn rest(
     message: &MessageUsage,
-    standing: &[Part],
+    standing: &[&Part],
     standings: &Standings,
 ) -> Result<Vec<ModelCall>> {
     let charged = standings.of(standing)?;
-    let mut before = sum(charged.into_iter().map(Charged::tokens));
-    if message.is_bare_total() {
-        // It does not tell what went in from what came out.
-        before = Tokens::new(before.total(), 0);
-    }
+    let before = charged.into_iter().map(Charged::tokens);
+    let before = before.fold(Tokens::default(), Tokens::saturating_plus);
+    let mut new = sum(&message.calls).beyond(before);
     let mut rest = Vec::new();
-    for call in &message.calls {
-        let tokens = call.tokens.saturating_minus(before);
-        before = before.saturating_minus(call.tokens);
+    for call in message.calls.iter().rev() {
+        let tokens = call.tokens.at_most(new);
+        new = new.saturating_minus(tokens);
         if tokens.total() > 0 {
             let call = call.clone();
             rest.push(ModelCall { tokens, ..call });
         }
     }
+    rest.reverse();
     Ok(rest)
 }
 
@@ -254,10 +388,10 @@ pub(super) async fn claim(tx: &mut PgConnection, learned: &[Learned]) -> Result<
     sqlx::query(
         "insert into message (namespace_id, message_id, part, fingerprint, consumption_id, total_tokens,
              charge_nano, balance_after_nano, recorded_at, alias_of, account_id, entry, entrance,
-             evidence, is_itemized, is_replacement)
+             evidence, is_itemized, replaces)
          select m.namespace_id, t.name, 0, t.fingerprint, m.consumption_id, m.total_tokens,
              m.charge_nano, m.balance_after_nano, m.recorded_at, m.message_id, m.account_id, m.entry,
-             m.entrance, m.evidence, m.is_itemized, false
+             m.entrance, m.evidence, m.is_itemized, '{}'
          from unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
              as t (namespace_id, name, message_id, fingerprint)
          join message m on m.namespace_id = t.namespace_id and m.message_id = t.message_id
@@ -273,15 +407,16 @@ pub(super) async fn claim(tx: &mut PgConnection, learned: &[Learned]) -> Result<
     Ok(())
 }
 
-/// The entries that give back what is left of charges that a better report replaces.
+/// The entries that give back what is left of the parts that a better report replaces.
 pub(super) fn refunds(
-    standing: &[Part],
+    replacement: &Replacement,
+    standing: &[&Part],
     standings: &Standings,
     now: OffsetDateTime,
 ) -> Result<Vec<Draft>> {
     let mut refunds = Vec::new();
     for (part, charged) in standing.iter().zip(standings.of(standing)?) {
-        if charged.left_nano > 0 {
+        if charged.left_nano > 0 && replacement.parts.contains(&part.part) {
             refunds.push(Draft {
                 occurred_at: now,
                 kind: EntryKind::Refund,

@@ -22,22 +22,22 @@ with input as (
         $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
         $14::uuid[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::uuid[],
         $20::text[], $21::bigint[], $22::jsonb[], $23::bytea[], $59::integer[], $60::text[],
-        $61::boolean[], $62::boolean[]
+        $61::boolean[], $62::text[]
     ) as t (account_id, entry, occurred_at, kind, amount_nano, counter_account,
         balance_after_nano, corrects_entry, reason, actor, previous_hash, hash,
         consumption_id, namespace_id, message_id, conversation_id, request_id, api_key_id,
-        entrance, total_tokens, lines, fingerprint, part, evidence, is_itemized, is_replacement)
+        entrance, total_tokens, lines, fingerprint, part, evidence, is_itemized, replaces)
 ), claimed as (
     insert into message (namespace_id, message_id, part, fingerprint, consumption_id, total_tokens,
         charge_nano, balance_after_nano, recorded_at, alias_of, account_id, entry, entrance, evidence,
-        is_itemized, is_replacement)
+        is_itemized, replaces)
     select namespace_id, message_id, part, fingerprint, consumption_id, total_tokens,
         -amount_nano, balance_after_nano, $1, null, account_id, entry, entrance, evidence,
-        is_itemized, is_replacement
+        is_itemized, replaces::integer[]
     from input where consumption_id is not null
     union all
     select namespace_id, alias, 0, fingerprint, consumption_id, total_tokens, charge_nano,
-        balance_after_nano, $1, message_id, account_id, entry, entrance, evidence, is_itemized, false
+        balance_after_nano, $1, message_id, account_id, entry, entrance, evidence, is_itemized, '{}'
     from unnest($63::bigint[], $64::text[], $65::bytea[], $66::uuid[], $67::bigint[], $68::bigint[],
         $69::bigint[], $70::text[], $71::uuid[], $72::bigint[], $73::text[], $74::text[],
         $75::boolean[]) as t (namespace_id, alias, fingerprint, consumption_id, total_tokens,
@@ -236,7 +236,7 @@ pub(super) async fn write(
         .bind(used!(|used| used.part))
         .bind(identity!(|identity| identity.evidence.as_str()))
         .bind(identity!(|identity| identity.is_itemized))
-        .bind(identity!(|identity| identity.is_replacement))
+        .bind(identity!(|identity| list(&identity.replaces)))
         .bind(column!(aliases, |alias| alias.used.namespace_id))
         .bind(column!(aliases, |alias| alias.name))
         .bind(column!(aliases, |alias| alias.fingerprint))
@@ -260,4 +260,10 @@ pub(super) async fn write(
     } else {
         Err(Error::corrupt("an account vanished while it was locked"))
     }
+}
+
+/// Postgres has no lists of lists of different lengths: each one goes as text.
+fn list(numbers: &[i32]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(i32::to_string).collect();
+    format!("{{{}}}", numbers.join(","))
 }

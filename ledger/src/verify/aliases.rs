@@ -18,10 +18,10 @@ pub(super) async fn aliases(tx: &mut PgConnection, report: &mut VerifyReport) ->
         "select n.message_id as name, n.alias_of, n.fingerprint, p.account_id, p.entry, p.part,
                 p.fingerprint as part_fingerprint, c.lines, a.user_id,
                 (n.account_id, n.entry, n.recorded_at, n.total_tokens, n.charge_nano,
-                    n.balance_after_nano, n.entrance, n.evidence, n.is_itemized, n.is_replacement)
+                    n.balance_after_nano, n.entrance, n.evidence, n.is_itemized, n.replaces)
                 is not distinct from
                 (p.account_id, p.entry, p.recorded_at, p.total_tokens, p.charge_nano,
-                    p.balance_after_nano, p.entrance, p.evidence, p.is_itemized, false) as is_same,
+                    p.balance_after_nano, p.entrance, p.evidence, p.is_itemized, '{}'::integer[]) as is_same,
                 n.fingerprint <> p.fingerprint and exists (
                     select from sighting s where s.namespace_id = n.namespace_id
                         and s.message_id = n.alias_of and case when p.part = 0

@@ -101,7 +101,7 @@ pub(super) async fn entries(
              m.balance_after_nano as message_balance_nano, m.recorded_at as message_recorded_at,
              m.account_id as message_account_id, m.entry as message_entry,
              m.entrance as message_entrance, m.is_itemized as message_is_itemized,
-             m.is_replacement, e.is_owed, e.is_given_back,
+             e.is_owed, e.is_given_back,
              case when c.part > 0 then exists (select from sighting s
                  where s.namespace_id = c.namespace_id and s.message_id = c.message_id
                      and s.consumption_id = c.consumption_id and s.entrance = m.entrance
@@ -121,8 +121,9 @@ pub(super) async fn entries(
          left join message m on m.namespace_id = c.namespace_id and m.message_id = c.message_id
              and m.part = c.part and m.alias_of is null
          left join lateral (
-             select bool_or(p.charge_nano > coalesce(r.amount_nano, 0)) as is_owed,
-                    bool_or(r.is_now) as is_given_back
+             select not m.replaces <@ coalesce(array_agg(p.part) filter (
+                        where p.charge_nano <= coalesce(r.amount_nano, 0)), '{}') as is_owed,
+                    bool_or(r.is_now and not p.part = any(m.replaces)) as is_given_back
              from message p cross join lateral (
                  select sum(amount_nano) as amount_nano,
                         bool_or(kind = 'refund' and recorded_at = c.recorded_at) as is_now
@@ -130,9 +131,10 @@ pub(super) async fn entries(
                  where account_id = p.account_id and corrects_entry = p.entry and entry < c.entry
              ) r
              where c.part > 0 and p.namespace_id = c.namespace_id and p.message_id = c.message_id
-                 and p.part < c.part and p.part >= coalesce((
-                     select max(part) from message l where l.namespace_id = c.namespace_id
-                         and l.message_id = c.message_id and l.part < c.part and l.is_replacement), 0)
+                 and p.part < c.part and not exists (
+                     select from message l where l.namespace_id = c.namespace_id
+                         and l.message_id = c.message_id and l.part < c.part
+                         and p.part = any(l.replaces))
          ) e on true
          where $1::uuid is null or j.account_id = $1
          order by j.account_id, j.entry"
@@ -280,19 +282,17 @@ fn reports_fault(row: &PgRow, consumption: &Consumption) -> Result<Option<String
     let is = |column| -> Result<bool> {
         Ok(row.try_get::<Option<bool>, _>(column)?.unwrap_or_default())
     };
-    let is_further = consumption.part > 0;
-    let is_replacement = is("is_replacement")?;
     // Where nothing was left to be given back, only its identity tells a replacement from a further
     // part.
-    if is_replacement && (!is_further || is("is_owed")?) {
+    if is("is_owed")? {
         let what = "it takes the place of earlier charges that were not given back";
         return Ok(Some(what.into()));
     }
-    if !is_replacement && is("is_given_back")? {
+    if is("is_given_back")? {
         let what = "earlier charges were given back for it, but it does not take their place";
         return Ok(Some(what.into()));
     }
-    if is_further && !is("is_seen")? {
+    if consumption.part > 0 && !is("is_seen")? {
         return Ok(Some("the report that brought it is not on record".into()));
     }
     let unclaimed: Option<&str> = row.try_get("unclaimed_call")?;

@@ -255,6 +255,151 @@ async fn what_was_charged_by_its_sum_is_not_charged_call_by_call() {
     books.ledger.deliver(continued(sum, 400)).await.unwrap();
     let on_record = books.ledger.tokens_on_record(&source, "later").await;
     assert_eq!(on_record.unwrap(), 500);
+    // A call counts once, in however many reports it waits, and also when it was charged.
+    let calls = [call("node-4", "new", 200), call("node-6", "new", 50)];
+    deliver(&books, Entrance::Gateway, run("later", "run-2", &calls)).await;
+    let on_record = books.ledger.tokens_on_record(&source, "later").await;
+    assert_eq!(on_record.unwrap(), 550);
+    let calls = [call("node-1", "m", 1000), call("node-7", "new", 600)];
+    let waits = continued(run("msg", "run", &calls), 4100);
+    let waits = books.ledger.deliver(waits).await.unwrap();
+    assert_eq!(waits.status, Outcome::Quarantined);
+    let on_record = books.ledger.tokens_on_record(&source, "msg").await;
+    assert_eq!(
+        on_record.unwrap(),
+        3500,
+        "the sum that was charged may contain it"
+    );
+    books.assert_verified().await;
+}
+
+/// What a gateway says of a paused run that goes on: its calls, or the total of all of it.
+fn going_on(books: &Books, message: MessageUsage) -> Delivery {
+    let mut delivery = seen(books, Entrance::Gateway, message);
+    delivery.continues = true;
+    delivery
+}
+
+fn total(id: &str, tokens: u64) -> MessageUsage {
+    MessageUsage {
+        evidence: Evidence::Estimated,
+        ..whole(id, tokens)
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_priced_after_the_total_was_charged_is_charged_beside_the_rest() {
+    let books = books().await;
+    let first = run("msg", "run", &[call("node-1", "new", 1000)]);
+    let answer = deliver(&books, Entrance::Gateway, first).await;
+    assert_eq!(answer.status, Outcome::Quarantined);
+    let whole = going_on(&books, total("msg", 2500));
+    books.ledger.deliver(whole.clone()).await.unwrap();
+    assert_eq!(books.balance("u").await, points("997.5"));
+    books.set_price("new", "5", "5").await;
+    let charge = |points: &str| (EntryKind::Charge, points.to_owned());
+    assert_eq!(
+        entries(&books).await,
+        [
+            charge("-2.5"),
+            (EntryKind::Refund, "2.5".to_owned()),
+            charge("-5"),
+            charge("-1.5"),
+        ]
+    );
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
+    let answer = books.ledger.deliver(whole).await.unwrap();
+    assert_eq!(answer.status, Outcome::Duplicate);
+    assert_eq!(answer.tokens_used, 2500);
+    assert_eq!(answer.points_deducted, points("6.5"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn calls_and_their_total_cost_the_same_in_every_order() {
+    let books = books().await;
+    let mut cost = points("0");
+    for order in 0..24_usize {
+        let id = |what: &str| format!("{what}-{order}");
+        let message = |node: &str, model, tokens| {
+            run(&id("msg"), &id("run"), &[call(&id(node), model, tokens)])
+        };
+        let mut reports = vec![
+            message("node-1", "m", 100),
+            message("node-2", "dear", 200),
+            message("node-3", "dear", 300),
+            total(&id("msg"), 1000),
+        ];
+        let (mut sequence, mut rest) = (Vec::new(), order);
+        while !reports.is_empty() {
+            let next = rest % reports.len();
+            rest /= reports.len();
+            sequence.push(reports.remove(next));
+        }
+        // Each of them twice, and those that came last once more.
+        for report in sequence.iter().chain(&sequence[2..]) {
+            for _ in 0..2 {
+                let delivery = going_on(&books, report.clone());
+                books.ledger.deliver(delivery).await.unwrap();
+            }
+        }
+        // What the calls leave of the total is of the assumed model.
+        cost = cost.plus(points("5.5")).unwrap();
+        let balance = points("1000").minus(cost).unwrap();
+        assert_eq!(books.balance("u").await, balance, "{sequence:?}");
+        let source = &books.key;
+        let on_record = books.ledger.tokens_on_record(source, &id("msg")).await;
+        assert_eq!(on_record.unwrap(), 1000);
+    }
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn an_estimate_yields_to_what_its_party_is_told_later_and_never_contradicts_it() {
+    let books = books().await;
+    let estimated = |node: &str, tokens| MessageUsage {
+        evidence: Evidence::Estimated,
+        ..run("msg", "run", &[call(node, "m", tokens)])
+    };
+    // A tool tells only a sum; the other node was cut off.
+    deliver(&books, Entrance::Gateway, estimated("tool", 1000)).await;
+    let mut became = Vec::new();
+    for message in [
+        estimated("node", 80),
+        run("msg", "run", &[call("node", "dear", 100)]),
+        // Another server was cut off, too, and says so late.
+        estimated("node", 90),
+        run("msg", "run", &[call("node", "dear", 100)]),
+        total("msg", 1100),
+    ] {
+        let delivery = going_on(&books, message);
+        became.push(books.ledger.deliver(delivery).await.unwrap().status);
+    }
+    let (charged, duplicate) = (Outcome::Charged, Outcome::Duplicate);
+    assert_eq!(became, [charged, charged, duplicate, duplicate, duplicate]);
+    assert_eq!(books.balance("u").await, points("998"));
+    assert_eq!(
+        entries(&books).await,
+        [
+            (EntryKind::Charge, "-1".to_owned()),
+            (EntryKind::Charge, "-0.08".to_owned()),
+            (EntryKind::Refund, "0.08".to_owned()),
+            (EntryKind::Charge, "-1".to_owned()),
+        ]
+    );
+    books.assert_verified().await;
+}
+
+/// As a workflow's own report does, which comes before the run is paused.
+#[tokio::test]
+async fn a_run_that_was_reported_as_a_whole_is_not_charged_again_call_by_call() {
+    let books = books().await;
+    deliver(&books, Entrance::Webhook, whole("run", 300)).await;
+    let mut rest = going_on(&books, run("msg", "run", &[call("node-2", "dear", 100)]));
+    rest.message.reported_total = Some(300);
+    let answer = books.ledger.deliver(rest).await.unwrap();
+    assert_eq!(answer.status, Outcome::Duplicate);
+    assert_eq!(books.balance("u").await, points("999.7"));
     books.assert_verified().await;
 }
 
@@ -304,7 +449,7 @@ async fn what_was_refunded_already_is_not_given_back_again() {
     let books = books().await;
     let estimated = MessageUsage {
         evidence: Evidence::Estimated,
-        ..whole("msg", 4000)
+        ..message("msg", "u", "m", Tokens::new(3000, 1000))
     };
     let charged = deliver(&books, Entrance::Gateway, estimated).await;
     let entry = books
@@ -359,7 +504,7 @@ async fn a_better_report_of_an_unknown_model_waits_and_replaces_once_it_is_price
 }
 
 #[tokio::test]
-async fn a_report_that_tells_less_replaces_nothing() {
+async fn a_report_that_tells_less_replaces_only_that() {
     let books = books().await;
     let estimated = MessageUsage {
         evidence: Evidence::Estimated,
@@ -370,19 +515,17 @@ async fn a_report_that_tells_less_replaces_nothing() {
         )
     };
     deliver(&books, Entrance::Gateway, estimated).await;
-    for told in [
-        // A call is missing, or nothing is told of one.
-        [call("node-1", "dear", 1000)].as_slice(),
-        &[call("node-1", "m", 0), call("node-2", "dear", 500)],
-    ] {
-        let answer = deliver(&books, Entrance::Langfuse, run("msg", "run", told)).await;
-        assert_eq!(answer.status, Outcome::Duplicate, "{told:?}");
+    // Nothing is made of something; a call that is missing stays as it was.
+    for (tokens, status) in [(0, Outcome::Duplicate), (1000, Outcome::Charged)] {
+        let told = run("msg", "run", &[call("node-1", "dear", tokens)]);
+        let answer = deliver(&books, Entrance::Langfuse, told).await;
+        assert_eq!(answer.status, status, "{tokens}");
     }
-    let silent = deliver(&books, Entrance::Langfuse, whole("msg", 0)).await;
+    let silent = deliver(&books, Entrance::Webhook, whole("msg", 0)).await;
     assert_eq!(silent.status, Outcome::Duplicate);
-    assert_eq!(books.balance("u").await, points("998.5"));
+    assert_eq!(books.balance("u").await, points("989.5"));
     let differences = books.ledger.differences(None, 50).await.unwrap().items;
-    assert_eq!(differences.len(), 3);
+    assert_eq!(differences.len(), 2);
     books.assert_verified().await;
 }
 

@@ -615,16 +615,10 @@ async fn books_with_reports() -> Books {
 async fn a_changed_part_is_named() {
     let victim = Victim::over(books_with_reports().await).await;
     for (change, id, part, entry, what) in [
-        ("is_replacement = true", "run", 0, 2, "not given back"),
-        ("is_replacement = true", "run", 1, 3, "not given back"),
-        (
-            "is_replacement = false",
-            "text",
-            1,
-            6,
-            "does not take their place",
-        ),
-        ("is_replacement = true", "growing", 1, 8, "not given back"),
+        ("replaces = '{0}'", "run", 0, 2, "not given back"),
+        ("replaces = '{0}'", "run", 1, 3, "not given back"),
+        ("replaces = '{}'", "text", 1, 6, "does not take their place"),
+        ("replaces = '{0}'", "growing", 1, 8, "not given back"),
         ("evidence = 'estimated'", "run", 1, 3, "is not on record"),
         ("is_itemized = false", "run", 0, 2, "says something else"),
         ("is_itemized = true", "text", 1, 6, "says something else"),
@@ -709,7 +703,7 @@ async fn a_changed_further_id_is_named() {
         ("entrance = 'webhook'", "one", 2, "says something else"),
         ("evidence = 'estimated'", "grown", 8, "says something else"),
         ("is_itemized = false", "three", 3, "says something else"),
-        ("is_replacement = true", "trace", 9, "says something else"),
+        ("replaces = '{0}'", "trace", 9, "says something else"),
     ] {
         let statement = format!("update message set {change} where message_id = 'victim {id}'");
         named(&statement, Some(entry), what).await;

@@ -87,14 +87,6 @@ impl MessageUsage {
             .fold(0, |sum: u64, call| sum.saturating_add(call.tokens.total()))
     }
 
-    /// Whether it tells only how many tokens there were together, which then stand for input.
-    #[must_use]
-    pub fn is_bare_total(&self) -> bool {
-        let mut calls = self.calls.iter();
-        self.is_estimated()
-            && calls.all(|call| call.call_id.is_none() && call.tokens.total() == call.tokens.input)
-    }
-
     /// Whether nobody told all of its tokens.
     #[must_use]
     pub fn is_estimated(&self) -> bool {

@@ -82,7 +82,7 @@ fn usage(report: &Report) -> MessageUsage {
         request_id: None,
         occurred_at: report.happened.map(at),
         calls,
-        reported_total: report.contradicts.then_some(total + 1),
+        reported_total: report.contradicts.then_some(total + 1).or(report.so_far),
         has_answer: report.has_answer,
         evidence: report.evidence,
     }

@@ -218,12 +218,9 @@ impl Charged {
         self.parts.iter().map(|part| part.report.tokens()).sum()
     }
 
-    /// Every call that was charged, with its id where it has one.
-    fn calls(&self) -> impl Iterator<Item = (Option<u8>, &Call)> {
-        self.parts.iter().flat_map(|part| {
-            let ids = part.report.call_ids.iter().copied().map(Some);
-            ids.chain(std::iter::repeat(None)).zip(&part.report.calls)
-        })
+    /// What stands of a call that was charged under this id.
+    fn call(&self, id: u8) -> Option<&Call> {
+        self.parts.iter().find_map(|part| part.report.call(id))
     }
 
     /// Whether its sender said exactly this before.
@@ -238,46 +235,21 @@ impl Charged {
                 .any(|it| it.entrance == report.entrance && it.use_of() == report.use_of())
     }
 
-    /// Whether a report tells of everything that was charged: it may not turn a use into none.
-    fn is_covered_by(&self, report: &Report) -> bool {
-        self.calls().all(|(id, charged)| {
-            let told = match id {
-                Some(id) => report.call(id).map_or(0, Call::tokens),
-                None => report.tokens(),
-            };
-            let is_named = id.is_none_or(|id| report.call(id).is_some());
-            is_named && (told > 0 || charged.tokens() == 0)
-        })
-    }
-
-    /// What cumulative numbers say beyond what was charged.
+    /// What cumulative numbers say beyond what was charged: the last calls tell it.
     fn new_in(&self, report: &Report) -> Vec<Call> {
-        let sum = |count: fn(&Call) -> u64| self.calls().map(|(_, call)| count(call)).sum();
-        let mut charged = Call {
-            model: 0,
-            input: sum(|call| call.input),
-            cached: sum(|call| call.cached),
-            output: sum(|call| call.output),
-        };
-        if report.is_bare_total() {
-            charged = Call {
-                input: charged.tokens(),
-                cached: 0,
-                output: 0,
-                ..charged
-            };
-        }
+        let parts = self.parts.iter();
+        let charged: Vec<_> = parts.flat_map(|part| part.report.calls.clone()).collect();
+        let mut new = beyond(&report.calls, &charged);
         let mut calls = Vec::new();
-        for call in &report.calls {
-            // The numbers that were charged are those of the first calls.
-            let new = Call {
+        for call in report.calls.iter().rev() {
+            let told = Call {
                 model: call.model,
-                input: take_known(call.input, &mut charged.input),
-                cached: take_known(call.cached, &mut charged.cached),
-                output: take_known(call.output, &mut charged.output),
+                input: take(call.input, &mut new.input),
+                cached: take(call.cached, &mut new.cached),
+                output: take(call.output, &mut new.output),
             };
-            if new.tokens() > 0 {
-                calls.push(new);
+            if told.tokens() > 0 {
+                calls.insert(0, told);
             }
         }
         calls
@@ -357,6 +329,32 @@ pub enum Answer {
     Rerated(Vec<(usize, u64, i128)>),
 }
 
+impl Answer {
+    /// Of two charges, one right after the other.
+    fn and(mut self, next: &Self) -> Self {
+        if let (
+            Self::Message {
+                points,
+                tokens,
+                balance,
+                ..
+            },
+            Self::Message {
+                points: next_points,
+                tokens: next_tokens,
+                balance: next_balance,
+                ..
+            },
+        ) = (&mut self, next)
+        {
+            *points += next_points;
+            *tokens += next_tokens;
+            *balance = *next_balance;
+        }
+        self
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Model {
     pub now: i64,
@@ -428,20 +426,36 @@ impl Report {
     }
 
     fn is_itemized(&self) -> bool {
-        !self.call_ids.is_empty()
+        !self.calls.is_empty() && self.call_ids.len() == self.calls.len()
+    }
+
+    /// Its calls, each with its id where it has one.
+    fn told(&self) -> Vec<(Option<u8>, Call)> {
+        let ids = self.call_ids.iter().copied().map(Some);
+        let ids = ids.chain(std::iter::repeat(None));
+        ids.zip(self.calls.iter().cloned()).collect()
+    }
+
+    /// Whether a call of it is only how many tokens there were.
+    fn is_bare_total(&self, (id, call): &(Option<u8>, Call)) -> bool {
+        self.evidence == Evidence::Estimated && id.is_none() && call.tokens() == call.input
+    }
+
+    /// Whether a sum that was charged contains all that it tells.
+    fn is_in_sum_of(&self, charged: u64, is_own: bool) -> bool {
+        let total = match self.so_far {
+            Some(total) if self.continues => Some(total),
+            _ if is_own && !self.continues && self.evidence == Evidence::Estimated => {
+                Some(self.tokens())
+            }
+            _ => None,
+        };
+        self.is_itemized() && total.is_some_and(|total| total <= charged)
     }
 
     fn call(&self, id: u8) -> Option<&Call> {
         let place = self.call_ids.iter().position(|it| *it == id)?;
         self.calls.get(place)
-    }
-
-    /// Whether it does not tell what went in from what came out.
-    fn is_bare_total(&self) -> bool {
-        let mut calls = self.calls.iter();
-        self.evidence == Evidence::Estimated
-            && !self.is_itemized()
-            && calls.all(|call| call.tokens() == call.input)
     }
 
     /// Equal for two reports of the same use by the same user.
@@ -686,17 +700,26 @@ impl Model {
     /// A report of a message that was charged; no answer where a party contradicts itself.
     fn again(&mut self, id: u8, report: &Report, received: i64) -> Option<Answer> {
         let message = self.messages[&id].clone();
-        let mut parts = message.parts.iter().map(|part| &part.report);
+        let parts = message.parts.iter().map(|part| &part.report);
         let is_own = parts.clone().any(|part| part.is_of_same_party(report));
         let is_same_user = parts.clone().all(|part| part.user == report.user);
         let is_itemized = parts.clone().all(Report::is_itemized);
-        let is_better = parts.any(|part| part.evidence < report.evidence);
         let tells_calls = is_same_user && report.is_itemized() && (is_itemized || report.continues);
         let is_new = |call: &u8| tells_calls && !self.names.contains_key(call);
         let new_ids: Vec<_> = report.call_ids.iter().copied().filter(is_new).collect();
         // Another call may have used the same.
         if new_ids.is_empty() && message.was_told(report) {
             return Some(self.repeated(id, report, true));
+        }
+        let goes_on = is_same_user && is_own && report.continues && !report.is_itemized();
+        if is_same_user
+            && !goes_on
+            && let Some(answer) = self.replace(id, report, received)
+        {
+            return Some(answer);
+        }
+        if is_same_user && !is_itemized && report.is_in_sum_of(message.tokens(), is_own) {
+            return Some(self.repeated(id, report, is_own));
         }
         if tells_calls {
             // Calls that nobody has told of are charged; the others must be what they were.
@@ -705,34 +728,37 @@ impl Model {
             }
             let is_as_before = |call: &u8| {
                 let (_, user, calls) = &self.names[call];
-                *user == report.user
-                    && Some(calls.as_slice()) == report.call(*call).map(std::slice::from_ref)
+                let told = report.call(*call).map(std::slice::from_ref);
+                let stands = message.call(*call).filter(|_| *call != id);
+                let calls = stands.map_or(calls.as_slice(), std::slice::from_ref);
+                *user == report.user && Some(calls) == told
             };
             if report.call_ids.iter().all(is_as_before) {
                 return Some(self.repeated(id, report, is_own));
             }
-        } else if is_same_user && is_own && report.continues {
+        } else if goes_on {
             let calls = message.new_in(report);
             if calls.is_empty() {
                 return Some(self.repeated(id, report, true));
             }
             return Some(self.charge_part(id, report, &calls, received));
         }
-        if is_same_user && is_better && message.is_covered_by(report) {
-            for part in &message.parts {
-                let (cost, refunded) = self.accounts[report.user].standing(part.entry).unwrap();
-                if cost > refunded {
-                    let refund = Entry {
-                        corrects: Some(part.entry),
-                        ..self.entry(EntryKind::Refund, cost - refunded)
-                    };
-                    self.enter(report.user, refund).unwrap();
-                }
-            }
-            self.messages.get_mut(&id).unwrap().parts.clear();
-            return Some(self.charge_part(id, report, &report.calls, received));
-        }
-        if is_own {
+        let told = report.told();
+        let contradicts = |part: &Part| {
+            let differs = |(id, call): &(Option<u8>, Call)| {
+                let known = id.and_then(|id| part.report.call(id));
+                known.is_some_and(|known| known != call)
+            };
+            part.report.is_of_same_party(report)
+                && (!is_same_user
+                    || part.report.evidence == report.evidence
+                        && match (report.is_itemized(), part.report.is_itemized()) {
+                            (true, true) => told.iter().any(differs),
+                            (true, false) => report.evidence != Evidence::Estimated,
+                            (false, _) => true,
+                        })
+        };
+        if message.parts.iter().any(contradicts) {
             return None;
         }
         let difference = if !is_same_user {
@@ -749,14 +775,120 @@ impl Model {
         Some(self.duplicate(id))
     }
 
+    /// Charges what a report knows better than it was charged, in the place of that; what it does not
+    /// tell of what is given back is charged again.
+    fn replace(&mut self, id: u8, report: &Report, received: i64) -> Option<Answer> {
+        let message = self.messages[&id].clone();
+        let is_weaker = |part: &Part| part.report.evidence < report.evidence;
+        let (weaker, others): (Vec<_>, Vec<_>) = message.parts.into_iter().partition(is_weaker);
+        let is_apart = report.is_itemized();
+        let is_known = |id| others.iter().any(|part| part.report.call(id).is_some());
+        let is_made_nothing = |id, call: &Call| {
+            let mut guessed = weaker.iter().filter_map(|part| part.report.call(id));
+            call.tokens() == 0 && guessed.any(|guessed| guessed.tokens() > 0)
+        };
+        let mut new = report.told();
+        new.retain(|(id, call)| !id.is_some_and(|id| is_known(id) || is_made_nothing(id, call)));
+        let is_of_calls = |part: &Part| !part.report.call_ids.is_empty();
+        let is_possible = match is_apart {
+            true => !new.is_empty(),
+            false => others.is_empty() && !weaker.iter().any(is_of_calls),
+        };
+        if weaker.is_empty() || !is_possible {
+            return None;
+        }
+        let (new_ids, new_calls): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let (mut given_back, mut told) = (Vec::new(), Vec::new());
+        let mut total_of = None;
+        for part in weaker {
+            let lines = part.report.told();
+            let is_told = |line: &(Option<u8>, Call)| {
+                let is_sum = line.0.is_none() && !part.report.is_bare_total(line);
+                let tells_of = match line.0 {
+                    Some(_) => new_ids.contains(&line.0),
+                    None => !(is_sum && is_apart && report.continues),
+                };
+                let calls = new_ids.iter().zip(&new_calls);
+                let tells: u64 = calls
+                    .filter(|(id, _)| line.0.is_none() || **id == line.0)
+                    .map(|(_, call)| call.tokens())
+                    .sum();
+                tells_of && (tells > 0 || line.1.tokens() == 0)
+            };
+            let is_empty = lines.is_empty();
+            let (told_lines, kept): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_told);
+            if told_lines.is_empty() && !is_empty {
+                continue;
+            }
+            let mut totals = told_lines.iter().rev();
+            if let Some((_, total)) = totals.find(|line| part.report.is_bare_total(line)) {
+                total_of = Some((given_back.len(), total.model));
+            }
+            told.extend(told_lines.into_iter().map(|(_, call)| call));
+            given_back.push((part, kept));
+        }
+        if given_back.is_empty() {
+            return None;
+        }
+        if let Some((place, model)) = total_of {
+            let rest = Call {
+                model,
+                ..beyond(&told, &new_calls)
+            };
+            if rest.tokens() > 0 {
+                given_back[place].1.push((None, rest));
+            }
+        }
+        let user = report.user;
+        for (part, _) in &given_back {
+            let (cost, refunded) = self.accounts[user].standing(part.entry).unwrap();
+            if cost > refunded {
+                let refund = Entry {
+                    corrects: Some(part.entry),
+                    ..self.entry(EntryKind::Refund, cost - refunded)
+                };
+                self.enter(user, refund).unwrap();
+            }
+        }
+        let is_given_back = |it: &Part| given_back.iter().any(|(part, _)| part.entry == it.entry);
+        let parts = &mut self.messages.get_mut(&id).unwrap().parts;
+        parts.retain(|part| !is_given_back(part));
+        let mut answer = self.charge_part(id, report, &new_calls, received);
+        self.name_calls(id, new_ids.into_iter().flatten().collect());
+        for (part, kept) in given_back {
+            if kept.is_empty() {
+                continue;
+            }
+            let (ids, calls): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+            let happened = self.accounts[user].entries[part.entry - 1].occurred;
+            let again = Report {
+                id,
+                also: Vec::new(),
+                call_ids: ids.into_iter().flatten().collect(),
+                calls: calls.clone(),
+                happened: Some(happened),
+                ..part.report
+            };
+            let kept = self.charge(id, &again, &calls, happened, true).unwrap();
+            self.see(id, &again, None, true);
+            answer = answer.and(&kept);
+        }
+        Some(answer)
+    }
+
+    /// By which ids the calls are known that were charged last.
+    fn name_calls(&mut self, id: u8, call_ids: Vec<u8>) {
+        let parts = &mut self.messages.get_mut(&id).unwrap().parts;
+        parts.last_mut().unwrap().report.call_ids = call_ids;
+    }
+
     fn charge_more(&mut self, id: u8, report: &Report, new_ids: Vec<u8>, received: i64) -> Answer {
         let calls: Vec<_> = new_ids
             .iter()
             .map(|call| report.call(*call).unwrap().clone())
             .collect();
         let answer = self.charge_part(id, report, &calls, received);
-        let parts = &mut self.messages.get_mut(&id).unwrap().parts;
-        parts.last_mut().unwrap().report.call_ids = new_ids;
+        self.name_calls(id, new_ids);
         answer
     }
 
@@ -1238,11 +1370,29 @@ impl Model {
     }
 }
 
-/// What of `told` is not known; what is, is known no longer.
-fn take_known(told: u64, known: &mut u64) -> u64 {
-    let old = told.min(*known);
-    *known -= old;
-    told - old
+/// As much of `told` as there is.
+fn take(told: u64, there: &mut u64) -> u64 {
+    let taken = told.min(*there);
+    *there -= taken;
+    taken
+}
+
+/// What some calls used more than others: as many tokens as their totals differ by, looked for among
+/// the input first.
+fn beyond(calls: &[Call], others: &[Call]) -> Call {
+    let sum = |calls: &[Call], count: fn(&Call) -> u64| calls.iter().map(count).sum::<u64>();
+    let total = |calls| sum(calls, Call::tokens);
+    let mut left = total(calls).saturating_sub(total(others));
+    let mut more = |count: fn(&Call) -> u64| {
+        let more = sum(calls, count).saturating_sub(sum(others, count));
+        take(more, &mut left)
+    };
+    Call {
+        model: 0,
+        input: more(|call| call.input),
+        cached: more(|call| call.cached),
+        output: more(|call| call.output),
+    }
 }
 
 pub fn message_name(id: u8) -> String {

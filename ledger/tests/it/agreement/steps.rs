@@ -49,6 +49,8 @@ pub struct Report {
     pub evidence: Evidence,
     /// The numbers are those of the whole message so far.
     pub continues: bool,
+    /// All that it says the whole message used so far.
+    pub so_far: Option<u64>,
 }
 
 impl Report {
@@ -259,6 +261,7 @@ fn report(model: &Model) -> BoxedStrategy<Report> {
                 call_ids: Vec::new(),
                 evidence: Evidence::Reported,
                 continues: false,
+                so_far: None,
             },
         )
         .boxed()
@@ -319,10 +322,25 @@ fn run(model: &Model) -> BoxedStrategy<Report> {
         prop_oneof![9 => Just(None), 1 => (0..USERS).prop_map(Some)],
         entrance(),
         evidence(),
-        prop::bool::weighted(0.3),
+        // Whether it goes on, and then perhaps the total.
+        prop_oneof![
+            6 => Just((false, None)),
+            2 => Just((true, None)),
+            2 => (1..15_u64).prop_map(|hundreds| (true, Some(hundreds * 100))),
+        ],
     )
         .prop_map(
-            |(run, own, (calls, known), names, stray, user, entrance, evidence, continues)| {
+            |(
+                run,
+                own,
+                (calls, known),
+                names,
+                stray,
+                user,
+                entrance,
+                evidence,
+                (continues, so_far),
+            )| {
                 let first = MESSAGES + run * (RUN_IDS + RUN_CALLS);
                 Report {
                     id: first + own,
@@ -343,6 +361,7 @@ fn run(model: &Model) -> BoxedStrategy<Report> {
                         .collect(),
                     evidence,
                     continues,
+                    so_far,
                 }
             },
         )
