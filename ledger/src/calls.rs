@@ -120,28 +120,51 @@ impl Ledger {
         )))
     }
 
-    /// What messages of this source cost lately: the user's, or else everybody's, on average and
-    /// rounded up.
+    /// What usually goes into a call of a user through a source: by its settings, else by what its
+    /// messages told lately; 0 where nobody knows.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    pub async fn usual_input(&self, user: &UserId, source: &ApiKey) -> Result<u64> {
+        if let Some(tokens) = source.settings.estimated_input_tokens {
+            return Ok(tokens);
+        }
+        let usual = self.usual(Usual::InputTokens, user, source).await?;
+        Ok(usual.and_then(|it| u64::try_from(it).ok()).unwrap_or(0))
+    }
+
     async fn usual_charge(&self, user: &UserId, source: &ApiKey) -> Result<Option<Points>> {
+        let usual = self.usual(Usual::Charge, user, source).await?;
+        Ok(usual.map(Points::from_nano))
+    }
+
+    /// How much it was lately in messages of this source: the user's, or else everybody's, on average
+    /// and rounded up.
+    async fn usual(&self, what: Usual, user: &UserId, source: &ApiKey) -> Result<Option<i64>> {
         let row = sqlx::query(
             "with recent as (
-                 select user_id, charge_nano from delivery
+                 select user_id, case $5 when 'charge' then charge_nano else input_tokens end as amount
+                 from delivery
                  where api_key_id = $1 and outcome = 'charged' and charge_nano > 0
                  order by tx desc, id desc limit $2
              )
-             select (select ceil(avg(charge_nano))::bigint from (
-                        select charge_nano from recent where user_id = $3 limit $4) own) as own,
-                    (select ceil(avg(charge_nano))::bigint from (
-                        select charge_nano from recent limit $4) any_user) as any_user",
+             select (select ceil(avg(amount))::bigint from (
+                        select amount from recent where user_id = $3 limit $4) own) as own,
+                    (select ceil(avg(amount))::bigint from (
+                        select amount from recent limit $4) any_user) as any_user",
         )
         .bind(source.id)
         .bind(SAMPLE_ROWS_MAX)
         .bind(user.as_str())
         .bind(SAMPLE_MESSAGES)
+        .bind(match what {
+            Usual::Charge => "charge",
+            Usual::InputTokens => "input",
+        })
         .fetch_one(self.pool())
         .await?;
         let own: Option<i64> = row.try_get("own")?;
-        Ok(own.or(row.try_get("any_user")?).map(Points::from_nano))
+        Ok(own.or(row.try_get("any_user")?))
     }
 }
 
@@ -173,6 +196,13 @@ impl Expected {
                 .ok_or_else(|| not_priced().into()),
         }
     }
+}
+
+/// What is averaged.
+#[derive(Debug, Clone, Copy)]
+enum Usual {
+    Charge,
+    InputTokens,
 }
 
 impl CallCheck {

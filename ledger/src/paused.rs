@@ -37,6 +37,8 @@ pub struct PausedRun {
     /// What was charged of it so far was charged as this message.
     pub message_id: String,
     pub user_id: UserId,
+    /// The user's name as Dify knows it.
+    pub dify_user: String,
 }
 
 /// Whether this process has a run now.
@@ -107,7 +109,8 @@ fn digest(form_token: &str) -> Vec<u8> {
 }
 
 impl Ledger {
-    /// Keeps a run that was paused, again or for the first time.
+    /// Keeps a run that was paused, again or for the first time. `dify_user` is the user's name as Dify
+    /// knows it.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -115,21 +118,22 @@ impl Ledger {
         &self,
         source: &ApiKey,
         user: &UserId,
-        message_id: &str,
+        dify_user: &str,
         pause: &Pause,
     ) -> Result<()> {
         let forms: Vec<_> = pause.form_tokens.iter().map(|it| digest(it)).collect();
         sqlx::query(
-            "insert into paused_run as known (api_key_id, run_id, message_id, user_id, forms, due_at)
-             values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+            "insert into paused_run as known (api_key_id, run_id, message_id, user_id, dify_user, forms, due_at)
+             values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
              on conflict (api_key_id, run_id) do update
                  set forms = case when excluded.forms = '{}' then known.forms else excluded.forms end,
                      paused_at = now(), looks = 0, due_at = excluded.due_at",
         )
         .bind(source.id)
         .bind(&pause.run_id)
-        .bind(message_id)
+        .bind(&pause.message_id)
         .bind(user.as_str())
+        .bind(dify_user)
         .bind(forms)
         .bind(FIRST_LOOK_SECONDS)
         .execute(self.pool())
@@ -160,7 +164,7 @@ impl Ledger {
         form_token: &str,
     ) -> Result<Option<PausedRun>> {
         sqlx::query(
-            "select p.run_id, p.message_id, p.user_id, k.*
+            "select p.run_id, p.message_id, p.user_id, p.dify_user, k.*
              from paused_run p join api_key k using (api_key_id)
              where p.api_key_id = $1 and $2 = any(p.forms) limit 1",
         )
@@ -232,7 +236,7 @@ impl Ledger {
                      and (p.followed_until is null or p.followed_until <= now())
                  returning p.*
              )
-             select taken.run_id, taken.message_id, taken.user_id, k.*
+             select taken.run_id, taken.message_id, taken.user_id, taken.dify_user, k.*
              from taken join api_key k using (api_key_id)",
         )
         .bind(LEASE_SECONDS)
@@ -387,11 +391,13 @@ impl Ledger {
 
     fn paused(&self, row: &PgRow) -> Result<PausedRun> {
         let user: String = row.try_get("user_id")?;
+        let dify_user: Option<String> = row.try_get("dify_user")?;
         Ok(PausedRun {
             source: Arc::new(api_keys::key(row, &self.inner.sealing)?),
             run_id: row.try_get("run_id")?,
             message_id: row.try_get("message_id")?,
             user_id: user.parse().map_err(|_| Error::corrupt("a user's name"))?,
+            dify_user: dify_user.unwrap_or(user),
         })
     }
 }

@@ -321,13 +321,12 @@ impl<'a> Batch<'a> {
             fingerprint: report.fingerprint,
         });
         // Two calls may have used the same.
-        let is_new = tells_calls && self.claimed(&report).any(|claimed| claimed.is_none());
-        if is_repeated && !is_new {
-            self.repeat(&report, true);
-            return self.same(&report, message, charge);
-        }
+        let is_unheard = is_same_user
+            && delivery.message.is_itemized()
+            && self.claimed(&report).any(|claimed| claimed.is_none());
         if is_same_user
             && !goes_on
+            && (is_unheard || !is_repeated)
             && let Some(replacement) = self.standings.replacement(delivery, &standing)?
         {
             if replacement.calls != delivery.message.calls {
@@ -335,6 +334,10 @@ impl<'a> Batch<'a> {
             }
             report.replacement = Some(replacement);
             return self.enter(&report, message.waiting, book);
+        }
+        if is_repeated && !(is_unheard && tells_calls) {
+            self.repeat(&report, true);
+            return self.same(&report, message, charge);
         }
         if is_same_user
             && !is_itemized

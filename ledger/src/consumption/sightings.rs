@@ -174,9 +174,11 @@ impl Standings {
         let calls: Vec<_> = told.cloned().collect();
         let mut known = weaker.iter().flat_map(|(_, charged)| &charged.calls);
         let is_apart = message.is_itemized();
-        if is_apart && calls.is_empty()
-            || !is_apart && !(others.is_empty() && known.all(|call| call.call_id.is_none()))
-        {
+        let can_replace = match is_apart {
+            true => !calls.is_empty(),
+            false => others.is_empty() && known.all(|call| call.call_id.is_none()),
+        };
+        if !can_replace {
             return Ok(None);
         }
         let is_told = |part: &Part, call: &ModelCall| {

@@ -291,9 +291,30 @@ async fn a_stopped_stream_is_charged_by_an_estimate() {
     // Dify counts nothing when it is stopped: 12 characters asked, 400 answered.
     let events = [said(&"word".repeat(100)), message_end(0, 0)];
     gate.hear(gate.chat(), &events).await;
-    // 3 tokens in and 100 out.
-    assert_eq!(gate.balance().await, "993.91");
+    // As much in as the source is set to, and 100 out.
+    assert_eq!(gate.balance().await, "964");
     gate.settles(1).await;
+}
+
+#[tokio::test]
+async fn a_stopped_stream_costs_what_usually_goes_in() {
+    let mut gate = Gate::new().await;
+    let url = &gate.dify.url;
+    gate.key = source(&gate.world, "plain", url, |it| {
+        it.estimated_input_tokens = None;
+    })
+    .await;
+    let mut end = message_end(500, 10);
+    for name in ["id", "message_id"] {
+        end[name] = json!("earlier");
+    }
+    gate.hear(gate.chat(), &[end]).await;
+    assert_eq!(gate.balance().await, "984.4");
+    let events = [said(&"word".repeat(100)), message_end(0, 0)];
+    gate.hear(gate.chat(), &events).await;
+    // 500 in, as before, and 100 out.
+    assert_eq!(gate.balance().await, "963.4");
+    gate.settles(2).await;
 }
 
 #[tokio::test]
@@ -522,7 +543,7 @@ async fn a_dify_that_falls_silent_is_given_up() {
     assert!(chunks.last().expect("chunks").is_err());
     gate.dify.was_abandoned().await;
     gate.settles(1).await;
-    assert_eq!(gate.balance().await, "993.91");
+    assert_eq!(gate.balance().await, "964");
 }
 
 #[tokio::test]

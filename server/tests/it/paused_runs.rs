@@ -174,7 +174,7 @@ async fn the_rest_is_charged_once_when_the_client_asks_for_it_too() {
 }
 
 #[tokio::test]
-async fn calls_that_were_charged_by_their_sum_are_not_charged_one_by_one() {
+async fn calls_that_were_charged_by_their_sum_are_charged_by_themselves_once_they_are_told() {
     let gate = Gate::with_paused_run().await;
     let go = Arc::new(Notify::new());
     gate.dify
@@ -191,7 +191,81 @@ async fn calls_that_were_charged_by_their_sum_are_not_charged_one_by_one() {
     let slow = within(slow).await.expect("joined").expect("an answer");
     within(slow.bytes()).await.expect("a body");
     gate.settles(3).await;
-    assert_eq!(gate.balance().await, "993.5");
+    // The sum is given back for what is known better.
+    assert_eq!(gate.balance().await, "996");
+}
+
+#[tokio::test]
+async fn dify_is_asked_for_a_run_by_the_very_name_that_it_knows() {
+    let gate = Gate::new().await;
+    gate.world.grant("ann", "100").await;
+    gate.pause_run_of(" ann ").await;
+    gate.dify.will(events(&[node("n2"), finished(WHOLE)]));
+    gate.is_due().await;
+    gate.run_ends().await;
+    let address = gate.dify.last_asked().address;
+    assert!(address.contains("?user=+ann+&"), "{address}");
+    assert_eq!(gate.world.balance("ann").await, "96");
+    gate.settles(2).await;
+}
+
+#[tokio::test]
+async fn a_form_is_followed_that_is_submitted_before_its_stream_has_ended() {
+    let gate = Gate::new().await;
+    let required = json!({
+        "event": "human_input_required", "workflow_run_id": RUN,
+        "data": { "form_id": "form", "form_token": "token" },
+    });
+    let (end, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let mut told = steps(&[node("n1"), required]);
+    told.push(Step::Wait(Arc::clone(&end)));
+    told.push(Step::Send(data(&paused())));
+    gate.dify.will(Script::stream(told));
+    let start = gate
+        .with_key(Method::POST, "/v1/workflows/run")
+        .json(&json!({ "inputs": {}, "user": USER }));
+    let first = within(start.send()).await.expect("an answer");
+    gate.becomes("select count(*) from paused_run", 1).await;
+    gate.submit(events_after(&go, &[node("n2"), finished(WHOLE)]))
+        .await;
+    // It listens before the run can go on.
+    let asked = gate.dify.asked();
+    let [_, follow, form] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
+    assert!(follow.address.contains("/events?"), "{follow:?}");
+    assert!(form.address.ends_with("/token"), "{form:?}");
+    go.notify_one();
+    gate.run_ends().await;
+    end.notify_one();
+    within(first.bytes()).await.expect("a body");
+    gate.settles(3).await;
+    assert_eq!(gate.balance().await, "996");
+    assert_eq!(gate.paused_runs().await, 0);
+}
+
+#[tokio::test]
+async fn a_continuation_that_breaks_off_guesses_nothing_and_is_followed() {
+    let gate = Gate::with_paused_run().await;
+    let mut started = node("n3");
+    started["event"] = json!("node_started");
+    started["data"]["node_id"] = json!("speaking");
+    let spoken = json!({
+        "event": "text_chunk", "workflow_run_id": RUN,
+        "data": { "text": "word".repeat(100), "from_variable_selector": ["speaking", "text"] },
+    });
+    let mut told = steps(&[node("n2"), started, spoken]);
+    told.push(Step::Break);
+    gate.dify.will(Script::stream(told));
+    let resumed = within(gate.resume().send()).await.expect("an answer");
+    drop(within(resumed.bytes()).await);
+    gate.settles(2).await;
+    assert_eq!(gate.balance().await, "996");
+    gate.dify.will(events(&[node("n3"), finished(450)]));
+    gate.is_due().await;
+    gate.run_ends().await;
+    gate.settles(3).await;
+    assert_eq!(gate.balance().await, "994");
 }
 
 #[tokio::test]

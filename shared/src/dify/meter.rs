@@ -65,6 +65,8 @@ pub struct Asked {
     pub assumed_model: Option<ModelName>,
     /// What the user said.
     pub text: Text,
+    /// How much usually goes into a call, with what the app adds to that, where it is known.
+    pub usual_input_tokens: u64,
     /// Whether the answer goes on where an earlier one was paused, so that its text is not all.
     pub is_continuation: bool,
 }
@@ -75,7 +77,7 @@ pub struct Asked {
 ///    iteration's or a loop's total is the sum of nodes that are reported themselves;
 /// 2. else the usage of `message_end`, or of a blocking answer (basic apps);
 /// 3. else the total of `workflow_finished`, whose split is unknown: all of it as input;
-/// 4. else an estimate from the text that went by.
+/// 4. else an estimate from the text that went by, and from what usually goes in.
 ///
 /// It keeps no text, and of what is large in an event or an answer only that it was there.
 #[derive(Debug)]
@@ -121,7 +123,13 @@ impl Meter {
     /// Whether the stream has told that its run is paused or has ended: nothing more is to come.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        matches!(self.seen.run, Run::Paused | Run::Ended)
+        self.seen.is_over()
+    }
+
+    /// As [`Seen::pause`], of what was read so far.
+    #[must_use]
+    pub fn pause(&self) -> Option<Pause> {
+        self.seen.pause()
     }
 
     /// The answer has ended, or broke off.
@@ -163,6 +171,8 @@ enum Run {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
     pub run_id: String,
+    /// What the run is charged as: of a chatflow its message.
+    pub message_id: String,
     /// Whoever has one of them can submit the form that is waited for.
     pub form_tokens: Vec<String>,
 }
@@ -402,11 +412,26 @@ impl Seen {
     /// The run that is to go on after the answer, if it does.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
-        matches!(self.run, Run::Waiting | Run::Paused).then_some(())?;
+        matches!(self.run, Run::Waiting | Run::Paused).then(|| self.to_be_followed())?
+    }
+
+    /// The same of a continuation that broke off: its run goes on, with what is not told here.
+    #[must_use]
+    pub fn rest(&self) -> Option<Pause> {
+        (self.run == Run::Running).then(|| self.to_be_followed())?
+    }
+
+    fn to_be_followed(&self) -> Option<Pause> {
+        let run_id = self.run_id.clone()?;
         Some(Pause {
-            run_id: self.run_id.clone()?,
+            message_id: self.message_id.clone().unwrap_or_else(|| run_id.clone()),
+            run_id,
             form_tokens: self.form_tokens.clone(),
         })
+    }
+
+    const fn is_over(&self) -> bool {
+        matches!(self.run, Run::Paused | Run::Ended)
     }
 
     /// The run that has come to its end with the answer.
@@ -478,7 +503,10 @@ impl Seen {
             _ if self.text.is_empty() => Some((Vec::new(), Evidence::Estimated)),
             _ => one(
                 asked,
-                Tokens::new(asked.text.tokens(), self.text.tokens()),
+                Tokens::new(
+                    asked.text.tokens().max(asked.usual_input_tokens),
+                    self.text.tokens(),
+                ),
                 Evidence::Estimated,
             ),
         }
@@ -486,15 +514,23 @@ impl Seen {
 
     /// Execution id, model, tokens, and how good that is, of each node that used some.
     fn leaves(&self, asked: &Asked) -> Vec<(String, Option<ModelName>, Tokens, Evidence)> {
+        let told = self.nodes.values().filter_map(|node| match node.used {
+            Used::Reported(tokens) | Used::Estimated(tokens) => Some(tokens.all_input()),
+            Used::Running => None,
+        });
+        let told = told.fold(0, u64::saturating_add);
+        let mut untold = asked.usual_input_tokens.saturating_sub(told);
         let leaf = |(id, node): (&String, &Node)| {
             let (tokens, evidence) = match node.used {
                 Used::Reported(tokens) => (tokens, Evidence::Reported),
                 Used::Estimated(tokens) => (tokens, Evidence::Estimated),
+                // What goes on is told by whoever follows it: that is not to be guessed.
+                Used::Running if asked.is_continuation && !self.is_over() => return None,
                 // Stopped, or broken off, while it spoke.
                 Used::Running => {
                     let text = self.texts.get(&node.node_id)?;
-                    let tokens = Tokens::new(asked.text.tokens(), text.tokens());
-                    (tokens, Evidence::Estimated)
+                    let input = asked.text.tokens().max(std::mem::take(&mut untold));
+                    (Tokens::new(input, text.tokens()), Evidence::Estimated)
                 }
             };
             (tokens.total() > 0).then(|| (id.clone(), node.model_name.clone(), tokens, evidence))

@@ -106,10 +106,10 @@ impl MessageUsage {
             .is_some_and(|total| total != self.total_tokens())
     }
 
-    /// Whether an answer was given for no tokens at all, which some model providers report.
+    /// Whether a call gave an answer for no tokens at all, which some model providers report.
     #[must_use]
     pub fn is_missing_usage(&self) -> bool {
-        self.has_answer && self.total_tokens() == 0
+        self.has_answer && self.calls.iter().any(|call| call.tokens.total() == 0)
     }
 }
 

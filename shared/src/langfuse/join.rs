@@ -231,7 +231,7 @@ impl<'a> Group<'a> {
                 .min()
                 .or_else(|| head.and_then(|head| head.occurred_at)),
             reported_total: untold_total(&parts),
-            has_answer: parts.iter().any(|part| part.has_answer),
+            has_answer: has_answer(&parts),
             calls: calls?,
             evidence,
         };
@@ -251,6 +251,14 @@ impl<'a> Group<'a> {
 fn looks_made(id: &str) -> bool {
     let lengths = id.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12]) && id.chars().all(|it| it == '-' || it.is_ascii_hexdigit())
+}
+
+/// Whether there is an answer: where calls used nothing, of one of those.
+fn has_answer(parts: &[&Part]) -> bool {
+    let is_free = |part: &Part| part.tokens.unwrap_or_default().total() == 0;
+    let has_free = parts.iter().any(|part| is_free(part));
+    let mut parts = parts.iter().filter(|part| !has_free || is_free(part));
+    parts.any(|part| part.has_answer)
 }
 
 /// A total where the tokens themselves are all zero: somebody used them, and nobody told which.

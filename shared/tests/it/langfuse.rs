@@ -369,6 +369,25 @@ fn a_total_without_its_calls_is_not_lost() {
 }
 
 #[test]
+fn a_call_that_answered_for_nothing_is_not_hidden_by_others() {
+    let spoke = |part| Part {
+        has_answer: true,
+        ..part
+    };
+    let counted = || spoke(node("n1", 100, 50));
+    for (other, is_missing) in [
+        (spoke(node("n2", 0, 0)), true),
+        // It said nothing, or it counted.
+        (node("n2", 0, 0), false),
+        (spoke(node("n2", 10, 5)), false),
+    ] {
+        let parts = [chatflow_trace(150), counted(), other];
+        let message = &messages(MESSAGE, &parts)[0];
+        assert_eq!(message.is_missing_usage(), is_missing, "{message:?}");
+    }
+}
+
+#[test]
 fn a_bad_event_names_its_fault_and_spoils_no_other() {
     let body = json!({ "batch": [
         { "id": "1", "type": "generation-create", "body": { "id": "g", "traceId": "t", "usage": { "input": -1 } } },

@@ -29,6 +29,7 @@ fn asked() -> Asked {
         user_id: "customer-4821".parse().unwrap(),
         assumed_model: Some(model("gpt-4")),
         text,
+        usual_input_tokens: 0,
         is_continuation: false,
     }
 }
@@ -325,6 +326,57 @@ fn a_stopped_chatflow_pays_for_the_node_that_was_speaking() {
 }
 
 #[test]
+fn an_estimate_contains_what_usually_goes_in() {
+    let usual = |tokens, events: &[Value]| {
+        let mut meter = Meter::stream();
+        meter.read(stream(events).as_bytes());
+        let asked = Asked {
+            usual_input_tokens: tokens,
+            ..asked()
+        };
+        meter.report(&asked).unwrap()
+    };
+    let spoke = [said("0123456789")];
+    assert_eq!(calls(&usual(250, &spoke)), [("gpt-4", 250, 3)]);
+    assert_eq!(
+        calls(&usual(2, &spoke)),
+        [("gpt-4", 3, 3)],
+        "what was asked"
+    );
+    // What other nodes tell of it is not guessed again.
+    let started = json!({
+        "event": "node_started", "workflow_run_id": RUN_ID,
+        "data": { "id": "running", "node_id": "llm-node", "node_type": "llm", "inputs": null },
+    });
+    let events = [event(NODE_FINISHED), started, said("0123456789")];
+    let estimated = usual(250, &events);
+    assert_eq!(calls(&estimated), [("gpt-4o", 100, 50), ("gpt-4", 150, 3)]);
+    // What is told needs no estimate.
+    let told = usual(250, &[event(NODE_FINISHED)]);
+    assert_eq!(calls(&told), [("gpt-4o", 100, 50)]);
+}
+
+#[test]
+fn a_continuation_guesses_nothing_of_what_still_runs() {
+    let started = json!({
+        "event": "node_started", "workflow_run_id": RUN_ID,
+        "data": { "id": "running", "node_id": "llm-node", "node_type": "llm", "inputs": null },
+    });
+    let mut meter = Meter::stream();
+    meter.read(stream(&[event(NODE_FINISHED), started, said("0123456789")]).as_bytes());
+    let seen = meter.finish();
+    let usage = seen.report(&Asked {
+        is_continuation: true,
+        ..asked()
+    });
+    let usage = usage.unwrap();
+    assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
+    assert_eq!(usage.evidence, Evidence::Reported);
+    assert_eq!(seen.pause(), None);
+    assert_eq!(seen.rest().expect("a run").run_id, RUN_ID);
+}
+
+#[test]
 fn a_model_that_does_not_count_is_estimated_by_its_prompts_and_its_text() {
     let node = with(
         NODE_FINISHED,
@@ -483,6 +535,7 @@ fn a_run_that_waits_for_a_person_is_told_with_its_forms() {
         let form_tokens = tokens.iter().map(|&token| token.to_owned()).collect();
         let run_id = RUN_ID.to_owned();
         Some(Pause {
+            message_id: run_id.clone(),
             run_id,
             form_tokens,
         })

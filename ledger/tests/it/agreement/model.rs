@@ -707,16 +707,20 @@ impl Model {
         let tells_calls = is_same_user && report.is_itemized() && (is_itemized || report.continues);
         let is_new = |call: &u8| tells_calls && !self.names.contains_key(call);
         let new_ids: Vec<_> = report.call_ids.iter().copied().filter(is_new).collect();
-        // Another call may have used the same.
-        if new_ids.is_empty() && message.was_told(report) {
-            return Some(self.repeated(id, report, true));
-        }
         let goes_on = is_same_user && is_own && report.continues && !report.is_itemized();
+        // Another call may have used the same.
+        let is_repeated = message.was_told(report);
+        let mut call_ids = report.call_ids.iter();
+        let is_unheard = report.is_itemized() && call_ids.any(|it| !self.names.contains_key(it));
         if is_same_user
             && !goes_on
+            && (is_unheard || !is_repeated)
             && let Some(answer) = self.replace(id, report, received)
         {
             return Some(answer);
+        }
+        if is_repeated && new_ids.is_empty() {
+            return Some(self.repeated(id, report, true));
         }
         if is_same_user && !is_itemized && report.is_in_sum_of(message.tokens(), is_own) {
             return Some(self.repeated(id, report, is_own));

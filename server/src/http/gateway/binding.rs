@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use reqwest::Url;
 use serde_json::Value;
 use shared::dify::Text;
-use shared::ids::UserId;
+use shared::ids::{IdError, UserId};
 use shared::problem::{FieldFault, Problem};
 
 use super::address::Kind;
@@ -25,11 +25,37 @@ pub(super) struct Unbound {
     pub body: Body,
 }
 
+/// Whom a request speaks for.
+#[derive(Clone)]
+pub(super) struct Speaker {
+    pub id: UserId,
+    /// The name as Dify knows it: there, blanks around it are part of it.
+    pub dify_name: String,
+}
+
+impl Speaker {
+    fn parse(name: &str) -> Result<Self, IdError> {
+        Ok(Self {
+            id: name.parse()?,
+            dify_name: name.to_owned(),
+        })
+    }
+}
+
+impl From<&UserId> for Speaker {
+    fn from(user: &UserId) -> Self {
+        Self {
+            id: user.clone(),
+            dify_name: user.to_string(),
+        }
+    }
+}
+
 /// A request that is ready to go.
 pub(super) struct Bound {
     pub request: reqwest::Request,
     /// Whom it speaks for, as far as that had to be looked at.
-    pub user: Option<UserId>,
+    pub speaker: Option<Speaker>,
     /// What the user says to the app.
     pub text: Text,
 }
@@ -49,7 +75,7 @@ impl Unbound {
             }
             // Nothing that Dify could take for another user.
             self.headers.remove(CONTENT_LENGTH);
-            return self.ready(reqwest::Body::default(), Some(user.clone()));
+            return self.ready(reqwest::Body::default(), Some(user.into()));
         }
         if matches!(kind, Kind::Charged | Kind::Resumed) || (user.is_some() && self.is_json()) {
             return self.bind_json(user).await;
@@ -66,26 +92,26 @@ impl Unbound {
         self.ready(body, in_query)
     }
 
-    fn ready(self, body: reqwest::Body, user: Option<UserId>) -> Result<Bound, Denial> {
+    fn ready(self, body: reqwest::Body, speaker: Option<Speaker>) -> Result<Bound, Denial> {
         let mut request = reqwest::Request::new(self.method, self.url);
         *request.headers_mut() = self.headers;
         *request.body_mut() = Some(body);
         Ok(Bound {
             request,
-            user,
+            speaker,
             text: Text::default(),
         })
     }
 
     /// The `user` of the query, which must be that of the caller wherever it is given.
-    fn user_in_query(&self, user: Option<&UserId>) -> Result<Option<UserId>, Denial> {
+    fn user_in_query(&self, user: Option<&UserId>) -> Result<Option<Speaker>, Denial> {
         let mut found = None;
         for (_, value) in self.url.query_pairs().filter(|(name, _)| name == "user") {
             if user.is_some_and(|user| user.as_str() != value) {
                 return Err(Problem::OtherUser.into());
             }
             // Of several, Dify takes the first.
-            found = found.or_else(|| value.parse().ok());
+            found = found.or_else(|| Speaker::parse(&value).ok());
         }
         Ok(found)
     }
@@ -119,15 +145,15 @@ impl Unbound {
         let mut bytes = self.read().await?;
         let body = parse(&bytes)?;
         let named = match (body.get("user"), user) {
-            (Some(Value::String(named)), Some(user)) if named == user.as_str() => user.clone(),
+            (Some(Value::String(named)), Some(user)) if named == user.as_str() => user.into(),
             (Some(_), Some(_)) => return Err(Problem::OtherUser.into()),
             (None, Some(user)) => {
                 bytes = with_user(&bytes, user)?;
-                user.clone()
+                user.into()
             }
-            (Some(Value::String(named)), None) => named
-                .parse()
-                .map_err(|fault: shared::ids::IdError| Problem::field("user", fault))?,
+            (Some(Value::String(named)), None) => {
+                Speaker::parse(named).map_err(|fault| Problem::field("user", fault))?
+            }
             (Some(Value::Null) | None, None) => {
                 return Err(Problem::field("user", FieldFault::Missing).into());
             }
@@ -157,7 +183,7 @@ impl Unbound {
             self.headers.insert(CONTENT_TYPE, json);
             self.headers
                 .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            return self.ready(body.into(), Some(user.clone()));
+            return self.ready(body.into(), Some(user.into()));
         };
         // Of several fields of one name Dify takes the first, so ours is put in front of the form,
         // and the files in it stream through. A second field takes up what may stand before the
@@ -177,7 +203,7 @@ impl Unbound {
         let rest = std::mem::take(&mut self.body).into_data_stream();
         let first = stream::once(async move { Ok(Bytes::from(first)) });
         let body = reqwest::Body::wrap_stream(first.chain(rest));
-        self.ready(body, Some(user.clone()))
+        self.ready(body, Some(user.into()))
     }
 }
 

@@ -8,14 +8,16 @@ use axum::response::{IntoResponse, Response};
 use ledger::{ApiKey, CallEstimate, Delivery, Entrance};
 use reqwest::Request;
 use serde_json::json;
-use shared::dify::{Asked, Meter, Text};
+use shared::dify::{Asked, Meter, Pause, Text};
 use shared::ids::UserId;
 use shared::problem::Problem;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::address::Kind;
+use super::binding::Speaker;
 use super::denial::Denial;
 use super::follow;
 use crate::http::{Http, metered, upstream};
@@ -29,20 +31,23 @@ pub(super) struct Call {
     source: Arc<ApiKey>,
     kind: Kind,
     asked: Asked,
+    /// The user's name as Dify knows it.
+    dify_user: String,
 }
 
 impl Call {
     pub(super) fn new(
         http: Http,
         source: Arc<ApiKey>,
-        user_id: UserId,
+        speaker: Speaker,
         kind: Kind,
         text: Text,
     ) -> Self {
         let asked = Asked {
-            user_id,
+            user_id: speaker.id,
             assumed_model: source.settings.model_name.clone(),
             text,
+            usual_input_tokens: 0,
             is_continuation: kind == Kind::Continued,
         };
         Self {
@@ -50,6 +55,7 @@ impl Call {
             source,
             kind,
             asked,
+            dify_user: speaker.dify_name,
         }
     }
 
@@ -84,6 +90,7 @@ impl Call {
         };
         let (status, headers) = upstream::head(&response);
         let mut meter = self.meter(status, &headers);
+        let mut noticed = Noticed::default();
         let (client, body) = metered::channel();
         drop(answer.send(Ok((status, headers, body).into_response())));
         let relayed = metered::relay(
@@ -95,13 +102,14 @@ impl Call {
             |chunk| {
                 if let Some(meter) = &mut meter {
                     meter.read(&chunk);
+                    noticed.see(&self, meter.pause());
                 }
                 chunk
             },
         )
         .await;
         let calls = self.http.0.calls.clone();
-        let settled = calls.spawn(self.settle(meter, hold));
+        let settled = calls.spawn(self.settle(meter, noticed, hold));
         drop(timeout(metered::CHARGE_WAIT_MAX, settled).await);
         drop(relayed.client);
     }
@@ -145,21 +153,25 @@ impl Call {
     }
 
     /// Charges what was seen, and frees the hold. A run that is to go on is followed.
-    async fn settle(self, meter: Option<Meter>, hold: Option<String>) {
+    async fn settle(mut self, meter: Option<Meter>, mut noticed: Noticed, hold: Option<String>) {
         let Some(seen) = meter.map(Meter::finish) else {
             return self.release(hold).await;
         };
-        let Some(message) = seen.report(&self.asked) else {
+        let pause = seen.pause();
+        let rest = seen.rest().filter(|_| self.asked.is_continuation);
+        noticed.see(&self, pause.or(rest));
+        noticed.kept().await;
+        let Some(mut message) = seen.report(&self.asked) else {
             if let Some(start) = seen.start_of_unread() {
                 self.keep_unread(start).await;
             }
             return self.release(hold).await;
         };
-        let (ledger, source) = (self.http.ledger(), &self.source);
-        if let Some(pause) = seen.pause() {
-            let user = &self.asked.user_id;
-            follow::remember(ledger, source, user, &message.message_id, &pause).await;
+        if message.is_estimated() && !self.asked.is_continuation {
+            self.asked.usual_input_tokens = self.usual_input().await;
+            message = seen.report(&self.asked).unwrap_or(message);
         }
+        let (ledger, source) = (self.http.ledger(), &self.source);
         let is_continuation = self.asked.is_continuation;
         let may_miss_calls = is_continuation && message.is_itemized();
         let mut delivery = Delivery::told(Arc::clone(source), Entrance::Gateway, message);
@@ -171,6 +183,17 @@ impl Call {
         if is_continuation && let Some(run) = seen.ended_run() {
             follow::forget(ledger, source, run).await;
         }
+    }
+
+    /// Without what the app adds to what was asked, an estimate would be too low.
+    async fn usual_input(&self) -> u64 {
+        let (source, user) = (&self.source, &self.asked.user_id);
+        let usual = self.http.ledger().usual_input(user, source).await;
+        usual.unwrap_or_else(|error| {
+            let source = &source.name;
+            tracing::warn!(%error, source, "an estimate of {source} is only of what was asked: {error}");
+            0
+        })
     }
 
     /// What cannot be charged because it cannot be read is kept for an administrator, with whose it
@@ -198,6 +221,39 @@ impl Call {
         );
         if let Err(error) = kept.await {
             tracing::error!(%error, source, user, body, "what {user} used at {source} is lost: {error}");
+        }
+    }
+}
+
+/// The pause of a run, kept as soon as it is told: a form may be submitted while the stream still
+/// lasts.
+#[derive(Default)]
+struct Noticed {
+    pause: Option<Pause>,
+    keeping: Option<JoinHandle<()>>,
+}
+
+impl Noticed {
+    /// Keeps a pause that is new, or tells more, after what was kept before.
+    fn see(&mut self, call: &Call, pause: Option<Pause>) {
+        let Some(pause) = pause.filter(|pause| self.pause.as_ref() != Some(pause)) else {
+            return;
+        };
+        self.pause = Some(pause.clone());
+        let before = self.keeping.take();
+        let (http, source) = (call.http.clone(), Arc::clone(&call.source));
+        let (user, dify_user) = (call.asked.user_id.clone(), call.dify_user.clone());
+        self.keeping = Some(call.http.0.calls.spawn(async move {
+            if let Some(before) = before {
+                drop(before.await);
+            }
+            follow::remember(http.ledger(), &source, &user, &dify_user, &pause).await;
+        }));
+    }
+
+    async fn kept(self) {
+        if let Some(keeping) = self.keeping {
+            drop(keeping.await);
         }
     }
 }

@@ -162,7 +162,7 @@ impl Follow {
         let path = ["workflow", &self.run.run_id, "events"];
         url.path_segments_mut().ok()?.extend(path);
         url.query_pairs_mut()
-            .append_pair("user", self.run.user_id.as_str());
+            .append_pair("user", &self.run.dify_user);
         if with_state {
             url.query_pairs_mut()
                 .append_pair("include_state_snapshot", "true");
@@ -210,15 +210,11 @@ impl Follow {
             user_id: run.user_id.clone(),
             assumed_model: run.source.settings.model_name.clone(),
             text: Text::default(),
+            usual_input_tokens: 0,
             is_continuation: true,
         };
         let has_ended = seen.ended_run().is_some();
-        let pause = seen.pause();
-        let calls = seen.report(&asked).filter(|message| {
-            // What a node that still runs has used is not to be guessed: the total will tell.
-            let is_known = has_ended || pause.is_some() || !message.is_estimated();
-            message.is_itemized() && is_known
-        });
+        let calls = seen.report(&asked).filter(MessageUsage::is_itemized);
         let mut has_news = calls.is_some();
         if let Some(calls) = calls {
             deliver(ledger, &run.source, self.named(calls)).await;
@@ -229,10 +225,10 @@ impl Follow {
         if has_ended {
             return forget(ledger, &run.source, &run.run_id).await;
         }
-        if let Some(pause) = pause
+        if let Some(pause) = seen.pause()
             && (has_news || !was_only_looked_at)
         {
-            remember(ledger, &run.source, &run.user_id, &run.message_id, &pause).await;
+            remember(ledger, &run.source, &run.user_id, &run.dify_user, &pause).await;
         }
         self.leave().await;
     }
@@ -280,16 +276,13 @@ pub(super) async fn remember(
     ledger: &Ledger,
     source: &ApiKey,
     user: &UserId,
-    message_id: &str,
+    dify_user: &str,
     pause: &Pause,
 ) {
     let run = &pause.run_id;
     let mut wait = ATTEMPT_PAUSE;
     for _ in 0..ATTEMPTS_MAX {
-        let Err(error) = ledger
-            .remember_paused(source, user, message_id, pause)
-            .await
-        else {
+        let Err(error) = ledger.remember_paused(source, user, dify_user, pause).await else {
             return;
         };
         tracing::warn!(%error, run, "the paused run {run} is not remembered yet: {error}");

@@ -105,21 +105,21 @@ async fn pass(http: Http, request: Request) -> Result<Response, Denial> {
     }
     .bind(user.as_ref(), kind)
     .await?;
-    match bound.user.clone() {
-        Some(bound_user) if kind == Kind::Resumed => {
+    match bound.speaker.clone() {
+        Some(speaker) if kind == Kind::Resumed => {
             let form = Form {
                 http: http.clone(),
                 source,
                 token: address.last_part().to_owned(),
-                user: bound_user,
+                user: speaker.id,
                 is_own: user.is_some(),
             };
             // In a task of its own: the run goes on also when the client has left.
             let submitted = http.0.calls.spawn(form.submit(bound));
             submitted.await.map_err(|_| Problem::Internal)?
         }
-        Some(user) if kind != Kind::Passed => {
-            let call = Call::new(http, source, user, kind, bound.text);
+        Some(speaker) if kind != Kind::Passed => {
+            let call = Call::new(http, source, speaker, kind, bound.text);
             call.start(bound.request).await
         }
         // Where Dify misses the user, it says so.

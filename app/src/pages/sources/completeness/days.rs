@@ -16,8 +16,7 @@ const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 const HEIGHT_MIN: u64 = 4;
 
 /// The whole at a glance.
-#[component]
-pub fn Summary(completeness: Completeness) -> impl IntoView {
+pub fn summary(completeness: &Completeness) -> impl IntoView + use<> {
     let text = use_text();
     let (served, arrived) = completeness.served_and_arrived();
     if served == 0 {

@@ -19,7 +19,7 @@ use crate::lean::Lean;
 use crate::text::use_text;
 use crate::wire::Json;
 use check::Check;
-use days::{Days, Summary};
+use days::{Days, summary};
 use missing::Missing;
 pub use review::Reviewed;
 
@@ -178,7 +178,7 @@ pub fn Source(
     let url = upstream_url.map(|url| view! { <p class="quiet detail">{url}</p> }.lean());
     let summary = completeness
         .checked_at
-        .map(|_| view! { <Summary completeness=completeness.clone() /> }.lean());
+        .map(|_| summary(&completeness).lean());
     let days = (!completeness.days.is_empty())
         .then(|| view! { <Days days=completeness.days.clone() /> }.lean());
     // Before the first check nobody knows.
@@ -192,7 +192,7 @@ pub fn Source(
             <a href="/admin/sources">{text.say(|t| t.sources.title)}</a>
         </p>
         <div class="page-head">
-            <h1 class="name">{name.clone()}</h1>
+            <h1 class="name">{name}</h1>
         </div>
         {url}
         {summary}

@@ -184,7 +184,7 @@ fn Model(
     let options: Vec<_> = own
         .into_iter()
         .chain(others)
-        .map(|model| view! { <option value=model.clone()>{model.clone()}</option> }.lean())
+        .map(|model| view! { <option value=model>{model.clone()}</option> }.lean())
         .collect();
     view! {
         <div class="field" class:invalid=flag(is_wrong)>
