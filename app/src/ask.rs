@@ -1,7 +1,5 @@
-//! What pages ask the server for. There is one kind of resource for the whole app, because each
-//! further kind costs the browser some 15 KB of code.
-
-use std::pin::Pin;
+//! What pages ask the server for. There is one kind of resource and one server function for the whole
+//! app, because each further kind costs the browser some 15 KB of code, and each further function 2 KB.
 
 use leptos::prelude::*;
 use serde::de::DeserializeOwned;
@@ -10,22 +8,22 @@ use shared::api::{AccountSummary, HistoryFilter, Page, QuarantineItem, Quarantin
 use shared::ids::UserId;
 
 use crate::AppError;
-use crate::auth::{Session, current_session};
-use crate::components::balance_protection::{Protection, check};
+use crate::auth::Session;
+use crate::components::balance_protection::Protection;
 use crate::components::refusal::Refusal;
 use crate::lean::Lean;
-use crate::pages::monitor::{LiveStart, latest_deliveries};
-use crate::pages::my::history::{HistoryView, history_page};
-use crate::pages::my::{Overview, my_overview};
-use crate::pages::prices::{ModelPrice, ModelVersions, model_prices, versions_of_model};
-use crate::pages::quarantine::{Waiting, waiting_message, waiting_messages};
-use crate::pages::rerate::{JobView, ReratableModel, recent_jobs, reratable_models};
-use crate::pages::sources::{SourcesView, all_sources};
-use crate::pages::users::{AccountView, account_of, accounts};
-use crate::wire::Told;
+use crate::pages::monitor::LiveStart;
+use crate::pages::my::Overview;
+use crate::pages::my::history::HistoryView;
+use crate::pages::prices::{ModelPrice, ModelVersions};
+use crate::pages::quarantine::Waiting;
+use crate::pages::rerate::{JobView, ReratableModel};
+use crate::pages::sources::SourcesView;
+use crate::pages::users::AccountView;
+use crate::wire::{Json, Told};
 
 /// A question, and what it is about. Asked again whenever it changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// Nothing has to be known at the moment.
     Nothing,
@@ -97,42 +95,59 @@ pub fn ask(question: impl Fn() -> Ask + Send + Sync + 'static) -> Asked {
 }
 
 fn erased(question: Box<dyn Fn() -> Ask + Send + Sync>) -> Asked {
-    Resource::new(question, answer)
+    Resource::new(question, answer_to)
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Answer, AppError>> + Send>>;
+/// Answers a question. Whether the visitor may ask it is for what answers it to say.
+///
+/// # Errors
+/// What each question may be refused for.
+#[server(prefix = "/api/fn", endpoint = "ask", input = Json, output = Json)]
+pub async fn answer_to(ask: Ask) -> Result<Answer, AppError> {
+    use crate::components::balance_protection::check;
+    use crate::pages::{monitor, my, prices, quarantine, rerate, sources, users};
 
-fn answer(ask: Ask) -> Answering {
-    Box::pin(async move {
-        Ok(match ask {
-            Ask::Nothing => Answer::Nothing,
-            Ask::Session => Answer::Session(current_session().await?),
-            Ask::Deliveries => Answer::Deliveries(latest_deliveries().await?),
-            Ask::Prices => Answer::Prices(model_prices().await?),
-            Ask::Versions(model) => Answer::Versions(versions_of_model(model).await?),
-            Ask::Accounts { search, cursor } => Answer::Accounts(accounts(search, cursor).await?),
-            Ask::Account(user) => Answer::Account(account_of(user).await?),
-            Ask::WaitingMessages { reason, cursor } => {
-                Answer::WaitingMessages(waiting_messages(reason, cursor).await?)
-            }
-            Ask::WaitingMessage(id) => Answer::WaitingMessage(waiting_message(id).await?),
-            Ask::Reratable => Answer::Reratable(reratable_models().await?),
-            Ask::Jobs => Answer::Jobs(recent_jobs().await?),
-            Ask::Sources { message, source } => {
-                Answer::Sources(all_sources(message, source).await?)
-            }
-            Ask::Overview => Answer::Overview(my_overview().await?),
-            Ask::History {
-                user,
-                filter,
-                cursor,
-            } => Answer::History(history_page(user, filter, cursor).await?),
-            Ask::Gate {
-                model_name,
-                input_tokens,
-                output_tokens,
-            } => Answer::Gate(check(model_name, input_tokens, output_tokens).await?),
-        })
+    Ok(match ask {
+        Ask::Nothing => Answer::Nothing,
+        Ask::Session => Answer::Session(crate::auth::current_session().await?),
+        Ask::Deliveries => Answer::Deliveries(Told::new(&monitor::latest_deliveries().await?)?),
+        Ask::Prices => Answer::Prices(Told::new(&prices::model_prices().await?)?),
+        Ask::Versions(model) => {
+            Answer::Versions(Told::new(&prices::versions_of_model(model).await?)?)
+        }
+        Ask::Accounts { search, cursor } => {
+            Answer::Accounts(Told::new(&users::accounts(search, cursor).await?)?)
+        }
+        Ask::Account(user) => Answer::Account(Told::new(&users::account_of(user).await?)?),
+        Ask::WaitingMessages { reason, cursor } => {
+            let page = quarantine::waiting_messages(reason, cursor).await?;
+            Answer::WaitingMessages(Told::new(&page)?)
+        }
+        Ask::WaitingMessage(id) => {
+            Answer::WaitingMessage(Told::new(&quarantine::waiting_message(id).await?)?)
+        }
+        Ask::Reratable => Answer::Reratable(Told::new(&rerate::reratable_models().await?)?),
+        Ask::Jobs => Answer::Jobs(Told::new(&rerate::recent_jobs().await?)?),
+        Ask::Sources { message, source } => {
+            Answer::Sources(Told::new(&sources::all_sources(message, source).await?)?)
+        }
+        Ask::Overview => Answer::Overview(Told::new(&my::my_overview().await?)?),
+        Ask::History {
+            user,
+            filter,
+            cursor,
+        } => {
+            let page = my::history::history_page(user, filter, cursor).await?;
+            Answer::History(Told::new(&page)?)
+        }
+        Ask::Gate {
+            model_name,
+            input_tokens,
+            output_tokens,
+        } => {
+            let protection = check(&model_name, input_tokens, output_tokens).await?;
+            Answer::Gate(Told::new(&protection)?)
+        }
     })
 }
 

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use shared::ids::UserId;
 
 use crate::AppError;
-use crate::wire::Json;
 
 #[cfg(feature = "ssr")]
 pub use guard::{
@@ -32,7 +31,7 @@ pub enum Session {
 }
 
 /// Who is signed in.
-#[server(prefix = "/api/fn", endpoint = "session", input = Json, output = Json)]
+#[cfg(feature = "ssr")]
 pub async fn current_session() -> Result<Session, AppError> {
     use ledger::Visitor;
 

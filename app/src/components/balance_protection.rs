@@ -2,8 +2,7 @@
 
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
-use shared::api::{BalanceCheck, CheckBalance};
-use shared::ids::ModelName;
+use shared::api::BalanceCheck;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 
@@ -11,11 +10,10 @@ use super::amount::{count_text, percent, points_text};
 use super::awaited::awaited;
 use super::receipt::QuoteTable;
 use crate::AppError;
-use crate::ask::{Answer, Ask, ask};
+use crate::ask::{Answer, Ask, answer_to, ask};
 use crate::lean::{Lean, flag, part, phrase, press, words};
 use crate::task::Task;
 use crate::text::{fill, use_text};
-use crate::wire::{Json, Telling, Told};
 
 /// The gate's answer, and where to buy points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,41 +23,26 @@ pub struct Protection {
 }
 
 /// Whether the signed-in user can afford a call.
-#[server(prefix = "/api/fn", endpoint = "ask_gate", input = Json, output = Telling)]
-pub async fn ask_gate(request: CheckBalance) -> Result<Told<Protection>, AppError> {
-    let subject = crate::auth::subject(request.user_id.clone()).await?;
-    let check = subject
-        .context
-        .ledger
-        .check_balance(&subject.user_id, &request)
-        .await?;
-    Told::new(&Protection {
-        check,
-        recharge_url: subject.context.recharge_url,
-    })
-}
-
-/// Asks the gate for the signed-in user.
 ///
 /// # Errors
 /// A name that is none, and whatever keeps the gate from answering.
-pub async fn check(
-    model_name: String,
-    input: u64,
-    output: u64,
-) -> Result<Told<Protection>, AppError> {
-    let model_name: ModelName = model_name
-        .parse()
-        .map_err(|fault| AppError::Refused(Problem::field("modelName", FieldFault::from(fault))))?;
-    ask_gate(CheckBalance {
-        model_name,
+#[cfg(feature = "ssr")]
+pub async fn check(model_name: &str, input: u64, output: u64) -> Result<Protection, AppError> {
+    let not_a_name = |fault| Problem::field("modelName", FieldFault::from(fault));
+    let request = shared::api::CheckBalance {
+        model_name: model_name.parse().map_err(not_a_name)?,
         estimated_input_tokens: Some(input),
         estimated_output_tokens: Some(output),
         user_id: None,
         hold: false,
         hold_seconds: None,
+    };
+    let subject = crate::auth::subject(None).await?;
+    let ledger = &subject.context.ledger;
+    Ok(Protection {
+        check: ledger.check_balance(&subject.user_id, &request).await?,
+        recharge_url: subject.context.recharge_url,
     })
-    .await
 }
 
 /// Shows the signed-in user what a call will cost before it is made, and lets it through only if
@@ -76,40 +59,27 @@ pub fn BalanceProtection(
     #[prop(into)] on_cancel: Callback<()>,
 ) -> impl IntoView {
     let text = use_text();
-    let request = move || {
-        (
-            model_name.get(),
-            estimated_input_tokens.get(),
-            estimated_output_tokens.get(),
-        )
+    let question = move || Ask::Gate {
+        model_name: model_name.get(),
+        input_tokens: estimated_input_tokens.get(),
+        output_tokens: estimated_output_tokens.get(),
     };
-    let answer = ask(move || {
-        let (model_name, input_tokens, output_tokens) = request();
-        Ask::Gate {
-            model_name,
-            input_tokens,
-            output_tokens,
-        }
-    });
+    let checked = ask(question);
 
     // True after "proceed" was refused, to say that it was looked at again.
     let was_refused = RwSignal::new(false);
     let proceed = Task::new();
-    let on_retry = Callback::new(move |()| answer.refetch());
+    let on_retry = Callback::new(move |()| checked.refetch());
     let on_proceed = Callback::new(move |()| {
         was_refused.set(false);
-        let (model_name, input_tokens, output_tokens) = untrack(request);
+        let question = untrack(question);
         proceed.run(async move {
-            let checked = check(model_name, input_tokens, output_tokens).await;
-            let protection = checked
-                .as_ref()
-                .map_err(AppError::clone)
-                .and_then(Told::read);
-            if protection.is_ok_and(|protection| protection.check.can_proceed) {
+            let again = answer_to(question).await;
+            if protection(again.clone()).is_ok_and(|it| it.is_some_and(|it| it.check.can_proceed)) {
                 on_proceed.run(());
             } else {
                 was_refused.set(true);
-                answer.set(Some(checked.map(Answer::Gate)));
+                checked.set(Some(again));
             }
             Ok(())
         });
@@ -123,13 +93,9 @@ pub fn BalanceProtection(
         >
             <h3 id="protection-title">{text.say(|t| t.protection.title)}</h3>
             {awaited(move || Box::pin(async move {
-                    let protection = match answer.await {
-                        Ok(Answer::Gate(told)) => told.read(),
-                        Ok(_) => return ().lean(),
-                        Err(error) => Err(error),
-                    };
-                    match protection {
-                        Ok(protection) => {
+                    match protection(checked.await) {
+                        Ok(None) => ().lean(),
+                        Ok(Some(protection)) => {
                             view! {
                                 <Checked
                                     protection
@@ -150,6 +116,14 @@ pub fn BalanceProtection(
         </section>
     }
     .lean()
+}
+
+/// What the gate told, where it was asked.
+fn protection(answer: Result<Answer, AppError>) -> Result<Option<Protection>, AppError> {
+    match answer? {
+        Answer::Gate(told) => told.read().map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Without an answer nothing goes through.

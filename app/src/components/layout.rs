@@ -7,10 +7,10 @@ use super::amount::count_text;
 use super::awaited::awaited_quietly;
 use super::notice::{NoticeBar, use_notices};
 use super::preferences::{LanguageSwitch, ThemeSwitch};
+use crate::ask::{Answer, Ask, answer_to};
 use crate::auth::session::use_session;
 use crate::auth::{Session, SignOut};
 use crate::lean::{Lean, part, phrase};
-use crate::pages::quarantine::waiting_count;
 use crate::task::Task;
 use crate::text::{Say, fill, use_text};
 
@@ -32,7 +32,11 @@ impl Waiting {
     /// Asks the server again.
     pub fn look_again(self) {
         self.look.run(async move {
-            self.count.try_set(waiting_count().await?);
+            if let Answer::Session(Session::Administrator { waiting, .. }) =
+                answer_to(Ask::Session).await?
+            {
+                self.count.try_set(waiting);
+            }
             Ok(())
         });
     }

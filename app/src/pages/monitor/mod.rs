@@ -10,12 +10,10 @@ use leptos_meta::Title;
 use serde::{Deserialize, Serialize};
 use shared::api::LiveEvent;
 
-use crate::AppError;
 use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::{Json, Telling, Told};
 use board::Board;
 
 /// How many deliveries are listed; older ones give way to newer ones.
@@ -30,12 +28,12 @@ pub struct LiveStart {
 }
 
 /// The latest deliveries.
-#[server(prefix = "/api/fn", endpoint = "latest_deliveries", input = Json, output = Telling)]
-pub async fn latest_deliveries() -> Result<Told<LiveStart>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn latest_deliveries() -> Result<LiveStart, crate::AppError> {
     let (context, _) = crate::auth::administrator().await?;
     let limit = u32::try_from(ROWS_MAX).unwrap_or(u32::MAX);
     let page = context.ledger.live_latest(limit).await?;
-    Told::new(&LiveStart {
+    Ok(LiveStart {
         events: page.events,
         cursor: page.cursor,
     })

@@ -9,7 +9,6 @@ use shared::api::{EntryKind, HistoryFilter, HistoryItem};
 use shared::ids::UserId;
 use shared::money::Points;
 
-use crate::AppError;
 use crate::ask::{Answer, Ask, Asked, ask, shown};
 use crate::browser;
 use crate::components::amount::{points_text, signed_points_text};
@@ -20,7 +19,6 @@ use crate::components::pager::{Pager, Pages};
 use crate::components::receipt::{VersionRates, receipt};
 use crate::lean::{Item, Lean, flag, list, phrase, submit_with, words};
 use crate::text::{fill, use_text};
-use crate::wire::{Json, Telling, Told};
 
 /// A page of entries, with the prices its receipts need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +44,12 @@ pub struct Origin {
 }
 
 /// Entries of the signed-in user, or of the user an administrator names.
-#[server(prefix = "/api/fn", endpoint = "history", input = Json, output = Telling)]
+#[cfg(feature = "ssr")]
 pub async fn history_page(
     user_id: Option<UserId>,
     filter: HistoryFilter,
     cursor: Option<String>,
-) -> Result<Told<HistoryView>, AppError> {
+) -> Result<HistoryView, crate::AppError> {
     use std::collections::BTreeSet;
 
     use shared::api::PAGE_ITEMS_DEFAULT;
@@ -109,7 +107,7 @@ pub async fn history_page(
     } else {
         Vec::new()
     };
-    Told::new(&HistoryView {
+    Ok(HistoryView {
         origins: origins
             .iter()
             .map(|origin| Origin {

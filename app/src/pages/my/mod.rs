@@ -10,12 +10,10 @@ use serde::{Deserialize, Serialize};
 use shared::api::Balance;
 use shared::ids::ModelName;
 
-use crate::AppError;
 use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::{Json, Telling, Told};
 use balance::Figures;
 use history::{HistorySection, Whose, use_history};
 use try_call::TryCall;
@@ -29,8 +27,8 @@ pub struct Overview {
 }
 
 /// The signed-in user's balance, and the models they can call.
-#[server(prefix = "/api/fn", endpoint = "my_overview", input = Json, output = Telling)]
-pub async fn my_overview() -> Result<Told<Overview>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn my_overview() -> Result<Overview, crate::AppError> {
     let subject = crate::auth::subject(None).await?;
     let ledger = &subject.context.ledger;
     let balance = ledger.balance(&subject.user_id).await?;
@@ -41,7 +39,7 @@ pub async fn my_overview() -> Result<Told<Overview>, AppError> {
         .filter(|version| book.in_force(&version.model_name, now).is_ok())
         .map(|version| version.model_name.clone())
         .collect();
-    Told::new(&Overview { balance, models })
+    Ok(Overview { balance, models })
 }
 
 #[component]

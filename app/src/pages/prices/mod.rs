@@ -17,7 +17,7 @@ use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::{Json, Telling, Told};
+use crate::wire::Json;
 pub use draft::{PriceDraft, parse_rates};
 use editor::Editor;
 use list::List;
@@ -49,8 +49,8 @@ pub struct ModelVersions {
 }
 
 /// All models with their current prices.
-#[server(prefix = "/api/fn", endpoint = "model_prices", input = Json, output = Telling)]
-pub async fn model_prices() -> Result<Told<Vec<ModelPrice>>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn model_prices() -> Result<Vec<ModelPrice>, AppError> {
     let (context, _) = crate::auth::administrator().await?;
     let now = crate::auth::now();
     let book = context.ledger.price_book().await?;
@@ -66,12 +66,12 @@ pub async fn model_prices() -> Result<Told<Vec<ModelPrice>>, AppError> {
                 .cloned(),
         })
         .collect();
-    Told::new(&prices)
+    Ok(prices)
 }
 
 /// One model's versions; empty for a model without any.
-#[server(prefix = "/api/fn", endpoint = "versions_of_model", input = Json, output = Telling)]
-pub async fn versions_of_model(model_name: String) -> Result<Told<ModelVersions>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn versions_of_model(model_name: String) -> Result<ModelVersions, AppError> {
     use shared::ids::ModelName;
     use shared::problem::{FieldFault, Problem};
 
@@ -103,7 +103,7 @@ pub async fn versions_of_model(model_name: String) -> Result<Told<ModelVersions>
         .map(|(version, _)| version.version)
         .max()
         .unwrap_or(0);
-    Told::new(&ModelVersions {
+    Ok(ModelVersions {
         versions,
         latest_version,
     })

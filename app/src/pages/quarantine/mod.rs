@@ -9,7 +9,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 use serde::{Deserialize, Serialize};
-use shared::api::{Page, QuarantineDetail, QuarantineItem, QuarantineReason, WebhookAnswer};
+use shared::api::{QuarantineDetail, QuarantineReason, WebhookAnswer};
 use shared::ids::ModelName;
 use shared::money::Points;
 
@@ -19,7 +19,7 @@ use crate::components::awaited::awaited;
 use crate::components::pager::Pages;
 use crate::lean::Lean;
 use crate::text::{Say, Texts, use_text};
-use crate::wire::{Json, Telling, Told};
+use crate::wire::Json;
 pub use correction::Correction;
 use list::List;
 use message::Message;
@@ -35,11 +35,11 @@ pub struct Waiting {
 }
 
 /// What waits, newest first, without the bodies.
-#[server(prefix = "/api/fn", endpoint = "waiting_messages", input = Json, output = Telling)]
+#[cfg(feature = "ssr")]
 pub async fn waiting_messages(
     reason: Option<QuarantineReason>,
     cursor: Option<String>,
-) -> Result<Told<Page<QuarantineItem>>, AppError> {
+) -> Result<shared::api::Page<shared::api::QuarantineItem>, AppError> {
     use shared::api::PAGE_ITEMS_DEFAULT;
 
     let (context, _) = crate::auth::administrator().await?;
@@ -50,19 +50,12 @@ pub async fn waiting_messages(
     for item in &mut page.items {
         item.body = String::new();
     }
-    Told::new(&page)
-}
-
-/// How many messages wait.
-#[server(prefix = "/api/fn", endpoint = "waiting_count", input = Json, output = Json)]
-pub async fn waiting_count() -> Result<u64, AppError> {
-    let (context, _) = crate::auth::administrator().await?;
-    Ok(context.ledger.waiting_count().await?)
+    Ok(page)
 }
 
 /// One message, its body indented where it is JSON.
-#[server(prefix = "/api/fn", endpoint = "waiting_message", input = Json, output = Telling)]
-pub async fn waiting_message(id: String) -> Result<Told<Waiting>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn waiting_message(id: String) -> Result<Waiting, AppError> {
     let (context, _) = crate::auth::administrator().await?;
     let mut detail = context.ledger.quarantined(parse_id(&id)?).await?;
     if let Some(indented) = body::indented(&detail.item.body) {
@@ -73,7 +66,7 @@ pub async fn waiting_message(id: String) -> Result<Told<Waiting>, AppError> {
         Some(usage) => cost(&book, usage, detail.item.received_at),
         None => (None, Vec::new()),
     };
-    Told::new(&Waiting {
+    Ok(Waiting {
         detail,
         cost,
         unpriced,

@@ -19,7 +19,7 @@ use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::{Json, Telling, Told};
+use crate::wire::Json;
 use form::Form;
 use jobs::Jobs;
 
@@ -101,8 +101,8 @@ pub struct JobView {
 }
 
 /// All models with all their versions.
-#[server(prefix = "/api/fn", endpoint = "reratable_models", input = Json, output = Telling)]
-pub async fn reratable_models() -> Result<Told<Vec<ReratableModel>>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn reratable_models() -> Result<Vec<ReratableModel>, AppError> {
     let (context, _) = crate::auth::administrator().await?;
     let book = context.ledger.price_book().await?;
     let models: Vec<_> = book
@@ -119,12 +119,12 @@ pub async fn reratable_models() -> Result<Told<Vec<ReratableModel>>, AppError> {
                 .collect(),
         })
         .collect();
-    Told::new(&models)
+    Ok(models)
 }
 
 /// The latest jobs, newest first.
-#[server(prefix = "/api/fn", endpoint = "recent_jobs", input = Json, output = Telling)]
-pub async fn recent_jobs() -> Result<Told<Vec<JobView>>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn recent_jobs() -> Result<Vec<JobView>, AppError> {
     const JOBS_SHOWN_MAX: u32 = 50;
 
     let (context, _) = crate::auth::administrator().await?;
@@ -150,7 +150,7 @@ pub async fn recent_jobs() -> Result<Told<Vec<JobView>>, AppError> {
             has_failed: job.error.is_some(),
         })
         .collect();
-    Told::new(&jobs)
+    Ok(jobs)
 }
 
 /// What would change, per user. Nothing is written.

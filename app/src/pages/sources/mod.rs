@@ -14,12 +14,10 @@ use shared::api::Outcome;
 use shared::clock::Timestamp;
 use shared::source::SourceEntrance;
 
-use crate::AppError;
 use crate::ask::{Answer, Ask, ask, otherwise, shown};
 use crate::components::awaited::awaited;
 use crate::lean::Lean;
 use crate::text::use_text;
-use crate::wire::{Json, Telling, Told};
 pub use completeness::CheckedSource;
 use completeness::{Reviewed, Source};
 pub use reports::reports_address;
@@ -129,11 +127,11 @@ impl From<ledger::SightingSummary> for ReportView {
 ///
 /// # Errors
 /// `NotFound` for a name that no gateway source in use has.
-#[server(prefix = "/api/fn", endpoint = "all_sources", input = Json, output = Telling)]
+#[cfg(feature = "ssr")]
 pub async fn all_sources(
     message: Option<String>,
     source: Option<String>,
-) -> Result<Told<SourcesView>, AppError> {
+) -> Result<SourcesView, crate::AppError> {
     use shared::problem::Problem;
 
     const DIFFERENCES_SHOWN_MAX: u32 = 50;
@@ -142,7 +140,7 @@ pub async fn all_sources(
     let ledger = &context.ledger;
     if let Some(source) = source {
         let checked = completeness::checked(ledger, &source).await?;
-        return Told::new(&SourcesView::One(Box::new(checked)));
+        return Ok(SourcesView::One(Box::new(checked)));
     }
     let shares = ledger.completeness_shares().await?;
     let sources = ledger.sources().await?.into_iter().map(|source| {
@@ -181,7 +179,7 @@ pub async fn all_sources(
         },
         None => Vec::new(),
     };
-    Told::new(&SourcesView::All(SourceList {
+    Ok(SourcesView::All(SourceList {
         sources,
         differences: differences.into_iter().map(ReportView::from).collect(),
         reports: reports.into_iter().map(ReportView::from).collect(),

@@ -11,7 +11,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 use serde::{Deserialize, Serialize};
-use shared::api::{AccountSummary, Balance, CreditItem, Hold, Page};
+use shared::api::{Balance, CreditItem, Hold};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
@@ -24,16 +24,16 @@ use crate::components::pager::Pages;
 use crate::lean::Lean;
 use crate::pages::my::history::{Whose, use_history};
 use crate::text::use_text;
-use crate::wire::{Json, Telling, Told};
+use crate::wire::Json;
 use account::Account;
 use list::List;
 
 /// Accounts whose user id contains `search`, the latest active first.
-#[server(prefix = "/api/fn", endpoint = "accounts", input = Json, output = Telling)]
+#[cfg(feature = "ssr")]
 pub async fn accounts(
     search: Option<String>,
     cursor: Option<String>,
-) -> Result<Told<Page<AccountSummary>>, AppError> {
+) -> Result<shared::api::Page<shared::api::AccountSummary>, AppError> {
     use shared::api::PAGE_ITEMS_DEFAULT;
 
     let (context, _) = crate::auth::administrator().await?;
@@ -41,7 +41,7 @@ pub async fn accounts(
         .ledger
         .accounts(search.as_deref(), cursor.as_deref(), PAGE_ITEMS_DEFAULT)
         .await?;
-    Told::new(&page)
+    Ok(page)
 }
 
 /// One account with what its balance is made of.
@@ -55,11 +55,11 @@ pub struct AccountView {
 }
 
 /// One account; zeros for a user the ledger has not met.
-#[server(prefix = "/api/fn", endpoint = "account_of", input = Json, output = Telling)]
-pub async fn account_of(user_id: String) -> Result<Told<AccountView>, AppError> {
+#[cfg(feature = "ssr")]
+pub async fn account_of(user_id: String) -> Result<AccountView, AppError> {
     let (context, _) = crate::auth::administrator().await?;
     let user = parse_user(&user_id)?;
-    Told::new(&AccountView {
+    Ok(AccountView {
         balance: context.ledger.balance(&user).await?,
         credits: context.ledger.credits(&user).await?,
         holds: context.ledger.open_holds(&user).await?,
