@@ -85,10 +85,13 @@ impl Check {
 fn told(report: &Json) -> Result<String> {
     let Completeness { days, missing, .. } = &report.completeness;
     let (served, arrived) = report.completeness.served_and_arrived();
-    let mut text = format!(
-        "{} of what Dify served arrived: {arrived} of {served} messages.",
-        arrived_share(served, arrived)
-    );
+    let mut text = match served {
+        0 => "Dify served nothing on the days that were checked.".to_owned(),
+        _ => format!(
+            "{} of what Dify served arrived: {arrived} of {served} messages.",
+            arrived_share(served, arrived)
+        ),
+    };
     for day in days {
         let share = arrived_share(day.served, day.arrived);
         write!(
