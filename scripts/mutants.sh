@@ -9,8 +9,9 @@ cd "$root"
 
 # What computes prices and keeps the books; nothing that only shows or transports them.
 shared=(money price quote tokens)
-ledger=(credits chain locked journal consumption/mod consumption/commit consumption/group holds corrections rerate
-    rollups verify/mod verify/walk verify/sums verify/strays)
+ledger=(credits chain locked/mod locked/write journal consumption/mod consumption/commit consumption/group
+    consumption/known consumption/sightings holds corrections rerate rollups verify/mod verify/walk verify/sums
+    verify/strays verify/aliases)
 
 crates=()
 while [ "$#" -gt 0 ] && [ "$1" != -- ]; do

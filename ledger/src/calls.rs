@@ -9,9 +9,11 @@ use shared::problem::{FieldFault, Problem};
 use shared::quote::quote;
 use shared::tokens::Tokens;
 use sqlx::Row;
+use sqlx::types::Json;
 
+use crate::consumption::Line;
 use crate::error::Result;
-use crate::estimate::Basis;
+use crate::estimate::{Basis, average};
 use crate::holds::NewHold;
 use crate::states::State;
 use crate::{ApiKey, Ledger};
@@ -120,51 +122,70 @@ impl Ledger {
         )))
     }
 
-    /// What usually goes into a call of a user through a source: by its settings, else by what its
-    /// messages told lately; 0 where nobody knows.
+    /// What usually goes into one model call of a user through a source: on average of what was told
+    /// lately of the user's calls, else of everybody's, else by the source's settings; 0 where nobody
+    /// knows. What was only estimated does not count: it would raise itself.
     ///
     /// # Errors
     /// [`crate::Error::Database`].
     pub async fn usual_input(&self, user: &UserId, source: &ApiKey) -> Result<u64> {
-        if let Some(tokens) = source.settings.estimated_input_tokens {
-            return Ok(tokens);
+        for user in [Some(user), None] {
+            let told = self.recently_told(source, user).await?;
+            if !told.is_empty() {
+                return Ok(average(&told));
+            }
         }
-        let usual = self.usual(Usual::InputTokens, user, source).await?;
-        Ok(usual.and_then(|it| u64::try_from(it).ok()).unwrap_or(0))
+        Ok(source.settings.estimated_input_tokens.unwrap_or(0))
     }
 
+    /// What went into the calls of recent messages of a source, of one user or of all.
+    async fn recently_told(&self, source: &ApiKey, user: Option<&UserId>) -> Result<Vec<u64>> {
+        let lines: Vec<Json<Vec<Line>>> = sqlx::query_scalar(
+            "select c.lines from (
+                 select message_id from (
+                     select user_id, message_id from delivery
+                     where api_key_id = $1 and outcome = 'charged' and charge_nano > 0
+                     order by tx desc, id desc limit $2
+                 ) recent
+                 where $3::text is null or user_id = $3 limit $4
+             ) sample
+             join message m on m.namespace_id = $5 and m.message_id = sample.message_id
+                 and m.part = 0 and m.evidence <> 'estimated'
+             join consumption c on c.account_id = m.account_id and c.entry = m.entry",
+        )
+        .bind(source.id)
+        .bind(SAMPLE_ROWS_MAX)
+        .bind(user.map(UserId::as_str))
+        .bind(SAMPLE_MESSAGES)
+        .bind(source.namespace_id)
+        .fetch_all(self.pool())
+        .await?;
+        let lines = lines.into_iter().flat_map(|Json(lines)| lines);
+        Ok(lines.map(|line| line.tokens.all_input()).collect())
+    }
+
+    /// What messages of this source cost lately: the user's, or else everybody's, on average and
+    /// rounded up.
     async fn usual_charge(&self, user: &UserId, source: &ApiKey) -> Result<Option<Points>> {
-        let usual = self.usual(Usual::Charge, user, source).await?;
-        Ok(usual.map(Points::from_nano))
-    }
-
-    /// How much it was lately in messages of this source: the user's, or else everybody's, on average
-    /// and rounded up.
-    async fn usual(&self, what: Usual, user: &UserId, source: &ApiKey) -> Result<Option<i64>> {
         let row = sqlx::query(
             "with recent as (
-                 select user_id, case $5 when 'charge' then charge_nano else input_tokens end as amount
-                 from delivery
+                 select user_id, charge_nano from delivery
                  where api_key_id = $1 and outcome = 'charged' and charge_nano > 0
                  order by tx desc, id desc limit $2
              )
-             select (select ceil(avg(amount))::bigint from (
-                        select amount from recent where user_id = $3 limit $4) own) as own,
-                    (select ceil(avg(amount))::bigint from (
-                        select amount from recent limit $4) any_user) as any_user",
+             select (select ceil(avg(charge_nano))::bigint from (
+                        select charge_nano from recent where user_id = $3 limit $4) own) as own,
+                    (select ceil(avg(charge_nano))::bigint from (
+                        select charge_nano from recent limit $4) any_user) as any_user",
         )
         .bind(source.id)
         .bind(SAMPLE_ROWS_MAX)
         .bind(user.as_str())
         .bind(SAMPLE_MESSAGES)
-        .bind(match what {
-            Usual::Charge => "charge",
-            Usual::InputTokens => "input",
-        })
         .fetch_one(self.pool())
         .await?;
         let own: Option<i64> = row.try_get("own")?;
-        Ok(own.or(row.try_get("any_user")?))
+        Ok(own.or(row.try_get("any_user")?).map(Points::from_nano))
     }
 }
 
@@ -196,13 +217,6 @@ impl Expected {
                 .ok_or_else(|| not_priced().into()),
         }
     }
-}
-
-/// What is averaged.
-#[derive(Debug, Clone, Copy)]
-enum Usual {
-    Charge,
-    InputTokens,
 }
 
 impl CallCheck {

@@ -27,7 +27,7 @@ const USER_ROWS_MAX: i64 = 200;
 const DELIVERY_ROWS_MAX: i64 = 1000;
 
 /// Average of whole numbers, rounded up so that an estimate errs on the safe side.
-fn average(counts: &[u64]) -> u64 {
+pub(crate) fn average(counts: &[u64]) -> u64 {
     let total: u128 = counts.iter().map(|count| u128::from(*count)).sum();
     let messages = u128::try_from(counts.len()).unwrap_or(1).max(1);
     u64::try_from(total.div_ceil(messages)).unwrap_or(u64::MAX)

@@ -127,7 +127,7 @@ impl Ledger {
              values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
              on conflict (api_key_id, run_id) do update
                  set forms = case when excluded.forms = '{}' then known.forms else excluded.forms end,
-                     paused_at = now(), looks = 0, due_at = excluded.due_at",
+                     paused_at = now(), looks = 0, due_at = least(known.due_at, excluded.due_at)",
         )
         .bind(source.id)
         .bind(&pause.run_id)

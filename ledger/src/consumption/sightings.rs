@@ -147,7 +147,8 @@ impl Standings {
     /// What a report knows better than it was charged. Told call by call, it takes the place of those
     /// calls, of what a bare total said of them, and, unless it only goes on, of the message as a
     /// whole; told as a whole, only of what nobody told apart. A bare total counts every token: what
-    /// the report leaves of it stays charged, as it would if the total came last.
+    /// the report leaves of it stays charged, as it would if the total came last. What was corrected since
+    /// is only replaced as a whole.
     pub fn replacement(
         &self,
         delivery: &Delivery,
@@ -194,6 +195,7 @@ impl Standings {
         };
         let mut parts = Vec::new();
         let mut kept: Vec<Kept> = Vec::new();
+        let mut corrected = Vec::new();
         let mut given_back = Tokens::default();
         let mut total_of = None;
         for (part, charged) in weaker {
@@ -206,6 +208,7 @@ impl Standings {
                 continue;
             }
             parts.push(part.part);
+            corrected.push(charged.left_nano != part.charge_nano);
             given_back = given_back.saturating_plus(sum(&told));
             if let Some(total) = told.into_iter().rfind(|call| is_bare_total(part, call)) {
                 total_of = Some((kept.len(), total));
@@ -228,7 +231,16 @@ impl Standings {
             let rest = (tokens.total() > 0).then_some(ModelCall { tokens, ..total });
             kept.message.calls.extend(rest);
         }
-        kept.retain(|kept| !kept.message.calls.is_empty());
+        let is_kept = |kept: &Kept| !kept.message.calls.is_empty();
+        // What an administrator has put right is not priced anew where nobody tells it better.
+        if kept
+            .iter()
+            .zip(corrected)
+            .any(|(kept, is_corrected)| is_corrected && is_kept(kept))
+        {
+            return Ok(None);
+        }
+        kept.retain(is_kept);
         Ok((!parts.is_empty()).then_some(Replacement { calls, parts, kept }))
     }
 

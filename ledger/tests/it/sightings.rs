@@ -470,6 +470,29 @@ async fn what_was_refunded_already_is_not_given_back_again() {
 }
 
 #[tokio::test]
+async fn what_was_put_right_is_not_priced_anew_for_a_part_of_it() {
+    let books = books().await;
+    let charged = deliver(&books, Entrance::Gateway, total("msg", 1000)).await;
+    let id = charged.consumption_id.unwrap();
+    let entry = books.ledger.charge_entry(&user("u"), &id).await.unwrap();
+    let (user, actor) = (user("u"), actor());
+    let refund = books.ledger.refund(&user, entry, None, "sorry", &actor);
+    refund.await.unwrap();
+    // What it leaves of the total would be charged again.
+    let part = run("msg", "run", &[call("node", "dear", 100)]);
+    let answer = deliver(&books, Entrance::Langfuse, part).await;
+    assert_eq!(answer.status, Outcome::Duplicate);
+    assert_eq!(books.balance("u").await, points("1000"));
+    let seen = books.ledger.sightings("msg").await.unwrap();
+    assert_eq!(seen[1].difference, Some(SightingDifference::Tokens));
+    // As a whole, it is told better.
+    let calls = [call("node", "dear", 100), call("other", "m", 900)];
+    deliver(&books, Entrance::Langfuse, run("msg", "run", &calls)).await;
+    assert_eq!(books.balance("u").await, points("998.1"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn what_was_replaced_is_not_priced_again() {
     let books = books().await;
     books.set_price("free", "0", "0").await;

@@ -291,7 +291,7 @@ async fn a_stopped_stream_is_charged_by_an_estimate() {
     // Dify counts nothing when it is stopped: 12 characters asked, 400 answered.
     let events = [said(&"word".repeat(100)), message_end(0, 0)];
     gate.hear(gate.chat(), &events).await;
-    // As much in as the source is set to, and 100 out.
+    // As much in as the source is set to, because nothing was told before, and 100 out.
     assert_eq!(gate.balance().await, "964");
     gate.settles(1).await;
 }
@@ -315,6 +315,37 @@ async fn a_stopped_stream_costs_what_usually_goes_in() {
     // 500 in, as before, and 100 out.
     assert_eq!(gate.balance().await, "963.4");
     gate.settles(2).await;
+}
+
+#[tokio::test]
+async fn estimates_do_not_raise_each_other() {
+    let mut gate = Gate::new().await;
+    let url = &gate.dify.url;
+    gate.key = source(&gate.world, "plain", url, |it| {
+        it.estimated_input_tokens = None;
+    })
+    .await;
+    for (number, asked, balance) in [
+        (1, "word".repeat(400), "987.94"),
+        // What the long one was guessed to be is nothing that was told.
+        (2, "word".to_owned(), "987.85"),
+        (3, "word".to_owned(), "987.76"),
+    ] {
+        let mut events = [said("word"), message_end(0, 0)];
+        for event in &mut events {
+            for name in ["id", "message_id"] {
+                event[name] = json!(format!("untold-{number}"));
+            }
+        }
+        let call = gate
+            .with_key(Method::POST, "/v1/chat-messages")
+            .json(&json!({
+                "inputs": {}, "query": asked, "response_mode": "streaming", "user": USER,
+            }));
+        gate.hear(call, &events).await;
+        assert_eq!(gate.balance().await, balance);
+    }
+    gate.settles(3).await;
 }
 
 #[tokio::test]

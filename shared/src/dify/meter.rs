@@ -65,7 +65,7 @@ pub struct Asked {
     pub assumed_model: Option<ModelName>,
     /// What the user said.
     pub text: Text,
-    /// How much usually goes into a call, with what the app adds to that, where it is known.
+    /// How much usually goes into a model call, with what the app adds to that; 0 where nobody knows.
     pub usual_input_tokens: u64,
     /// Whether the answer goes on where an earlier one was paused, so that its text is not all.
     pub is_continuation: bool,
@@ -514,12 +514,6 @@ impl Seen {
 
     /// Execution id, model, tokens, and how good that is, of each node that used some.
     fn leaves(&self, asked: &Asked) -> Vec<(String, Option<ModelName>, Tokens, Evidence)> {
-        let told = self.nodes.values().filter_map(|node| match node.used {
-            Used::Reported(tokens) | Used::Estimated(tokens) => Some(tokens.all_input()),
-            Used::Running => None,
-        });
-        let told = told.fold(0, u64::saturating_add);
-        let mut untold = asked.usual_input_tokens.saturating_sub(told);
         let leaf = |(id, node): (&String, &Node)| {
             let (tokens, evidence) = match node.used {
                 Used::Reported(tokens) => (tokens, Evidence::Reported),
@@ -529,7 +523,7 @@ impl Seen {
                 // Stopped, or broken off, while it spoke.
                 Used::Running => {
                     let text = self.texts.get(&node.node_id)?;
-                    let input = asked.text.tokens().max(std::mem::take(&mut untold));
+                    let input = asked.text.tokens().max(asked.usual_input_tokens);
                     (Tokens::new(input, text.tokens()), Evidence::Estimated)
                 }
             };

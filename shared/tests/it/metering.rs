@@ -343,14 +343,14 @@ fn an_estimate_contains_what_usually_goes_in() {
         [("gpt-4", 3, 3)],
         "what was asked"
     );
-    // What other nodes tell of it is not guessed again.
+    // A node that still speaks is one call, whatever others tell.
     let started = json!({
         "event": "node_started", "workflow_run_id": RUN_ID,
         "data": { "id": "running", "node_id": "llm-node", "node_type": "llm", "inputs": null },
     });
     let events = [event(NODE_FINISHED), started, said("0123456789")];
     let estimated = usual(250, &events);
-    assert_eq!(calls(&estimated), [("gpt-4o", 100, 50), ("gpt-4", 150, 3)]);
+    assert_eq!(calls(&estimated), [("gpt-4o", 100, 50), ("gpt-4", 250, 3)]);
     // What is told needs no estimate.
     let told = usual(250, &[event(NODE_FINISHED)]);
     assert_eq!(calls(&told), [("gpt-4o", 100, 50)]);

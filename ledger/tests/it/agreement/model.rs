@@ -844,6 +844,15 @@ impl Model {
             }
         }
         let user = report.user;
+        let account = &self.accounts[user];
+        let is_corrected = |part: &Part| {
+            let (cost, refunded) = account.standing(part.entry).unwrap();
+            cost - refunded != -account.entries[part.entry - 1].amount
+        };
+        let mut given = given_back.iter();
+        if given.any(|(part, kept)| !kept.is_empty() && is_corrected(part)) {
+            return None;
+        }
         for (part, _) in &given_back {
             let (cost, refunded) = self.accounts[user].standing(part.entry).unwrap();
             if cost > refunded {
