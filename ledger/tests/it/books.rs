@@ -4,10 +4,13 @@ use std::collections::HashMap;
 
 use ledger::{Ledger, SealingKey, Settings};
 use shared::api::{EntryKind, HistoryFilter};
+use shared::clock::Timestamp;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use sqlx::AssertSqlSafe;
+use time::{Duration, OffsetDateTime};
 
+use crate::clock::Clock;
 use crate::{Books, actor, message, points, problem, sample, user};
 
 #[tokio::test]
@@ -240,6 +243,73 @@ async fn history_is_paged_by_key_and_filtered() {
         ),
         Problem::field("cursor", FieldFault::NotACursor)
     );
+}
+
+#[tokio::test]
+async fn however_far_back_a_page_lies_nothing_is_left_out() {
+    let begun = Timestamp::new(OffsetDateTime::now_utc());
+    let (books, clock) = Clock::open_books(begun).await;
+    books.set_price("a", "1", "1").await;
+    books.set_price("b", "1", "1").await;
+    books.grant("u", "100").await;
+    let mut times = Vec::new();
+    for number in 0..90_i64 {
+        // Half a year, in which every ninth time the clock was set back.
+        let back = Duration::minutes(if number % 9 == 8 { 50 } else { 0 });
+        let at =
+            begun.moment() + Duration::hours(number / 3 * 144) + Duration::minutes(number) - back;
+        clock.set(Timestamp::new(at)).await;
+        books.ledger.maintain().await.unwrap();
+        let model = if number < 20 { "a" } else { "b" };
+        let mut used = message(&format!("m{number}"), "u", model, Tokens::new(1000, 0));
+        // Some are told late.
+        let late = Duration::days(if number % 13 == 12 { 40 } else { 0 });
+        used.occurred_at = Some(Timestamp::new(at - late));
+        let mut delivery = books.delivery(used);
+        delivery.received_at = Timestamp::new(at);
+        books.ledger.deliver(delivery).await.unwrap();
+        times.push(at);
+    }
+    let user = user("u");
+    let listed = async |filter: &HistoryFilter, limit| {
+        let (mut items, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = books
+                .ledger
+                .history(&user, filter, cursor.as_deref(), limit)
+                .await
+                .unwrap();
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return items;
+            }
+        }
+    };
+    let all = listed(&HistoryFilter::default(), 1000).await;
+    let entries: Vec<_> = all.iter().map(|item| item.entry).collect();
+    assert!(entries.iter().copied().eq((1..=91).rev()), "{entries:?}");
+    let ends = times.iter().step_by(7).map(|at| Some(Timestamp::new(*at)));
+    for to in ends.chain([None]) {
+        for model in [None, Some("a"), Some("b")] {
+            let filter = HistoryFilter {
+                to,
+                model_name: model.map(|model| model.parse().unwrap()),
+                ..HistoryFilter::default()
+            };
+            let expected = all.iter().filter(|item| {
+                let mut lines = item.consumption.iter().flat_map(|it| &it.lines);
+                to.is_none_or(|to| item.occurred_at < to)
+                    && model.is_none_or(|model| lines.any(|line| line.model_name.as_str() == model))
+            });
+            let expected: Vec<_> = expected.map(|item| item.entry).collect();
+            for limit in [5, 1000] {
+                let found = listed(&filter, limit).await;
+                let found: Vec<_> = found.iter().map(|item| item.entry).collect();
+                assert_eq!(found, expected, "{filter:?}, {limit} at a time");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -723,6 +723,12 @@ async fn a_message_without_a_model_call_costs_nothing_once() {
     let answer = deliver(&books, Entrance::Gateway, moderated).await;
     assert_eq!(answer.status, Outcome::Duplicate);
     assert_eq!(books.balance("u").await, points("1000"));
+    let charges = HistoryFilter {
+        kind: Some(EntryKind::Charge),
+        ..HistoryFilter::default()
+    };
+    let page = books.ledger.history(&user("u"), &charges, None, 50).await;
+    assert_eq!(page.unwrap().items.len(), 1);
     books.assert_verified().await;
 }
 
