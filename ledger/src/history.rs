@@ -30,8 +30,6 @@ pub(crate) fn entry_kind(text: &str) -> Result<EntryKind> {
 /// How far back the first look goes; as a rule a page is found there. Each further look goes back
 /// four times as far. A look reads the partitions of its months only.
 const FIRST_LOOK: Duration = Duration::days(31);
-/// So much is rather read than skipped.
-const SKIP_MIN: Duration = Duration::DAY;
 /// More than clocks are ever set back: entries whose times lie closer to a look's end than this may
 /// stand in another order than their times.
 const CLOCK_STEP_MAX: Duration = Duration::HOUR;
@@ -132,31 +130,6 @@ impl Look<'_> {
         Ok(hour.is_some())
     }
 
-    /// Goes back to the first entry that was recorded at the look's end or later, by halving: an
-    /// account's entries are numbered without a gap, and what was entered since is not read.
-    async fn skip_to_end(&mut self, tx: &mut PgConnection) -> Result<()> {
-        let first: Option<i64> = sqlx::query_scalar(
-            "with recursive search (low, high) as (
-                 select 0::bigint, least($2, entry_count + 1) from account where account_id = $1
-                 union all
-                 select case when j.recorded_at < $3 then middle else low end,
-                     case when j.recorded_at < $3 then high else middle end
-                 from search, lateral (select (low + high) / 2 as middle) m
-                 join journal_entry j on j.account_id = $1 and j.entry = middle
-                 where high - low > 1
-             )
-             select min(high) from search",
-        )
-        .bind(self.account_id)
-        .bind(self.before)
-        // No later entry can have been recorded before the end.
-        .bind(self.until + CLOCK_STEP_MAX)
-        .fetch_one(tx)
-        .await?;
-        self.before = self.before.min(first.unwrap_or(self.before));
-        Ok(())
-    }
-
     async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<PgRow>> {
         Ok(look!(self, tx, limit, "")?)
     }
@@ -226,8 +199,6 @@ impl Ledger {
             since: opened_at,
             until: cursor.map_or(now, |cursor| cursor.recorded_at) + CLOCK_STEP_MAX,
         };
-        // What `before` is of.
-        let mut reached = look.until;
         let mut rows: Vec<PgRow> = Vec::new();
         if let Some(to) = filter.to.map(|to| to.moment() + LATE)
             && to < look.until
@@ -249,10 +220,6 @@ impl Ledger {
         while missing(&rows) > 0 && look.until > from {
             if !look.skip_to_last_hour(&mut tx).await? {
                 break;
-            }
-            if reached - look.until > SKIP_MIN {
-                look.skip_to_end(&mut tx).await?;
-                reached = look.until;
             }
             look.since = look.until.checked_sub(length).unwrap_or(from);
             let is_last = look.since <= from - CLOCK_STEP_MAX;

@@ -238,6 +238,19 @@ struct Stage {
 }
 
 impl Stage {
+    /// Waits for the next one where the last was killed: connections outlive it for a while, and
+    /// messages are acknowledged through them meanwhile.
+    async fn postmaster(&self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(postmaster) = self.installation.postmaster() {
+                return postmaster;
+            }
+            assert!(Instant::now() < deadline, "no postmaster");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn kill(&mut self, victim: Victim, chance: &mut Chance) {
         match victim {
             Victim::Server => {
@@ -251,10 +264,10 @@ impl Stage {
                 self.server = Some(server);
             }
             Victim::Postmaster => {
-                kill(&self.installation.postmaster().expect("a postmaster"));
+                kill(&self.postmaster().await);
             }
             Victim::Backend => {
-                let postmaster = self.installation.postmaster().expect("a postmaster");
+                let postmaster = self.postmaster().await;
                 // Whoever has gone away meanwhile cannot be killed, but another can.
                 kill(&backend(&postmaster, chance).expect("a backend"));
             }
