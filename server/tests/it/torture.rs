@@ -210,8 +210,8 @@ impl Scene {
     }
 }
 
-/// One of the processes that serve a connection of Tollgate.
-fn backend(postmaster: &str, chance: &mut Chance) -> Option<String> {
+/// One of the processes that serve a connection of Tollgate, by a number at random.
+fn backend(postmaster: &str, number: u64) -> Option<String> {
     let mut backends: Vec<u32> = fs::read_dir("/proc")
         .expect("processes")
         .flatten()
@@ -226,7 +226,7 @@ fn backend(postmaster: &str, chance: &mut Chance) -> Option<String> {
         .collect();
     backends.sort_unstable();
     let count = u64::try_from(backends.len()).expect("few");
-    let chosen = usize::try_from(chance.below(count.max(1))).expect("few");
+    let chosen = usize::try_from(number.checked_rem(count)?).expect("few");
     backends.get(chosen).map(u32::to_string)
 }
 
@@ -238,15 +238,15 @@ struct Stage {
 }
 
 impl Stage {
-    /// Waits for the next one where the last was killed: connections outlive it for a while, and
-    /// messages are acknowledged through them meanwhile.
-    async fn postmaster(&self) -> String {
+    /// The postmaster, or what is found under it. Waits for the next one where the last was killed:
+    /// connections outlive it for a while, and messages are acknowledged through them meanwhile.
+    async fn under_postmaster(&self, find: impl Fn(String) -> Option<String>) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(postmaster) = self.installation.postmaster() {
-                return postmaster;
+            if let Some(found) = self.installation.postmaster().and_then(&find) {
+                return found;
             }
-            assert!(Instant::now() < deadline, "no postmaster");
+            assert!(Instant::now() < deadline, "nothing to kill");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -264,12 +264,11 @@ impl Stage {
                 self.server = Some(server);
             }
             Victim::Postmaster => {
-                kill(&self.postmaster().await);
+                kill(&self.under_postmaster(Some).await);
             }
             Victim::Backend => {
-                let postmaster = self.postmaster().await;
-                // Whoever has gone away meanwhile cannot be killed, but another can.
-                kill(&backend(&postmaster, chance).expect("a backend"));
+                let number = chance.below(u64::MAX);
+                kill(&self.under_postmaster(|it| backend(&it, number)).await);
             }
         }
     }
