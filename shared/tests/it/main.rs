@@ -14,6 +14,7 @@ mod money;
 mod openai;
 mod price;
 mod quote;
+mod tokens;
 mod values;
 
 /// `#[test]` on either target.

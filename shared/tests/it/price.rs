@@ -25,6 +25,24 @@ fn book() -> PriceBook {
 }
 
 #[test]
+fn a_version_is_found_by_its_number_and_without_one_it_is_the_newest() {
+    let book = book();
+    let number = |number| {
+        let version = book.version(&model("gpt-4"), number);
+        version.map(|version| version.version)
+    };
+    for (wanted, found) in [
+        (None, Some(3)),
+        (Some(1), Some(1)),
+        (Some(2), Some(2)),
+        (Some(4), None),
+    ] {
+        assert_eq!(number(wanted), found);
+    }
+    assert_eq!(book.version(&model("unknown"), None), None);
+}
+
+#[test]
 fn the_latest_version_that_had_begun_is_in_force() {
     let book = book();
     for (moment, version) in [
