@@ -28,7 +28,7 @@ pub struct Protection {
 /// A name that is none, and whatever keeps the gate from answering.
 #[cfg(feature = "ssr")]
 pub async fn check(model_name: &str, input: u64, output: u64) -> Result<Protection, AppError> {
-    let not_a_name = |fault| Problem::field("modelName", FieldFault::from(fault));
+    let not_a_name = |fault| Problem::field("modelName", fault);
     let request = shared::api::CheckBalance {
         model_name: model_name.parse().map_err(not_a_name)?,
         estimated_input_tokens: Some(input),

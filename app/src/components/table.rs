@@ -5,20 +5,43 @@ use leptos::prelude::*;
 use crate::lean::Lean;
 use crate::text::{Say, use_text};
 
-/// What a column is called, and whether it holds numbers.
-pub type Head = (Say, bool);
+/// What a column is called.
+#[derive(Clone, Copy)]
+pub enum Head {
+    Words(Say),
+    /// Of numbers, which stand at the right.
+    Numbers(Say),
+    /// Only for screen readers.
+    Unseen(Say),
+}
+
+/// A list of things, which on a narrow screen stand one below the other.
+pub fn listing(caption: Say, heads: &[Head], rows: Vec<AnyView>) -> AnyView {
+    table(
+        "listing",
+        caption,
+        heads,
+        view! { <tbody>{rows}</tbody> }.lean(),
+    )
+}
 
 /// `body` holds what follows the heads, in its `<tbody>`. The caption is for screen readers.
 pub fn table(class: &'static str, caption: Say, heads: &[Head], body: AnyView) -> AnyView {
     let text = use_text();
-    let head = |&(label, is_number): &Head| {
-        let class = is_number.then_some("num");
-        view! {
-            <th scope="col" class=class>
+    let head = |head: &Head| match *head {
+        Head::Words(label) => view! { <th scope="col">{text.say(label)}</th> }.lean(),
+        Head::Numbers(label) => view! {
+            <th scope="col" class="num">
                 {text.say(label)}
             </th>
         }
-        .lean()
+        .lean(),
+        Head::Unseen(label) => view! {
+            <th scope="col">
+                <span class="visually-hidden">{text.say(label)}</span>
+            </th>
+        }
+        .lean(),
     };
     view! {
         <table class=class>

@@ -54,6 +54,16 @@ impl Gate {
         Self { world, dify, key }
     }
 
+    /// Whose source is not set to how much usually goes in.
+    async fn without_settings() -> Self {
+        let mut gate = Self::new().await;
+        gate.key = source(&gate.world, "plain", &gate.dify.url, |it| {
+            it.estimated_input_tokens = None;
+        })
+        .await;
+        gate
+    }
+
     pub fn with_key(&self, method: Method, path: &str) -> RequestBuilder {
         self.world.request(method, path).bearer_auth(&self.key)
     }
@@ -123,6 +133,14 @@ async fn source(
     };
     let created = world.ledger().create_source(&new, &actor()).await;
     created.expect("a source").key
+}
+
+/// An event as one of the message with this id.
+fn of_message(id: &str, mut event: Value) -> Value {
+    for name in ["id", "message_id"] {
+        event[name] = json!(id);
+    }
+    event
 }
 
 fn chat() -> Value {
@@ -298,16 +316,8 @@ async fn a_stopped_stream_is_charged_by_an_estimate() {
 
 #[tokio::test]
 async fn a_stopped_stream_costs_what_usually_goes_in() {
-    let mut gate = Gate::new().await;
-    let url = &gate.dify.url;
-    gate.key = source(&gate.world, "plain", url, |it| {
-        it.estimated_input_tokens = None;
-    })
-    .await;
-    let mut end = message_end(500, 10);
-    for name in ["id", "message_id"] {
-        end[name] = json!("earlier");
-    }
+    let gate = Gate::without_settings().await;
+    let end = of_message("earlier", message_end(500, 10));
     gate.hear(gate.chat(), &[end]).await;
     assert_eq!(gate.balance().await, "984.4");
     let events = [said(&"word".repeat(100)), message_end(0, 0)];
@@ -319,24 +329,15 @@ async fn a_stopped_stream_costs_what_usually_goes_in() {
 
 #[tokio::test]
 async fn estimates_do_not_raise_each_other() {
-    let mut gate = Gate::new().await;
-    let url = &gate.dify.url;
-    gate.key = source(&gate.world, "plain", url, |it| {
-        it.estimated_input_tokens = None;
-    })
-    .await;
+    let gate = Gate::without_settings().await;
     for (number, asked, balance) in [
         (1, "word".repeat(400), "987.94"),
         // What the long one was guessed to be is nothing that was told.
         (2, "word".to_owned(), "987.85"),
         (3, "word".to_owned(), "987.76"),
     ] {
-        let mut events = [said("word"), message_end(0, 0)];
-        for event in &mut events {
-            for name in ["id", "message_id"] {
-                event[name] = json!(format!("untold-{number}"));
-            }
-        }
+        let id = format!("untold-{number}");
+        let events = [said("word"), message_end(0, 0)].map(|event| of_message(&id, event));
         let call = gate
             .with_key(Method::POST, "/v1/chat-messages")
             .json(&json!({

@@ -26,6 +26,16 @@ pub struct ModelCall {
     pub tokens: Tokens,
 }
 
+impl ModelCall {
+    /// Whether this tells only how many tokens a message used together, which then stand for input.
+    #[must_use]
+    pub fn is_bare_total(&self, evidence: Evidence) -> bool {
+        evidence == Evidence::Estimated
+            && self.call_id.is_none()
+            && self.tokens.total() == self.tokens.input
+    }
+}
+
 /// How good a report is. Of two reports of one message, the better one counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -16,7 +16,12 @@ use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
 use crate::components::layout::use_waiting;
 use crate::components::moment::Moment;
+use crate::components::table::{
+    Head::{Numbers, Words},
+    table,
+};
 use crate::lean::{Item, Lean, flag, list, part, phrase, press, words};
+use crate::pages::users::user_address;
 use crate::text::{Say, Text, Texts, fill, use_text};
 
 /// How long arrivals are gathered before they are shown together, so that a flood of them costs
@@ -182,42 +187,36 @@ fn State(
 
 #[component]
 fn Rows(rows: RwSignal<Vec<Row>>) -> impl IntoView {
-    let text = use_text();
     view! {
         <div class="card flush">
-            <table class="listing deliveries">
-                <caption class="visually-hidden">{text.say(|t| t.monitor.caption)}</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">{text.say(|t| t.common.time)}</th>
-                        <th scope="col">{text.say(|t| t.monitor.outcome)}</th>
-                        <th scope="col">{text.say(|t| t.common.user)}</th>
-                        <th scope="col">{text.say(|t| t.common.model)}</th>
-                        <th scope="col" class="num">
-                            {text.say(|t| t.monitor.tokens_in_out)}
-                        </th>
-                        <th scope="col" class="num">
-                            {text.say(|t| t.common.points)}
-                        </th>
-                        <th scope="col" class="num">
-                            {text.say(|t| t.common.balance)}
-                        </th>
-                        <th scope="col">{text.say(|t| t.monitor.source)}</th>
-                    </tr>
-                </thead>
-                <tbody>
-                    {list(move || {
-                        let shown = |row: &Row| {
-                            let row = row.clone();
-                            Item {
-                                key: row.event.cursor.clone(),
-                                view: Box::new(move || delivery(row)),
-                            }
-                        };
-                        rows.with(|rows| rows.iter().map(shown).collect())
-                    })}
-                </tbody>
-            </table>
+            {table(
+                "listing deliveries",
+                |t| t.monitor.caption,
+                &[
+                    Words(|t| t.common.time),
+                    Words(|t| t.monitor.outcome),
+                    Words(|t| t.common.user),
+                    Words(|t| t.common.model),
+                    Numbers(|t| t.monitor.tokens_in_out),
+                    Numbers(|t| t.common.points),
+                    Numbers(|t| t.common.balance),
+                    Words(|t| t.monitor.source),
+                ],
+                view! {
+                    <tbody>
+                        {list(move || {
+                            let shown = |row: &Row| {
+                                let row = row.clone();
+                                Item {
+                                    key: row.event.cursor.clone(),
+                                    view: Box::new(move || delivery(row)),
+                                }
+                            };
+                            rows.with(|rows| rows.iter().map(shown).collect())
+                        })}
+                    </tbody>
+                }.lean(),
+            )}
         </div>
     }
     .lean()
@@ -248,7 +247,7 @@ fn delivery(row: Row) -> AnyView {
             <td class="name" data-label=text.say(|t| t.common.user) title=message>
                 {match &event.user_id {
                     Some(user) => {
-                        view! { <a href=["/admin/users?user=", &Url::escape(user)].concat()>{user.clone()}</a> }
+                        view! { <a href=user_address(user)>{user.clone()}</a> }
                             .lean()
                     }
                     None => "–".lean(),

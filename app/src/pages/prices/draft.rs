@@ -59,7 +59,7 @@ impl PriceDraft {
         let model_name = self
             .model_name
             .parse()
-            .map_err(|fault| Problem::field("modelName", FieldFault::from(fault)))?;
+            .map_err(|fault| Problem::field("modelName", fault))?;
         let rates = parse_rates([
             &self.input,
             &self.output,

@@ -9,6 +9,10 @@ use super::ModelPrice;
 use crate::components::amount::{grouped, points_text};
 use crate::components::badge::{Badge, Tone};
 use crate::components::moment::Moment;
+use crate::components::table::{
+    Head::{Numbers, Unseen, Words},
+    listing,
+};
 use crate::lean::{Lean, words};
 use crate::text::{Text, fill, use_text};
 
@@ -27,27 +31,19 @@ pub fn List(prices: Vec<ModelPrice>) -> impl IntoView {
         let rows = prices.into_iter().map(model_row).collect_view();
         view! {
             <div class="card flush">
-                <table class="listing">
-                    <caption class="visually-hidden">{text.say(|t| t.prices.caption)}</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">{text.say(|t| t.common.model)}</th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.category.input)}
-                            </th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.category.output)}
-                            </th>
-                            <th scope="col">{text.say(|t| t.prices.more)}</th>
-                            <th scope="col">{text.say(|t| t.prices.state)}</th>
-                            <th scope="col">{text.say(|t| t.prices.version)}</th>
-                            <th scope="col">
-                                <span class="visually-hidden">{text.say(|t| t.common.actions)}</span>
-                            </th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
+                {listing(
+                    |t| t.prices.caption,
+                    &[
+                        Words(|t| t.common.model),
+                        Numbers(|t| t.category.input),
+                        Numbers(|t| t.category.output),
+                        Words(|t| t.prices.more),
+                        Words(|t| t.prices.state),
+                        Words(|t| t.prices.version),
+                        Unseen(|t| t.common.actions),
+                    ],
+                    rows,
+                )}
             </div>
         }
         .lean()

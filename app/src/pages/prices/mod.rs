@@ -73,12 +73,12 @@ pub async fn model_prices() -> Result<Vec<ModelPrice>, AppError> {
 #[cfg(feature = "ssr")]
 pub async fn versions_of_model(model_name: String) -> Result<ModelVersions, AppError> {
     use shared::ids::ModelName;
-    use shared::problem::{FieldFault, Problem};
+    use shared::problem::Problem;
 
     let (context, _) = crate::auth::administrator().await?;
     let model_name: ModelName = model_name
         .parse()
-        .map_err(|fault| Problem::field("modelName", FieldFault::from(fault)))?;
+        .map_err(|fault| Problem::field("modelName", fault))?;
     let now = crate::auth::now();
     let book = context.ledger.price_book().await?;
     let in_force_id = book

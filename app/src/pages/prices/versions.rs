@@ -8,6 +8,7 @@ use super::{ModelVersions, Standing};
 use crate::components::amount::{grouped, points_text};
 use crate::components::badge::{Badge, Tone};
 use crate::components::moment::Moment;
+use crate::components::table::{Head::Words, listing};
 use crate::lean::{Lean, words};
 use crate::text::{Category as CategoryTexts, Text, use_text};
 
@@ -42,19 +43,17 @@ pub fn Versions(found: ModelVersions) -> impl IntoView {
                 <h2 id="versions-title">{text.say(|t| t.prices.versions)}</h2>
                 <a href=rerate>{text.say(|t| t.prices.rerate_past)}</a>
             </div>
-            <table class="listing">
-                <caption class="visually-hidden">{text.say(|t| t.prices.versions)}</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">{text.say(|t| t.prices.version)}</th>
-                        <th scope="col">{text.say(|t| t.prices.what_changed)}</th>
-                        <th scope="col">{text.say(|t| t.prices.effective_from)}</th>
-                        <th scope="col">{text.say(|t| t.prices.published)}</th>
-                        <th scope="col">{text.say(|t| t.prices.note)}</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
+            {listing(
+                |t| t.prices.versions,
+                &[
+                    Words(|t| t.prices.version),
+                    Words(|t| t.prices.what_changed),
+                    Words(|t| t.prices.effective_from),
+                    Words(|t| t.prices.published),
+                    Words(|t| t.prices.note),
+                ],
+                rows,
+            )}
         </section>
     }
     .lean()

@@ -4,14 +4,18 @@ use leptos::html;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use leptos_router::location::Url;
 use shared::api::{Page, QuarantineItem, QuarantineReason};
 
 use super::reason_label;
 use crate::components::amount::count_text;
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
+use crate::components::table::{
+    Head::{Numbers, Unseen, Words},
+    listing,
+};
 use crate::lean::{Lean, phrase, submit_with, words};
+use crate::pages::users::user_address;
 use crate::text::{fill, use_text};
 
 #[component]
@@ -28,25 +32,19 @@ pub fn List(
         let rows = page.items.into_iter().map(row).collect_view();
         view! {
             <div class="card flush">
-                <table class="listing">
-                    <caption class="visually-hidden">{text.say(|t| t.quarantine.caption)}</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">{text.say(|t| t.quarantine.received)}</th>
-                            <th scope="col">{text.say(|t| t.quarantine.reason)}</th>
-                            <th scope="col">{text.say(|t| t.common.user)}</th>
-                            <th scope="col">{text.say(|t| t.common.model)}</th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.common.tokens)}
-                            </th>
-                            <th scope="col">{text.say(|t| t.monitor.source)}</th>
-                            <th scope="col">
-                                <span class="visually-hidden">{text.say(|t| t.common.actions)}</span>
-                            </th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
+                {listing(
+                    |t| t.quarantine.caption,
+                    &[
+                        Words(|t| t.quarantine.received),
+                        Words(|t| t.quarantine.reason),
+                        Words(|t| t.common.user),
+                        Words(|t| t.common.model),
+                        Numbers(|t| t.common.tokens),
+                        Words(|t| t.monitor.source),
+                        Unseen(|t| t.common.actions),
+                    ],
+                    rows,
+                )}
             </div>
         }
         .lean()
@@ -162,7 +160,7 @@ fn row(item: QuarantineItem) -> AnyView {
     let user = match item.user_id {
         Some(user) => {
             let name = String::from(user);
-            let href = ["/admin/users?user=", &Url::escape(&name)].concat();
+            let href = user_address(&name);
             view! { <a href=href>{name}</a> }.lean()
         }
         None => "–".lean(),

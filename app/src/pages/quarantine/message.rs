@@ -24,7 +24,7 @@ use crate::components::moment::Moment;
 use crate::components::notice::{Notices, use_notices};
 use crate::components::receipt::category_label;
 use crate::lean::{Lean, flag, part, phrase, press, submit_with, words};
-use crate::pages::users::refuse_no_reason;
+use crate::pages::users::{refuse_no_reason, user_address};
 use crate::task::Task;
 use crate::text::{Say, Text, fill, use_text};
 
@@ -208,7 +208,7 @@ fn Facts(detail: QuarantineDetail) -> impl IntoView {
             ..
         } = usage;
         let user = String::from(user_id);
-        let href = ["/admin/users?user=", &Url::escape(&user)].concat();
+        let href = user_address(&user);
         facts.push(fact(
             |t| t.common.user,
             view! { <a href=href>{user}</a> }.lean(),

@@ -1,7 +1,6 @@
 //! What to price again, the difference it would make, and the button that enters it.
 
 use leptos::prelude::*;
-use leptos_router::location::Url;
 use shared::money::Points;
 
 use super::{ReratableModel, RerateDraft, UserDifference, preview_rerating, start_rerating};
@@ -12,8 +11,12 @@ use crate::components::confirm::ConfirmButton;
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::moment::Moment;
 use crate::components::notice::use_notices;
+use crate::components::table::{
+    Head::{Numbers, Words},
+    table,
+};
 use crate::lean::{Lean, flag, part, phrase, submit_with, words};
-use crate::pages::users::refuse_no_reason;
+use crate::pages::users::{refuse_no_reason, user_address};
 use crate::task::Task;
 use crate::text::{fill, use_text};
 
@@ -268,7 +271,7 @@ fn Differences(differences: Vec<UserDifference>) -> impl IntoView {
         .into_iter()
         .map(|difference| {
             let name = String::from(difference.user_id);
-            let href = ["/admin/users?user=", &Url::escape(&name)].concat();
+            let href = user_address(&name);
             view! {
                 <tr>
                     <th scope="row" class="name">
@@ -285,30 +288,27 @@ fn Differences(differences: Vec<UserDifference>) -> impl IntoView {
         .collect_view();
     view! {
         <div class="scroll tall" tabindex="0">
-            <table class="quote">
-                <caption class="visually-hidden">{text.say(|t| t.rerate.difference)}</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">{text.say(|t| t.common.user)}</th>
-                        <th scope="col" class="num">
-                            {text.say(|t| t.rerate.messages)}
-                        </th>
-                        <th scope="col" class="num">
-                            {text.say(|t| t.rerate.gain)}
-                        </th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-                <tfoot>
-                    <tr>
-                        <th scope="row">{text.say(|t| t.common.total)}</th>
-                        <td class="num">{count_text(messages)}</td>
-                        <td class="num">
-                            <strong>{points.map(signed_points_text).unwrap_or_default()}</strong>
-                        </td>
-                    </tr>
-                </tfoot>
-            </table>
+            {table(
+                "quote",
+                |t| t.rerate.difference,
+                &[
+                    Words(|t| t.common.user),
+                    Numbers(|t| t.rerate.messages),
+                    Numbers(|t| t.rerate.gain),
+                ],
+                view! {
+                    <tbody>{rows}</tbody>
+                    <tfoot>
+                        <tr>
+                            <th scope="row">{text.say(|t| t.common.total)}</th>
+                            <td class="num">{count_text(messages)}</td>
+                            <td class="num">
+                                <strong>{points.map(signed_points_text).unwrap_or_default()}</strong>
+                            </td>
+                        </tr>
+                    </tfoot>
+                }.lean(),
+            )}
         </div>
     }
     .lean()

@@ -10,6 +10,7 @@ use crate::components::amount::count_text;
 use crate::components::awaited::awaited;
 use crate::components::badge::{Badge, Tone};
 use crate::components::moment::Moment;
+use crate::components::table::{Head::Words, listing};
 use crate::lean::{Lean, words};
 use crate::text::{fill, use_text};
 
@@ -59,18 +60,16 @@ fn Listed(list: Vec<JobView>, jobs: Asked) -> impl IntoView {
     let rows = list.into_iter().map(row).collect_view();
     view! {
         <div class="card flush">
-            <table class="listing">
-                <caption class="visually-hidden">{text.say(|t| t.rerate.jobs)}</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">{text.say(|t| t.rerate.job)}</th>
-                        <th scope="col">{text.say(|t| t.rerate.state)}</th>
-                        <th scope="col">{text.say(|t| t.rerate.messages)}</th>
-                        <th scope="col">{text.say(|t| t.rerate.begun)}</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
+            {listing(
+                |t| t.rerate.jobs,
+                &[
+                    Words(|t| t.rerate.job),
+                    Words(|t| t.rerate.state),
+                    Words(|t| t.rerate.messages),
+                    Words(|t| t.rerate.begun),
+                ],
+                rows,
+            )}
         </div>
     }
     .lean()

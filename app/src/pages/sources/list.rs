@@ -9,6 +9,7 @@ use super::{LastView, Share, SourceView};
 use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
 use crate::components::moment::Moment;
+use crate::components::table::{Head::Words, listing};
 use crate::lean::Lean;
 use crate::text::{Say, Texts, use_text};
 
@@ -30,18 +31,16 @@ pub fn Sources(sources: Vec<SourceView>) -> impl IntoView {
     let rows = sources.into_iter().map(row).collect_view();
     view! {
         <div class="card flush">
-            <table class="listing">
-                <caption class="visually-hidden">{text.say(|t| t.sources.title)}</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">{text.say(|t| t.sources.name)}</th>
-                        <th scope="col">{text.say(|t| t.sources.entrance)}</th>
-                        <th scope="col">{text.say(|t| t.sources.key)}</th>
-                        <th scope="col">{text.say(|t| t.sources.last)}</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
+            {listing(
+                |t| t.sources.title,
+                &[
+                    Words(|t| t.sources.name),
+                    Words(|t| t.sources.entrance),
+                    Words(|t| t.sources.key),
+                    Words(|t| t.sources.last),
+                ],
+                rows,
+            )}
         </div>
         <p class="quiet prose">{text.say(|t| t.sources.hint)}</p>
     }

@@ -10,6 +10,10 @@ use super::{ReportView, Says};
 use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone};
 use crate::components::moment::Moment;
+use crate::components::table::{
+    Head::{Numbers, Words},
+    listing,
+};
 use crate::lean::{Lean, submit_with};
 use crate::text::{Say, use_text};
 
@@ -33,7 +37,7 @@ pub fn Message(message: String, reports: Vec<ReportView>) -> impl IntoView {
         }
     };
     let found = (!message.trim().is_empty())
-        .then(|| table(reports, |t| t.sources.reports, |t| t.sources.no_reports));
+        .then(|| reports_table(reports, |t| t.sources.reports, |t| t.sources.no_reports));
     view! {
         <section class="history" aria-labelledby="reports-title">
             <h2 id="reports-title">{text.say(|t| t.sources.reports)}</h2>
@@ -66,13 +70,13 @@ pub fn Differences(differences: Vec<ReportView>) -> impl IntoView {
         <section class="history" aria-labelledby="differences-title">
             <h2 id="differences-title">{text.say(|t| t.sources.differences)}</h2>
             <p class="quiet prose">{text.say(|t| t.sources.differences_hint)}</p>
-            {table(differences, |t| t.sources.differences, |t| t.sources.no_differences)}
+            {reports_table(differences, |t| t.sources.differences, |t| t.sources.no_differences)}
         </section>
     }
     .lean()
 }
 
-fn table(reports: Vec<ReportView>, caption: Say, none: Say) -> AnyView {
+fn reports_table(reports: Vec<ReportView>, caption: Say, none: Say) -> AnyView {
     let text = use_text();
     if reports.is_empty() {
         return view! {
@@ -85,18 +89,16 @@ fn table(reports: Vec<ReportView>, caption: Say, none: Say) -> AnyView {
     let rows = reports.into_iter().map(row).collect_view();
     view! {
         <div class="card flush">
-            <table class="listing">
-                <caption class="visually-hidden">{text.say(caption)}</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">{text.say(|t| t.receipt.message)}</th>
-                        <th scope="col">{text.say(|t| t.sources.reported_by)}</th>
-                        <th scope="col">{text.say(|t| t.monitor.outcome)}</th>
-                        <th scope="col" class="num">{text.say(|t| t.sources.reported)}</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
+            {listing(
+                caption,
+                &[
+                    Words(|t| t.receipt.message),
+                    Words(|t| t.sources.reported_by),
+                    Words(|t| t.monitor.outcome),
+                    Numbers(|t| t.sources.reported),
+                ],
+                rows,
+            )}
         </div>
     }
     .lean()

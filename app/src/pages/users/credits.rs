@@ -5,6 +5,10 @@ use shared::api::{CreditItem, Hold};
 
 use crate::components::amount::points_text;
 use crate::components::moment::Moment;
+use crate::components::table::{
+    Head::{Numbers, Words},
+    listing,
+};
 use crate::lean::{Lean, phrase, words};
 use crate::text::{fill, use_text};
 
@@ -25,22 +29,16 @@ pub fn Credits(credits: Vec<CreditItem>) -> impl IntoView {
             .collect_view();
         view! {
             <div class="scroll" tabindex="0">
-                <table class="listing">
-                    <caption class="visually-hidden">{text.say(|t| t.users.credits)}</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">{text.say(|t| t.users.origin)}</th>
-                            <th scope="col">{text.say(|t| t.users.expires_at)}</th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.users.given)}
-                            </th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.users.left)}
-                            </th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
+                {listing(
+                    |t| t.users.credits,
+                    &[
+                        Words(|t| t.users.origin),
+                        Words(|t| t.users.expires_at),
+                        Numbers(|t| t.users.given),
+                        Numbers(|t| t.users.left),
+                    ],
+                    rows,
+                )}
             </div>
         }
         .lean()
@@ -104,20 +102,16 @@ pub fn Holds(holds: Vec<Hold>) -> impl IntoView {
         let rows = holds.into_iter().map(hold_row).collect_view();
         view! {
             <div class="scroll" tabindex="0">
-                <table class="listing">
-                    <caption class="visually-hidden">{text.say(|t| t.users.holds)}</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">{text.say(|t| t.common.model)}</th>
-                            <th scope="col">{text.say(|t| t.users.held_since)}</th>
-                            <th scope="col">{text.say(|t| t.users.held_until)}</th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.common.points)}
-                            </th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
+                {listing(
+                    |t| t.users.holds,
+                    &[
+                        Words(|t| t.common.model),
+                        Words(|t| t.users.held_since),
+                        Words(|t| t.users.held_until),
+                        Numbers(|t| t.common.points),
+                    ],
+                    rows,
+                )}
             </div>
         }
         .lean()

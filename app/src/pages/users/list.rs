@@ -7,9 +7,14 @@ use leptos_router::hooks::use_navigate;
 use leptos_router::location::Url;
 use shared::api::{AccountSummary, Page};
 
+use super::user_address;
 use crate::components::amount::points_text;
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
+use crate::components::table::{
+    Head::{Numbers, Unseen, Words},
+    listing,
+};
 use crate::lean::{Lean, phrase, submit_with, words};
 use crate::text::{fill, use_text};
 
@@ -37,25 +42,17 @@ pub fn List(page: Page<AccountSummary>, pages: Pages, search: Option<String>) ->
         let rows = page.items.into_iter().map(account_row).collect_view();
         view! {
             <div class="card flush">
-                <table class="listing">
-                    <caption class="visually-hidden">{text.say(|t| t.users.caption)}</caption>
-                    <thead>
-                        <tr>
-                            <th scope="col">{text.say(|t| t.common.user)}</th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.common.balance)}
-                            </th>
-                            <th scope="col" class="num">
-                                {text.say(|t| t.balance.held)}
-                            </th>
-                            <th scope="col">{text.say(|t| t.users.last_entry)}</th>
-                            <th scope="col">
-                                <span class="visually-hidden">{text.say(|t| t.common.actions)}</span>
-                            </th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
+                {listing(
+                    |t| t.users.caption,
+                    &[
+                        Words(|t| t.common.user),
+                        Numbers(|t| t.common.balance),
+                        Numbers(|t| t.balance.held),
+                        Words(|t| t.users.last_entry),
+                        Unseen(|t| t.common.actions),
+                    ],
+                    rows,
+                )}
             </div>
         }
         .lean()
@@ -113,7 +110,7 @@ fn OpenUser() -> impl IntoView {
         if let Some(input) = input.get_untracked() {
             let user = input.value();
             if !user.trim().is_empty() {
-                let address = ["/admin/users?user=", &Url::escape(user.trim())].concat();
+                let address = user_address(user.trim());
                 navigate(&address, NavigateOptions::default());
             }
         }
@@ -143,7 +140,7 @@ fn OpenUser() -> impl IntoView {
 fn account_row(account: AccountSummary) -> AnyView {
     let text = use_text();
     let name = String::from(account.user_id);
-    let href = ["/admin/users?user=", &Url::escape(&name)].concat();
+    let href = user_address(&name);
     let label = {
         let name = name.clone();
         move || fill(text.get().users.open_user, &[&name])

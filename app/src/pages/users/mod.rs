@@ -219,6 +219,16 @@ pub fn refuse_no_reason(reason: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Where a user's account is shown.
+#[must_use]
+pub fn user_address(user: &str) -> String {
+    [
+        "/admin/users?user=",
+        &leptos_router::location::Url::escape(user),
+    ]
+    .concat()
+}
+
 #[component]
 pub fn UsersPage() -> impl IntoView {
     let text = use_text();

@@ -167,7 +167,10 @@ impl Call {
             }
             return self.release(hold).await;
         };
-        if message.is_estimated() && !self.asked.is_continuation {
+        // A bare total says all that went in.
+        let mut calls = message.calls.iter();
+        let is_guessed = calls.any(|call| !call.is_bare_total(message.evidence));
+        if message.is_estimated() && is_guessed && !self.asked.is_continuation {
             self.asked.usual_input_tokens = self.usual_input().await;
             message = seen.report(&self.asked).unwrap_or(message);
         }

@@ -5,7 +5,10 @@ use shared::api::{Completeness, CompletenessDay, arrived_share};
 use shared::clock::Timestamp;
 
 use crate::components::amount::count_text;
-use crate::components::table::table;
+use crate::components::table::{
+    Head::{Numbers, Words},
+    table,
+};
 use crate::lean::Lean;
 use crate::text::{Say, use_text};
 
@@ -151,10 +154,10 @@ pub fn Days(days: Vec<CompletenessDay>) -> impl IntoView {
                     "quote",
                     |t| t.completeness.days,
                     &[
-                        (|t| t.common.time, false),
-                        (|t| t.completeness.served, true),
-                        (|t| t.completeness.missing, true),
-                        (|t| t.completeness.arrived, true),
+                        Words(|t| t.common.time),
+                        Numbers(|t| t.completeness.served),
+                        Numbers(|t| t.completeness.missing),
+                        Numbers(|t| t.completeness.arrived),
                     ],
                     view! { <tbody>{rows}</tbody> }.lean(),
                 )}

@@ -1,15 +1,18 @@
 //! What Dify served and nobody reported, to choose from.
 
 use leptos::prelude::*;
-use leptos_router::location::Url;
 use shared::api::ServedMessage;
 
 use super::review::{Review, Reviewed, reviewed_part};
 use crate::ask::Asked;
 use crate::components::amount::count_text;
 use crate::components::moment::Moment;
-use crate::components::table::table;
+use crate::components::table::{
+    Head::{Numbers, Words},
+    table,
+};
 use crate::lean::{Lean, flag, part, press, words};
+use crate::pages::users::user_address;
 use crate::text::{fill, use_text};
 
 /// Shown at first; the rest is a click away.
@@ -149,10 +152,10 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
                 "listing",
                 |t| t.completeness.missing,
                 &[
-                    (|t| t.receipt.message, false),
-                    (|t| t.common.user, false),
-                    (|t| t.common.time, false),
-                    (|t| t.common.tokens, true),
+                    Words(|t| t.receipt.message),
+                    Words(|t| t.common.user),
+                    Words(|t| t.common.time),
+                    Numbers(|t| t.common.tokens),
                 ],
                 view! { <tbody>{first.iter().map(row).collect_view()} {rest}</tbody> }.lean(),
             )}
@@ -218,8 +221,4 @@ fn row(choice: &Choice) -> AnyView {
         </tr>
     }
     .lean()
-}
-
-pub fn user_address(user: &str) -> String {
-    ["/admin/users?user=", &Url::escape(user)].concat()
 }

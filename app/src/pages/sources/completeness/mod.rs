@@ -154,10 +154,10 @@ pub async fn charge_missing(
 
 #[cfg(feature = "ssr")]
 fn parse_model(name: &str) -> Result<shared::ids::ModelName, AppError> {
-    use shared::problem::{FieldFault, Problem};
+    use shared::problem::Problem;
 
     name.parse()
-        .map_err(|fault| Problem::field("modelName", FieldFault::from(fault)).into())
+        .map_err(|fault| Problem::field("modelName", fault).into())
 }
 
 /// One gateway source.

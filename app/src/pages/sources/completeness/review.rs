@@ -6,7 +6,7 @@ use shared::api::{Outcome, ReviewedMessage, WebhookAnswer};
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 
-use super::missing::{Choice, user_address};
+use super::missing::Choice;
 use super::{ReviewCost, UserCost, charge_missing, cost_of_missing};
 use crate::ask::Asked;
 use crate::browser;
@@ -14,9 +14,13 @@ use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
 use crate::components::field::{FormError, fault_of};
 use crate::components::notice::use_notices;
-use crate::components::table::table;
+use crate::components::table::{
+    Head::{Numbers, Words},
+    listing, table,
+};
 use crate::lean::{Lean, flag, part, phrase, press, submit_with, words};
 use crate::pages::quarantine::reason_label;
+use crate::pages::users::user_address;
 use crate::task::Task;
 use crate::text::{Texts, fill, use_text};
 
@@ -259,9 +263,9 @@ fn Cost(preview: Preview, charge: Task, on_charge: Callback<()>) -> impl IntoVie
                     "quote",
                     |t| t.completeness.would_cost,
                     &[
-                        (|t| t.common.user, false),
-                        (|t| t.rerate.messages, true),
-                        (|t| t.common.points, true),
+                        Words(|t| t.common.user),
+                        Numbers(|t| t.rerate.messages),
+                        Numbers(|t| t.common.points),
                     ],
                     body,
                 )}
@@ -366,17 +370,16 @@ fn Results(reviewed: Reviewed) -> impl IntoView {
                 {told} " " {text.say(|t| t.completeness.counted_later)}
             </p>
             <div class="card flush">
-                {table(
-                    "listing",
+                {listing(
                     |t| t.monitor.outcome,
                     &[
-                        (|t| t.receipt.message, false),
-                        (|t| t.common.user, false),
-                        (|t| t.monitor.outcome, false),
-                        (|t| t.common.points, true),
-                        (|t| t.history.balance_after, true),
+                        Words(|t| t.receipt.message),
+                        Words(|t| t.common.user),
+                        Words(|t| t.monitor.outcome),
+                        Numbers(|t| t.common.points),
+                        Numbers(|t| t.history.balance_after),
                     ],
-                    view! { <tbody>{rows}</tbody> }.lean(),
+                    rows,
                 )}
             </div>
         </section>
