@@ -13,7 +13,7 @@ use shared::price::PriceVersion;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, Time, UtcOffset};
 use uuid::Uuid;
 
 use crate::consumption::{Line, public_id};
@@ -30,13 +30,15 @@ pub(crate) fn entry_kind(text: &str) -> Result<EntryKind> {
 /// How far back the first look goes; as a rule a page is found there. Each further look goes back
 /// four times as far. A look reads the partitions of its months only.
 const FIRST_LOOK: Duration = Duration::days(31);
+/// So much is rather read than skipped.
+const SKIP_MIN: Duration = Duration::DAY;
 /// More than clocks are ever set back: entries whose times lie closer to a look's end than this may
 /// stand in another order than their times.
 const CLOCK_STEP_MAX: Duration = Duration::HOUR;
 
-/// Each look is planned for its months, and goes through the keys: from the newest entry back, until
-/// the page is full.
-const BEGIN: &str = "begin read only; set local plan_cache_mode = force_custom_plan;
+/// Each look goes through the keys: from the newest entry back, until the page is full. One plan does
+/// for all: which months it reads is decided when it runs, and planning took longer than reading.
+const BEGIN: &str = "begin read only; set local plan_cache_mode = force_generic_plan;
     set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
     set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
 
@@ -130,6 +132,40 @@ impl Look<'_> {
         Ok(hour.is_some())
     }
 
+    /// Goes back to the first entry that was recorded at the look's end or later, by halving the
+    /// entries of that month: they are numbered without a gap, and what was entered since is not read.
+    async fn skip_to_end(&mut self, tx: &mut PgConnection) -> Result<()> {
+        // No later entry can have been recorded before the end.
+        let end = self.until + CLOCK_STEP_MAX;
+        let (from, to) = month_of(end)?;
+        let first: Option<i64> = sqlx::query_scalar(
+            "with recursive search (low, high) as (
+                 select (select entry from journal_entry
+                         where account_id = $1 and recorded_at >= $3 and recorded_at < $4
+                         order by entry limit 1) - 1,
+                     (select entry from journal_entry
+                      where account_id = $1 and recorded_at >= $3 and recorded_at < $4
+                      order by entry desc limit 1) + 1
+                 union all
+                 select case when j.recorded_at < $2 then middle else low end,
+                     case when j.recorded_at < $2 then high else middle end
+                 from search, lateral (select (low + high) / 2 as middle) m
+                 join journal_entry j on j.account_id = $1 and j.entry = middle
+                     and j.recorded_at >= $3 and j.recorded_at < $4
+                 where high - low > 1
+             )
+             select min(high) from search",
+        )
+        .bind(self.account_id)
+        .bind(end)
+        .bind(from)
+        .bind(to)
+        .fetch_one(tx)
+        .await?;
+        self.before = self.before.min(first.unwrap_or(self.before));
+        Ok(())
+    }
+
     async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<PgRow>> {
         Ok(look!(self, tx, limit, "")?)
     }
@@ -143,6 +179,17 @@ impl Look<'_> {
             "and j.recorded_at - j.occurred_at > interval '1 hour'"
         )?)
     }
+}
+
+/// The month that a moment lies in, whose entries lie together.
+fn month_of(moment: OffsetDateTime) -> Result<(OffsetDateTime, OffsetDateTime)> {
+    let first = |day: OffsetDateTime| {
+        day.replace_time(Time::MIDNIGHT)
+            .replace_day(1)
+            .map_err(|_| Error::corrupt("a month without a first day"))
+    };
+    let from = first(moment.to_offset(UtcOffset::UTC))?;
+    Ok((from, first(from + Duration::days(31))?))
 }
 
 /// Where a page ends: the last entry, and when it was recorded (Unix seconds).
@@ -199,6 +246,8 @@ impl Ledger {
             since: opened_at,
             until: cursor.map_or(now, |cursor| cursor.recorded_at) + CLOCK_STEP_MAX,
         };
+        // When `before` was recorded, or later.
+        let mut reached = look.until;
         let mut rows: Vec<PgRow> = Vec::new();
         if let Some(to) = filter.to.map(|to| to.moment() + LATE)
             && to < look.until
@@ -221,6 +270,10 @@ impl Ledger {
             if !look.skip_to_last_hour(&mut tx).await? {
                 break;
             }
+            if reached - look.until > SKIP_MIN {
+                look.skip_to_end(&mut tx).await?;
+                reached = look.until;
+            }
             look.since = look.until.checked_sub(length).unwrap_or(from);
             let is_last = look.since <= from - CLOCK_STEP_MAX;
             for row in look.at_entries(&mut tx, missing(&rows)).await? {
@@ -229,6 +282,7 @@ impl Ledger {
                     break;
                 }
                 look.before = row.try_get("entry")?;
+                reached = recorded_at;
                 rows.push(row);
             }
             if is_last {
