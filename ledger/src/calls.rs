@@ -13,13 +13,11 @@ use sqlx::types::Json;
 
 use crate::consumption::Line;
 use crate::error::Result;
-use crate::estimate::{Basis, average};
+use crate::estimate::{Basis, SAMPLE_MESSAGES, average};
 use crate::holds::NewHold;
 use crate::states::State;
 use crate::{ApiKey, Ledger};
 
-/// Charges averaged at most.
-const SAMPLE_MESSAGES: i64 = 20;
 /// Deliveries of a source looked through for them.
 const SAMPLE_ROWS_MAX: i64 = 1000;
 

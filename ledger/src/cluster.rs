@@ -127,7 +127,6 @@ impl Durability {
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
     "unix_socket_permissions=0700",
-    "shared_buffers=128MB",
     "max_connections=100",
     "max_wal_size=1GB",
     "timezone=UTC",
@@ -137,6 +136,18 @@ const SETTINGS: &[&str] = &[
     // The statements of the ledger are its own; parameters would put people's data into the log.
     "log_parameter_max_length_on_error=0",
 ];
+
+/// An eighth of the machine's memory, within what helps and what any machine has: a ledger's indexes
+/// are read at random places, and what is not in here is copied in and out again for each message.
+fn shared_buffers() -> String {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = memory.lines().find_map(|line| {
+        let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?;
+        kib.trim().parse::<u64>().ok()
+    });
+    let mib = (total.unwrap_or(0) / 1024 / 8).clamp(128, 1024);
+    format!("shared_buffers={mib}MB")
+}
 
 /// A running cluster; it keeps running at least until this is dropped.
 #[derive(Debug)]
@@ -306,6 +317,7 @@ fn spawn_supervisor(postgres: &Postgres, place: &Place, durability: Durability) 
         .arg("-k")
         .arg(&place.socket_folder)
         .args(["-p", &PORT.to_string()]);
+    command.args(["-c", &shared_buffers()]);
     for setting in SETTINGS.iter().chain(durability.settings()) {
         command.args(["-c", setting]);
     }

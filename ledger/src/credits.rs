@@ -5,6 +5,15 @@
 
 use time::OffsetDateTime;
 
+/// What of a credit is in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CreditState {
+    New,
+    /// There is a row of it, which tells another remainder.
+    Changed,
+    Stored,
+}
+
 /// Points from one entry, and what is left of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Credit {
@@ -14,13 +23,21 @@ pub(crate) struct Credit {
     pub remaining_nano: i64,
     pub is_bought: bool,
     pub expires_at: Option<OffsetDateTime>,
-    /// Not yet written in this state.
-    pub is_changed: bool,
+    /// What has to be written of it.
+    pub state: CreditState,
 }
 
 impl Credit {
     pub(crate) fn has_expired(&self, now: OffsetDateTime) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Takes points that it has.
+    const fn take(&mut self, nano: i64) {
+        self.remaining_nano -= nano;
+        if matches!(self.state, CreditState::Stored) {
+            self.state = CreditState::Changed;
+        }
     }
 
     /// Soonest expiry first, what never expires last; then granted before bought; then oldest.
@@ -53,8 +70,7 @@ impl Credits {
         for credit in &mut self.0 {
             let taken = nano.min(credit.remaining_nano);
             if taken > 0 {
-                credit.remaining_nano -= taken;
-                credit.is_changed = true;
+                credit.take(taken);
                 nano -= taken;
             }
         }
@@ -63,8 +79,7 @@ impl Credits {
     /// Takes up to `nano` from one credit.
     pub(crate) fn burn_entry(&mut self, entry: i64, nano: i64) {
         for credit in self.0.iter_mut().filter(|credit| credit.entry == entry) {
-            credit.remaining_nano -= nano.min(credit.remaining_nano);
-            credit.is_changed = true;
+            credit.take(nano.min(credit.remaining_nano));
         }
     }
 

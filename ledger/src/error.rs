@@ -72,6 +72,12 @@ pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether what a transaction was computed from has changed: it did nothing.
+pub(crate) fn is_changed_since(error: &sqlx::Error) -> bool {
+    // Of the functions `expect_…`.
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("TG001"))
+}
+
 /// Whether running the same transaction again can succeed: it lost a race.
 pub(crate) fn is_lost_race(error: &sqlx::Error) -> bool {
     match error {

@@ -22,7 +22,7 @@ use crate::holds::NewHold;
 use crate::{IdempotencyKey, Ledger, chain, holds, idempotency};
 
 /// Messages averaged at most, and rows looked through to find them.
-const SAMPLE_MESSAGES: i64 = 20;
+pub(crate) const SAMPLE_MESSAGES: i64 = 20;
 const USER_ROWS_MAX: i64 = 200;
 const DELIVERY_ROWS_MAX: i64 = 1000;
 

@@ -11,6 +11,7 @@ mod calls;
 mod chain;
 pub mod cluster;
 mod completeness;
+mod connection;
 mod consumption;
 mod corrections;
 mod credits;
@@ -120,7 +121,7 @@ impl Ledger {
     ) -> Result<Self> {
         // One plain attempt first: the pool would try again until it gives up, and hide the cause.
         PgConnection::connect_with(&options).await?.close().await?;
-        let pool = locked::pool_options(&settings)
+        let pool = connection::pool_options(&settings)
             .max_connections(settings.pool_connections_max)
             .connect_with(options.clone().application_name("tollgate"))
             .await?;

@@ -15,8 +15,8 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::accounts::Amounts;
+use crate::connection::OwnConnection;
 use crate::error::{BUSY, Result};
-use crate::locked::OwnConnection;
 use crate::{Ledger, Settings, chain, prices};
 
 /// Requests in one read at most.

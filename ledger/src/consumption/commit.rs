@@ -42,55 +42,123 @@ pub(super) async fn commit(
     settings: &Settings,
     deliveries: &[Delivery],
 ) -> Result<Vec<Verdict>> {
-    loop {
-        // While the shared lock is held no price can be published, so the book read below stays the
-        // right one until the commit.
-        let mut tx = connection.begin_with(BEGIN).await?;
-        let ids = deliveries
+    let group = Group {
+        prices,
+        settings,
+        deliveries,
+        account_ids: &locked::ordered(deliveries.iter().map(account_of)),
+        fingerprints: &deliveries
             .iter()
-            .map(|delivery| chain::account_id(&delivery.message.user_id));
-        let Some(mut accounts) = locked::lock_rows(&mut tx, ids).await? else {
-            tx.rollback().await?;
-            let users: Vec<_> = deliveries
-                .iter()
-                .map(|delivery| &delivery.message.user_id)
-                .collect();
-            locked::open(connection, &users).await?;
-            continue;
-        };
-        let holds = find_holds(&mut tx, deliveries).await?;
-        let names: Vec<_> = deliveries
-            .iter()
-            .map(|delivery| known::names(&holds, delivery))
-            .collect();
-        let fingerprints: Vec<_> = deliveries.iter().map(Delivery::fingerprint).collect();
-        let mut known = lookup(&mut tx, &mut accounts, &names, &fingerprints).await?;
-        let waiting = known.lock_waiting(&mut tx, deliveries).await?;
-        let standings = sightings::standings(&mut tx, deliveries, &names, &known).await?;
-        let book = prices.at_revision(&mut tx, known.price_revision).await?;
-        let mut batch = Batch {
-            tokens_max: settings.message_tokens_max,
+            .map(Delivery::fingerprint)
+            .collect::<Vec<_>>(),
+    };
+    if deliveries.iter().all(Delivery::is_plain)
+        && let Some(verdicts) = group.commit_at_once(connection).await?
+    {
+        return Ok(verdicts);
+    }
+    group.commit_locked(connection).await
+}
+
+/// What is to be committed together.
+struct Group<'a> {
+    prices: &'a prices::Cache,
+    settings: &'a Settings,
+    deliveries: &'a [Delivery],
+    account_ids: &'a [Uuid],
+    fingerprints: &'a [Hash],
+}
+
+impl<'a> Group<'a> {
+    /// In two statements, for groups of messages that nobody has heard of: reads without locks, and
+    /// writes if nothing has changed since. `None`, and nothing is written, when there is more to it.
+    async fn commit_at_once(&self, connection: &mut PgConnection) -> Result<Option<Vec<Verdict>>> {
+        let names = self.names(&HashMap::new());
+        let (ids, fingerprints) = (self.account_ids, self.fingerprints);
+        let (accounts, known) = lookup(connection, ids, &names, fingerprints).await?;
+        if accounts.count() < ids.len() || !known.is_empty() {
+            return Ok(None);
+        }
+        let book = self
+            .prices
+            .at_revision(connection, known.price_revision)
+            .await?;
+        let mut batch = self.batch(accounts, known);
+        let verdicts = batch.judge_all(self, names, &book)?;
+        let is_written = batch.is_plain()
+            && batch
+                .accounts
+                .write_at_once(connection, &batch.traces, book.revision())
+                .await?;
+        Ok(is_written.then_some(verdicts))
+    }
+
+    /// While the accounts are locked, and the shared price lock is held: no price can be published,
+    /// so the book read below stays the right one until the commit.
+    async fn commit_locked(&self, connection: &mut PgConnection) -> Result<Vec<Verdict>> {
+        let deliveries = self.deliveries;
+        loop {
+            let mut tx = connection.begin_with(BEGIN).await?;
+            if !locked::lock_rows(&mut tx, self.account_ids).await? {
+                tx.rollback().await?;
+                let users: Vec<_> = deliveries
+                    .iter()
+                    .map(|delivery| &delivery.message.user_id)
+                    .collect();
+                locked::open(connection, &users).await?;
+                continue;
+            }
+            let holds = find_holds(&mut tx, deliveries).await?;
+            let names = self.names(&holds);
+            let (accounts, mut known) =
+                lookup(&mut tx, self.account_ids, &names, self.fingerprints).await?;
+            let waiting = known.lock_waiting(&mut tx, deliveries).await?;
+            let standings = sightings::standings(&mut tx, deliveries, &names, &known).await?;
+            let book = self
+                .prices
+                .at_revision(&mut tx, known.price_revision)
+                .await?;
+            let mut batch = Batch {
+                standings,
+                waiting,
+                holds,
+                ..self.batch(accounts, known)
+            };
+            let verdicts = batch.judge_all(self, names, &book)?;
+            batch.write(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(verdicts);
+        }
+    }
+
+    fn names(&self, holds: &HashMap<Uuid, HeldPoints>) -> Vec<Vec<MessageKey>> {
+        let deliveries = self.deliveries.iter();
+        deliveries
+            .map(|delivery| known::names(holds, delivery))
+            .collect()
+    }
+
+    fn batch(&self, accounts: Accounts, known: Known) -> Batch<'a> {
+        Batch {
+            tokens_max: self.settings.message_tokens_max,
             accounts,
             known,
-            standings,
-            waiting,
-            holds,
-            traces: Vec::with_capacity(deliveries.len()),
+            standings: sightings::Standings::default(),
+            waiting: HashSet::new(),
+            holds: HashMap::new(),
+            traces: Vec::with_capacity(self.deliveries.len()),
             seen: Vec::new(),
             learned: Vec::new(),
             quarantined: Vec::new(),
             released: Vec::new(),
             settled: Vec::new(),
             reviewed: Vec::new(),
-        };
-        let mut verdicts = Vec::with_capacity(deliveries.len());
-        for ((delivery, names), fingerprint) in deliveries.iter().zip(names).zip(fingerprints) {
-            verdicts.push(batch.judge(delivery, names, fingerprint, &book)?);
         }
-        batch.write(&mut tx).await?;
-        tx.commit().await?;
-        return Ok(verdicts);
     }
+}
+
+fn account_of(delivery: &Delivery) -> Uuid {
+    chain::account_id(&delivery.message.user_id)
 }
 
 /// The transaction begins by joining the price lock, in the same round trip.
@@ -102,10 +170,9 @@ async fn find_holds(
     tx: &mut PgConnection,
     deliveries: &[Delivery],
 ) -> Result<HashMap<Uuid, HeldPoints>> {
-    let named = deliveries.iter().filter_map(|delivery| {
-        let account_id = chain::account_id(&delivery.message.user_id);
-        Some((account_id, delivery.hold_id?))
-    });
+    let named = deliveries
+        .iter()
+        .filter_map(|delivery| Some((account_of(delivery), delivery.hold_id?)));
     holds::find(tx, &named.collect::<Vec<_>>()).await
 }
 
@@ -253,6 +320,28 @@ impl Report<'_> {
 }
 
 impl<'a> Batch<'a> {
+    fn judge_all(
+        &mut self,
+        group: &Group<'a>,
+        names: Vec<Vec<MessageKey>>,
+        book: &PriceBook,
+    ) -> Result<Vec<Verdict>> {
+        let deliveries = group.deliveries.iter().zip(names).zip(group.fingerprints);
+        deliveries
+            .map(|((delivery, names), fingerprint)| self.judge(delivery, names, *fingerprint, book))
+            .collect()
+    }
+
+    /// Whether it writes only charges and what became of the deliveries.
+    fn is_plain(&self) -> bool {
+        self.seen.is_empty()
+            && self.learned.is_empty()
+            && self.quarantined.is_empty()
+            && self.released.is_empty()
+            && self.settled.is_empty()
+            && self.reviewed.is_empty()
+    }
+
     fn judge(
         &mut self,
         delivery: &'a Delivery,

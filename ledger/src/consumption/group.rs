@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::Delivery;
 use super::commit::{Verdict, commit};
+use crate::connection::OwnConnection;
 use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
-use crate::locked::OwnConnection;
 use crate::{Settings, chain, live, prices};
 
 /// Messages in one transaction at most: more would only make each of them wait longer.

@@ -13,7 +13,7 @@ use crate::chain::Hash;
 use crate::error::{Error, Result};
 use crate::holds::HeldPoints;
 use crate::journal::hash_from;
-use crate::locked::Accounts;
+use crate::locked::{Accounts, account_rows};
 use crate::quarantine;
 
 /// A message's id within its namespace.
@@ -144,17 +144,16 @@ pub(super) fn names(holds: &HashMap<Uuid, HeldPoints>, delivery: &Delivery) -> V
         .collect()
 }
 
-/// Reads what is known about messages, the price revision, and the credits of the locked accounts,
-/// in one round trip.
+/// Reads accounts, what is known about messages, and the price revision, in one round trip.
 pub(super) async fn lookup(
-    tx: &mut PgConnection,
-    accounts: &mut Accounts,
+    connection: &mut PgConnection,
+    account_ids: &[Uuid],
     names: &[Vec<MessageKey>],
     fingerprints: &[Hash],
-) -> Result<Known> {
+) -> Result<(Accounts, Known)> {
     let namespaces: Vec<i64> = names.iter().flatten().map(|(id, _)| *id).collect();
     let message_ids: Vec<&str> = names.iter().flatten().map(|(_, id)| id.as_str()).collect();
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "select clock_timestamp() as now,
                 (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
                 k.namespace_id, k.message_id as name, n.fingerprint as name_fingerprint,
@@ -163,9 +162,10 @@ pub(super) async fn lookup(
                 p.entrance, p.evidence, p.is_itemized, p.replaces,
                 s.entrance as seen_entrance, s.fingerprint as seen_fingerprint,
                 q.quarantine_id, q.fingerprint as waiting_fingerprint, q.entrance as waiting_entrance,
-                null::uuid as account_id, null::bigint as entry, null::bigint as amount_nano,
-                null::bigint as remaining_nano, null::boolean as is_bought,
-                null::timestamptz as expires_at
+                null::uuid as account_id, null::bigint as balance_nano, null::bigint as held_nano,
+                null::bigint as debt_limit_nano, null::bigint as entry_count, null::bytea as last_hash,
+                null::bigint as entry, null::bigint as amount_nano, null::bigint as remaining_nano,
+                null::boolean as is_bought, null::timestamptz as expires_at
          from unnest($2::bigint[], $3::text[]) as k (namespace_id, message_id)
          left join message n on n.namespace_id = k.namespace_id and n.message_id = k.message_id
              and n.part = 0
@@ -175,25 +175,27 @@ pub(super) async fn lookup(
              and s.fingerprint = any($4)
          left join quarantine q on q.namespace_id = k.namespace_id and q.message_id = k.message_id
              and q.status = 'waiting'
-         union all
-         select clock_timestamp(), 0, null, null, null, null, null, null, null, null, null, null, null,
-                null, null, null, null, null, null, null, null, null, null,
-                account_id, entry, amount_nano, remaining_nano, is_bought, expires_at
-         from credit where account_id = any($1) and remaining_nano > 0",
-    )
-    .bind(accounts.ids())
+         union all ",
+        account_rows!(
+            "$1",
+            "clock_timestamp(), 0, null, null, null, null, null, null, null, null, null, null, null,
+                null, null, null, null, null, null, null, null, null, null, "
+        )
+    ))
+    .bind(account_ids)
     .bind(namespaces)
     .bind(message_ids)
     .bind(fingerprints.iter().map(Hash::as_slice).collect::<Vec<_>>())
-    .fetch_all(tx)
+    .fetch_all(connection)
     .await?;
-    accounts.take_credits(&rows)?;
+    let mut accounts = Accounts::none();
+    accounts.take(&rows)?;
     let mut known = Known::default();
     for row in &rows {
         known.price_revision = known.price_revision.max(row.try_get("price_revision")?);
         known.take(row)?;
     }
-    Ok(known)
+    Ok((accounts, known))
 }
 
 impl Known {

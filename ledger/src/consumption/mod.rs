@@ -127,6 +127,11 @@ impl Delivery {
         }
     }
 
+    /// Whether it is about nothing but its message.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.hold_id.is_none() && self.resolves.is_none() && self.reviewed_by.is_none()
+    }
+
     /// A message that this process itself put together, now: it is its own body.
     #[must_use]
     pub fn told(source: Arc<ApiKey>, entrance: Entrance, message: MessageUsage) -> Self {

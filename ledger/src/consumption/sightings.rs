@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use serde::Serialize;
 use shared::api::EntryKind;
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
+use shared::dify::{MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
@@ -188,7 +188,9 @@ impl Standings {
                     let told = calls.iter().find(|it| it.call_id == call.call_id);
                     told.map(|told| told.tokens.total())
                 }
-                None if is_apart && delivery.continues && !is_bare_total(part, call) => None,
+                None if is_apart && delivery.continues && !call.is_bare_total(part.evidence) => {
+                    None
+                }
                 None => Some(sum(&calls).total()),
             };
             told.is_some_and(|told| says_more(told, call))
@@ -210,7 +212,10 @@ impl Standings {
             parts.push(part.part);
             corrected.push(charged.left_nano != part.charge_nano);
             given_back = given_back.saturating_plus(sum(&told));
-            if let Some(total) = told.into_iter().rfind(|call| is_bare_total(part, call)) {
+            if let Some(total) = told
+                .into_iter()
+                .rfind(|call| call.is_bare_total(part.evidence))
+            {
                 total_of = Some((kept.len(), total));
             }
             kept.push(Kept {
@@ -271,13 +276,6 @@ impl Standings {
             .map(|part| part.place.and_then(|place| self.0.get(&place)));
         charged.map(|charged| charged.ok_or_else(unread)).collect()
     }
-}
-
-/// Whether a charge tells only how many tokens there were together, which then stand for input.
-fn is_bare_total(part: &Part, call: &ModelCall) -> bool {
-    part.evidence == Evidence::Estimated
-        && call.call_id.is_none()
-        && call.tokens.total() == call.tokens.input
 }
 
 fn sum<'a>(calls: impl IntoIterator<Item = &'a ModelCall>) -> Tokens {

@@ -1,108 +1,57 @@
-//! Accounts while a transaction holds their locks: the only way to append to a chain, so that
-//! balance, credits, holds, hashes and rollups move together.
+//! Accounts while a transaction holds their locks, or finds them unchanged when it writes: the only
+//! way to append to a chain, so that balance, credits, holds, hashes and rollups move together.
 
 mod write;
 
+use std::collections::hash_map;
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
 
 use shared::api::EntryKind;
 use shared::ids::UserId;
 use shared::money::{Overflow, Points};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Connection as _, PgConnection, Postgres, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Settings;
 use crate::chain::{self, Entry, Hash};
-use crate::credits::{Credit, Credits};
+use crate::credits::{Credit, CreditState, Credits};
 use crate::deliveries::Trace;
 use crate::error::{Error, Result};
 use crate::journal::{self, Draft, Link, counter_account, hash_from};
 
-/// Settings for statements that look rows up by arrays of keys: one plan that goes through the
-/// indexes is right for any array and however the tables grow. Left to itself, Postgres plans anew
-/// each time, or keeps a plan from when the tables were small.
-pub(crate) const BY_KEYS: [(&str, &str); 6] = [
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("enable_material", "off"),
-    ("jit", "off"),
-];
-
-/// A connection that was used so recently is taken to be alive.
-const ALIVE: Duration = Duration::from_secs(1);
-
-/// A pool that asks whether a connection is alive only when it was not used for a while: otherwise
-/// each statement would take twice as long.
-pub(crate) fn pool_options(settings: &Settings) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .acquire_timeout(settings.connection_wait_max)
-        .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            Box::pin(async move {
-                if about.idle_for > ALIVE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-}
-
-/// A connection of one's own for statements by keys: no other request keeps it waiting, and it stays
-/// open between them.
-pub(crate) struct OwnConnection {
-    /// Of this one connection; opens it again when it was lost.
-    pool: PgPool,
-    open: Option<(PoolConnection<Postgres>, Instant)>,
-}
-
-impl OwnConnection {
-    pub(crate) fn new(options: &PgConnectOptions, name: &str, settings: &Settings) -> Self {
-        let options = options.clone().application_name(name).options(BY_KEYS);
-        Self {
-            pool: pool_options(settings)
-                .max_connections(1)
-                .connect_lazy_with(options),
-            open: None,
-        }
-    }
-
-    /// Lends the connection to some statements. One that failed is looked at before it is used again.
-    pub(crate) async fn lend<T>(
-        &mut self,
-        run: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
-    ) -> Result<T> {
-        let open = self.open.take();
-        let mut connection = match open.filter(|(_, used)| used.elapsed() < ALIVE) {
-            Some((connection, _)) => connection,
-            None => self.pool.acquire().await?,
-        };
-        let result = run(&mut connection).await;
-        if result.is_ok() {
-            self.open = Some((connection, Instant::now()));
-        }
-        result
-    }
-}
-
-/// How a transaction begins that is to lock accounts: with [`BY_KEYS`], in one round trip.
+/// How a transaction begins that is to lock accounts: with [`crate::connection::BY_KEYS`], in one round trip.
 pub(crate) const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan;
     set local enable_seqscan = off; set local enable_hashjoin = off;
     set local enable_mergejoin = off; set local enable_material = off; set local jit = off";
 
-/// The locked accounts of one transaction, and the entries it appends to them.
+/// The rows from which [`Accounts::take`] reads accounts and their credits: those of a list of ids,
+/// behind further columns, which must say when it is `now`.
+macro_rules! account_rows {
+    ($ids:literal, $columns:literal) => {
+        concat!(
+            "select ",
+            $columns,
+            " a.account_id, a.balance_nano, a.held_nano, a.debt_limit_nano, a.entry_count, a.last_hash,
+                c.entry, c.amount_nano, c.remaining_nano, c.is_bought, c.expires_at
+             from account a
+             left join credit c on c.account_id = a.account_id and c.remaining_nano > 0
+             where a.account_id = any(",
+            $ids,
+            ")"
+        )
+    };
+}
+pub(crate) use account_rows;
+
+/// The accounts of one transaction, and the entries it appends to them.
 pub(crate) struct Accounts {
     accounts: HashMap<Uuid, Account>,
     links: Vec<Link>,
     now: OffsetDateTime,
 }
 
-/// One locked account.
+/// One of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub account_id: Uuid,
@@ -110,6 +59,8 @@ pub(crate) struct Account {
     pub held_nano: i64,
     pub debt_limit_nano: i64,
     entry_count: i64,
+    /// Before this transaction.
+    entry_count_read: i64,
     last_hash: Hash,
     credits: Credits,
     is_changed: bool,
@@ -147,62 +98,35 @@ pub(crate) async fn lock(
     tx: &mut PgConnection,
     ids: impl IntoIterator<Item = Uuid>,
 ) -> Result<Option<Accounts>> {
-    let Some(mut accounts) = lock_rows(tx, ids).await? else {
+    let ids = ordered(ids);
+    if !lock_rows(tx, &ids).await? {
         return Ok(None);
-    };
-    let rows = sqlx::query(
-        "select clock_timestamp() as now, c.* from (select 1) one left join credit c
-             on c.account_id = any($1) and c.remaining_nano > 0",
-    )
-    .bind(accounts.ids())
-    .fetch_all(tx)
-    .await?;
-    accounts.take_credits(&rows)?;
+    }
+    let rows = sqlx::query(account_rows!("$1", "clock_timestamp() as now,"))
+        .bind(&ids)
+        .fetch_all(tx)
+        .await?;
+    let mut accounts = Accounts::none();
+    accounts.take(&rows)?;
     Ok(Some(accounts))
 }
 
-/// The first half of [`lock`]: the second is a statement of its own, because what it reads must be
-/// read after the locks are granted. It gives its rows to [`Accounts::take_credits`].
-pub(crate) async fn lock_rows(
-    tx: &mut PgConnection,
-    ids: impl IntoIterator<Item = Uuid>,
-) -> Result<Option<Accounts>> {
-    let ids: Vec<Uuid> = ids
-        .into_iter()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let rows = sqlx::query(
-        "select account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash
-         from account where account_id = any($1) order by account_id for update",
+/// Each id once, in the order in which rows are locked.
+pub(crate) fn ordered(ids: impl IntoIterator<Item = Uuid>) -> Vec<Uuid> {
+    let ids: BTreeSet<Uuid> = ids.into_iter().collect();
+    ids.into_iter().collect()
+}
+
+/// The first half of [`lock`], for ids that are [`ordered`]; `false` when some are not open yet. What
+/// [`account_rows`] tells must be read after the locks are granted, so by a statement of its own.
+pub(crate) async fn lock_rows(tx: &mut PgConnection, ids: &[Uuid]) -> Result<bool> {
+    let locked = sqlx::query(
+        "select from account where account_id = any($1) order by account_id for update",
     )
-    .bind(&ids)
-    .fetch_all(tx)
+    .bind(ids)
+    .execute(tx)
     .await?;
-    if rows.len() < ids.len() {
-        return Ok(None);
-    }
-    let mut accounts = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let account_id = row.try_get("account_id")?;
-        accounts.insert(
-            account_id,
-            Account {
-                account_id,
-                balance_nano: row.try_get("balance_nano")?,
-                held_nano: row.try_get("held_nano")?,
-                debt_limit_nano: row.try_get("debt_limit_nano")?,
-                entry_count: row.try_get("entry_count")?,
-                last_hash: hash_from(row.try_get("last_hash")?)?,
-                credits: Credits::default(),
-                is_changed: false,
-            },
-        );
-    }
-    Ok(Some(Accounts {
-        accounts,
-        ..Accounts::none()
-    }))
+    Ok(usize::try_from(locked.rows_affected()) == Ok(ids.len()))
 }
 
 /// Opens and locks one user's account.
@@ -223,32 +147,40 @@ impl Accounts {
         }
     }
 
-    pub(crate) fn ids(&self) -> Vec<Uuid> {
-        self.accounts.keys().copied().collect()
-    }
-
-    /// Takes the time and the credits from rows of `now` and the columns of `credit`, which are
-    /// null in rows that tell something else. The locks are held, so the time is later than that of
-    /// every entry on these accounts. Enters the expiry of what is past its time.
-    pub(crate) fn take_credits(&mut self, rows: &[PgRow]) -> Result<()> {
+    /// Takes the time and the accounts from rows of [`account_rows`]; those without an account tell
+    /// something else. The time is later than that of every entry on these accounts: they are locked,
+    /// or it turns out when they are written that they have changed. Enters the expiry of what is past
+    /// its time.
+    pub(crate) fn take(&mut self, rows: &[PgRow]) -> Result<()> {
         for row in rows {
             self.now = row.try_get("now")?;
             let Some(account_id) = row.try_get::<Option<Uuid>, _>("account_id")? else {
                 continue;
             };
-            self.get_mut(account_id)?.credits.insert(Credit {
-                entry: row.try_get("entry")?,
-                amount_nano: row.try_get("amount_nano")?,
-                remaining_nano: row.try_get("remaining_nano")?,
-                is_bought: row.try_get("is_bought")?,
-                expires_at: row.try_get("expires_at")?,
-                is_changed: false,
-            });
+            let account = match self.accounts.entry(account_id) {
+                hash_map::Entry::Occupied(account) => account.into_mut(),
+                hash_map::Entry::Vacant(place) => place.insert(Account::from_row(account_id, row)?),
+            };
+            if let Some(entry) = row.try_get("entry")? {
+                account.credits.insert(Credit {
+                    entry,
+                    amount_nano: row.try_get("amount_nano")?,
+                    remaining_nano: row.try_get("remaining_nano")?,
+                    is_bought: row.try_get("is_bought")?,
+                    expires_at: row.try_get("expires_at")?,
+                    state: CreditState::Stored,
+                });
+            }
         }
         self.expire_credits()
     }
 
-    /// When the locks were granted: the time of everything this transaction records.
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// When the accounts were read: the time of everything this transaction records.
     pub(crate) const fn now(&self) -> OffsetDateTime {
         self.now
     }
@@ -320,9 +252,35 @@ impl Accounts {
     ) -> Result<()> {
         write::write(self, traces, tx).await
     }
+
+    /// As [`Accounts::write_traced`], in a transaction of its own, of accounts that were read without
+    /// locking them: `false`, and nothing is written, when one of them, or a price, has changed since.
+    pub(crate) async fn write_at_once(
+        &self,
+        connection: &mut PgConnection,
+        traces: &[Trace<'_>],
+        price_revision: i64,
+    ) -> Result<bool> {
+        write::write_at_once(self, traces, price_revision, connection).await
+    }
 }
 
 impl Account {
+    fn from_row(account_id: Uuid, row: &PgRow) -> Result<Self> {
+        let entry_count = row.try_get("entry_count")?;
+        Ok(Self {
+            account_id,
+            balance_nano: row.try_get("balance_nano")?,
+            held_nano: row.try_get("held_nano")?,
+            debt_limit_nano: row.try_get("debt_limit_nano")?,
+            entry_count,
+            entry_count_read: entry_count,
+            last_hash: hash_from(row.try_get("last_hash")?)?,
+            credits: Credits::default(),
+            is_changed: false,
+        })
+    }
+
     /// What new holds can use: the balance less what is held, and what may be owed.
     pub(crate) fn usable_nano(&self) -> i64 {
         self.balance_nano
@@ -395,7 +353,7 @@ impl Account {
                 remaining_nano: (draft.amount.nano() - debt).max(0),
                 is_bought: draft.terms.is_bought,
                 expires_at: draft.terms.expires_at,
-                is_changed: true,
+                state: CreditState::New,
             });
         }
         let previous_hash = self.last_hash;

@@ -1,22 +1,30 @@
 //! Writes everything that a transaction appended, in one statement: the time of a small commit is
 //! mostly the time of its round trips.
 
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{PgConnection, Row};
+use uuid::Uuid;
 
 use super::{Account, Accounts};
 use crate::consumption::Consumption;
+use crate::credits::{Credit, CreditState};
 use crate::deliveries::Trace;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_changed_since};
 use crate::journal::{Identity, Link};
 use crate::rollups;
 
 /// Entries ($1 to $23) with their consumptions and their messages' identities, rollups ($24 to $32),
-/// credits ($33 to $38), accounts ($39 to $44), deliveries ($45 to $58), what else the identities say
-/// ($59 to $62), and other ids of the messages ($63 to $75). Identities are claimed in order, so that two
-/// processes that claim the same ones wait for each other and never in a circle.
-const WRITE: &str = "
-with input as (
+/// new credits ($33 to $38), accounts ($39 to $44), deliveries ($45 to $58), what else the identities
+/// say ($59 to $62), other ids of the messages ($63 to $75), what is left of credits that were
+/// there before ($76 to $78), and what must not have changed: how many entries the accounts have
+/// ($79), how many accounts and credits there are ($80, $81), the prices ($82). Identities are claimed in order, so that two processes that claim the
+/// same ones wait for each other and never in a circle.
+macro_rules! write_sql {
+    ($guard:literal, $accounts:literal, $aliases:literal, $new_credits:literal) => {
+        concat!(
+            "with ",
+            $guard,
+            " input as (
     select * from unnest(
         $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::bigint[], $7::text[],
         $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
@@ -34,16 +42,9 @@ with input as (
     select namespace_id, message_id, part, fingerprint, consumption_id, total_tokens,
         -amount_nano, balance_after_nano, $1, null, account_id, entry, entrance, evidence,
         is_itemized, replaces::integer[]
-    from input where consumption_id is not null
-    union all
-    select namespace_id, alias, 0, fingerprint, consumption_id, total_tokens, charge_nano,
-        balance_after_nano, $1, message_id, account_id, entry, entrance, evidence, is_itemized, '{}'
-    from unnest($63::bigint[], $64::text[], $65::bytea[], $66::uuid[], $67::bigint[], $68::bigint[],
-        $69::bigint[], $70::text[], $71::uuid[], $72::bigint[], $73::text[], $74::text[],
-        $75::boolean[]) as t (namespace_id, alias, fingerprint, consumption_id, total_tokens,
-        charge_nano, balance_after_nano, message_id, account_id, entry, entrance, evidence,
-        is_itemized)
-    order by namespace_id, message_id
+    from input where consumption_id is not null ",
+            $aliases,
+            " order by namespace_id, message_id
 ), used as (
     insert into consumption (account_id, entry, recorded_at, consumption_id, namespace_id,
         message_id, part, conversation_id, request_id, api_key_id, entrance, occurred_at,
@@ -71,19 +72,19 @@ with input as (
         input_tokens = r.input_tokens + excluded.input_tokens,
         output_tokens = r.output_tokens + excluded.output_tokens,
         amount_nano = r.amount_nano + excluded.amount_nano
-), credited as (
-    insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought, expires_at)
-    select * from unnest($33::uuid[], $34::bigint[], $35::bigint[], $36::bigint[], $37::boolean[],
-        $38::timestamptz[])
-    on conflict (account_id, entry) do update set remaining_nano = excluded.remaining_nano
+), ",
+            $new_credits,
+            " burned as (
+    update credit c set remaining_nano = t.remaining_nano
+    from unnest($76::uuid[], $77::bigint[], $78::bigint[]) as t (account_id, entry, remaining_nano)
+    where c.account_id = t.account_id and c.entry = t.entry
+    returning 1
 ), updated as (
-    update account a set balance_nano = t.balance_nano, held_nano = t.held_nano,
-        debt_limit_nano = t.debt_limit_nano, entry_count = t.entry_count, last_hash = t.last_hash,
-        updated_at = $1
-    from unnest($39::uuid[], $40::bigint[], $41::bigint[], $42::bigint[], $43::bigint[],
-            $44::bytea[])
-        as t (account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash)
-    where a.account_id = t.account_id
+    update account a set balance_nano = t.balance_nano, entry_count = t.entry_count,
+        last_hash = t.last_hash, updated_at = $1 ",
+            $accounts,
+            "
+    where a.account_id = t.account_id and a.entry_count = t.entry_count_read
     returning 1
 ), delivered as (
     insert into delivery (received_at, api_key_id, entrance, outcome, reason, message_id, user_id,
@@ -93,7 +94,70 @@ with input as (
         $50::text[], $51::text[], $52::text[], $53::bigint[], $54::bigint[], $55::bigint[],
         $56::bigint[], $57::uuid[], $58::bytea[])
 )
-select count(*) as updated from updated";
+select expect_rows((select count(*) from updated), $80), expect_rows((select count(*) from burned), $81)"
+        )
+    };
+}
+
+/// For what nearly every group is: charges of messages with one id each, and nothing else. What a
+/// statement might have to do costs time also when it does not.
+macro_rules! plain_sql {
+    ($guard:literal, $accounts:literal) => {
+        write_sql!($guard, $accounts, "", "")
+    };
+}
+
+macro_rules! full_sql {
+    ($guard:literal, $accounts:literal) => {
+        write_sql!(
+            $guard,
+            $accounts,
+            "union all
+    select namespace_id, alias, 0, fingerprint, consumption_id, total_tokens, charge_nano,
+        balance_after_nano, $1, message_id, account_id, entry, entrance, evidence, is_itemized, '{}'
+    from unnest($63::bigint[], $64::text[], $65::bytea[], $66::uuid[], $67::bigint[], $68::bigint[],
+        $69::bigint[], $70::text[], $71::uuid[], $72::bigint[], $73::text[], $74::text[],
+        $75::boolean[]) as t (namespace_id, alias, fingerprint, consumption_id, total_tokens,
+        charge_nano, balance_after_nano, message_id, account_id, entry, entrance, evidence,
+        is_itemized)",
+            "credited as (
+    insert into credit (account_id, entry, amount_nano, remaining_nano, is_bought, expires_at)
+    select * from unnest($33::uuid[], $34::bigint[], $35::bigint[], $36::bigint[], $37::boolean[],
+        $38::timestamptz[])
+),"
+        )
+    };
+}
+
+/// Of accounts that are locked: all that is known of them.
+macro_rules! locked {
+    ($sql:ident) => {
+        $sql!(
+            "",
+            ", held_nano = t.held_nano, debt_limit_nano = t.debt_limit_nano
+    from unnest($39::uuid[], $40::bigint[], $41::bigint[], $42::bigint[], $43::bigint[],
+            $44::bytea[], $79::bigint[])
+        as t (account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash,
+            entry_count_read)"
+        )
+    };
+}
+
+/// Of accounts that are not: what others may change without an entry stays as it is. The price lock
+/// comes before theirs.
+macro_rules! at_once {
+    ($sql:ident) => {
+        $sql!(
+            "priced as materialized (select expect_price_revision($82)),",
+            "
+    from priced, unnest($39::uuid[], $40::bigint[], $43::bigint[], $44::bytea[], $79::bigint[])
+        as t (account_id, balance_nano, entry_count, last_hash, entry_count_read)"
+        )
+    };
+}
+
+const LOCKED: [&str; 2] = [locked!(plain_sql), locked!(full_sql)];
+const AT_ONCE: [&str; 2] = [at_once!(plain_sql), at_once!(full_sql)];
 
 /// A further id that an entry claims for its message.
 struct Alias<'a> {
@@ -121,28 +185,56 @@ fn aliases(links: &[Link]) -> Vec<Alias<'_>> {
     aliases
 }
 
+/// The credits of some accounts of which this is to be written, with their accounts.
+fn credits_in<'a>(accounts: &[&'a Account], state: CreditState) -> Vec<(Uuid, &'a Credit)> {
+    let credits = accounts.iter().flat_map(|account| {
+        let credits = account.credits.iter();
+        credits.map(|credit| (account.account_id, credit))
+    });
+    credits
+        .filter(|(_, credit)| credit.state == state)
+        .collect()
+}
+
 pub(super) async fn write(
     accounts: &Accounts,
     traces: &[Trace<'_>],
     tx: &mut PgConnection,
 ) -> Result<()> {
+    run(LOCKED, accounts, traces, None, tx).await
+}
+
+/// The transaction of a group of messages, in one statement: `false` when it found something changed.
+pub(super) async fn write_at_once(
+    accounts: &Accounts,
+    traces: &[Trace<'_>],
+    price_revision: i64,
+    connection: &mut PgConnection,
+) -> Result<bool> {
+    match run(AT_ONCE, accounts, traces, Some(price_revision), connection).await {
+        Err(Error::Database(error)) if is_changed_since(&error) => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
+async fn run(
+    [plain, full]: [&'static str; 2],
+    accounts: &Accounts,
+    traces: &[Trace<'_>],
+    price_revision: Option<i64>,
+    connection: &mut PgConnection,
+) -> Result<()> {
     let links = &accounts.links;
     let sums = rollups::sum(links);
-    let changed: Vec<&Account> = accounts
+    let mut changed: Vec<&Account> = accounts
         .accounts
         .values()
         .filter(|account| account.is_changed)
         .collect();
-    let credits: Vec<_> = changed
-        .iter()
-        .flat_map(|account| {
-            account
-                .credits
-                .iter()
-                .filter(|credit| credit.is_changed)
-                .map(|credit| (account.account_id, credit))
-        })
-        .collect();
+    // Where they are not locked yet, they are in this order.
+    changed.sort_unstable_by_key(|account| account.account_id);
+    let new_credits = credits_in(&changed, CreditState::New);
+    let burned = credits_in(&changed, CreditState::Changed);
     if changed.is_empty() && traces.is_empty() {
         return Ok(());
     }
@@ -168,7 +260,8 @@ pub(super) async fn write(
         };
     }
     let aliases = aliases(links);
-    let row = sqlx::query(WRITE)
+    let is_plain = aliases.is_empty() && new_credits.is_empty();
+    let query = sqlx::query(if is_plain { plain } else { full })
         .bind(accounts.now)
         .bind(column!(links, |link| link.entry.account_id))
         .bind(column!(links, |link| link.entry.entry))
@@ -207,12 +300,12 @@ pub(super) async fn write(
         .bind(column!(sums, |(_, sum)| sum.input_tokens))
         .bind(column!(sums, |(_, sum)| sum.output_tokens))
         .bind(column!(sums, |(_, sum)| sum.amount_nano))
-        .bind(column!(credits, |(account_id, _)| *account_id))
-        .bind(column!(credits, |(_, credit)| credit.entry))
-        .bind(column!(credits, |(_, credit)| credit.amount_nano))
-        .bind(column!(credits, |(_, credit)| credit.remaining_nano))
-        .bind(column!(credits, |(_, credit)| credit.is_bought))
-        .bind(column!(credits, |(_, credit)| credit.expires_at))
+        .bind(column!(new_credits, |(account_id, _)| *account_id))
+        .bind(column!(new_credits, |(_, credit)| credit.entry))
+        .bind(column!(new_credits, |(_, credit)| credit.amount_nano))
+        .bind(column!(new_credits, |(_, credit)| credit.remaining_nano))
+        .bind(column!(new_credits, |(_, credit)| credit.is_bought))
+        .bind(column!(new_credits, |(_, credit)| credit.expires_at))
         .bind(column!(changed, |account| account.account_id))
         .bind(column!(changed, |account| account.balance_nano))
         .bind(column!(changed, |account| account.held_nano))
@@ -253,13 +346,19 @@ pub(super) async fn write(
         .bind(column!(aliases, |alias| alias.used.entrance.as_str()))
         .bind(column!(aliases, |alias| alias.identity.evidence.as_str()))
         .bind(column!(aliases, |alias| alias.identity.is_itemized))
-        .fetch_one(tx)
-        .await?;
-    if usize::try_from(row.try_get::<i64, _>("updated")?) == Ok(changed.len()) {
-        Ok(())
-    } else {
-        Err(Error::corrupt("an account vanished while it was locked"))
-    }
+        .bind(column!(burned, |(account_id, _)| *account_id))
+        .bind(column!(burned, |(_, credit)| credit.entry))
+        .bind(column!(burned, |(_, credit)| credit.remaining_nano))
+        .bind(column!(changed, |account| account.entry_count_read))
+        .bind(i64::try_from(changed.len()).unwrap_or(i64::MAX))
+        .bind(i64::try_from(burned.len()).unwrap_or(i64::MAX));
+    let query = match price_revision {
+        Some(revision) => query.bind(revision),
+        None => query,
+    };
+    // To the end of the answer, which comes after the commit.
+    query.fetch_all(connection).await?;
+    Ok(())
 }
 
 /// Postgres has no lists of lists of different lengths: each one goes as text.

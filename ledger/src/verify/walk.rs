@@ -15,7 +15,7 @@ use super::sums::Sums;
 use super::{Finding, Pricing, VerifyReport};
 use crate::chain::{self, Entry, Hash};
 use crate::consumption::{Consumption, Line, fingerprint};
-use crate::credits::{Credit, Credits};
+use crate::credits::{Credit, CreditState, Credits};
 use crate::error::{Error, Result};
 use crate::journal::CreditTerms;
 use crate::{history, journal};
@@ -321,7 +321,7 @@ fn credit_fault(walk: &mut Walk, row: &PgRow, entry: &Entry) -> Result<Option<St
             remaining_nano: entry.amount_nano.saturating_sub(debt_nano).max(0),
             is_bought: entry.terms.is_bought,
             expires_at: entry.terms.expires_at,
-            is_changed: false,
+            state: CreditState::Stored,
         });
     } else {
         let taken_nano = entry.amount_nano.saturating_neg();

@@ -44,6 +44,84 @@ async fn the_database_refuses_to_change_what_is_append_only() {
 }
 
 #[tokio::test]
+async fn the_database_refuses_entries_that_cannot_be() {
+    const PLACES: [&str; 8] = [
+        "entry",
+        "kind",
+        "amount_nano",
+        "counter_account",
+        "consumption_id",
+        "corrects_entry",
+        "reason",
+        "hash",
+    ];
+    let books = Books::open().await;
+    let enter = async |row: [&str; 8]| {
+        let statement = format!(
+            "insert into journal_entry (account_id, recorded_at, occurred_at, balance_after_nano, actor,
+                 previous_hash, {}) values (gen_random_uuid(), now(), now(), 0,
+                 case when $1 then 'somebody' end, sha256(''), {})",
+            PLACES.join(", "),
+            row.join(", ")
+        );
+        let entered = sqlx::query(AssertSqlSafe(statement)).bind(row[6] != "null");
+        entered.execute(&books.pool).await
+    };
+    let (id, none, why, hash) = ("gen_random_uuid()", "null", "'a reason'", "sha256('')");
+    let sound = [
+        ["2", "'charge'", "-5", "'revenue'", id, none, none, hash],
+        ["2", "'charge'", "0", "'revenue'", id, none, none, hash],
+        ["2", "'refund'", "5", "'revenue'", none, "1", why, hash],
+        ["2", "'rerate'", "-5", "'revenue'", none, "1", why, hash],
+        ["2", "'grant'", "5", "'issuance'", none, none, why, hash],
+        ["2", "'expiry'", "-5", "'expiry'", none, "1", why, hash],
+        [
+            "2",
+            "'adjustment'",
+            "-5",
+            "'adjustment'",
+            none,
+            none,
+            why,
+            hash,
+        ],
+    ];
+    // Of which of them, what is otherwise.
+    let unsound: [(usize, usize, &str); 20] = [
+        (0, 0, "0"),
+        (0, 1, "'gift'"),
+        (0, 2, "5"),
+        (0, 3, "'issuance'"),
+        (0, 4, none),
+        (0, 7, "'short'"),
+        (2, 2, "-5"),
+        (2, 2, "0"),
+        (2, 3, "'adjustment'"),
+        (2, 4, id),
+        (2, 5, none),
+        (2, 5, "2"),
+        (2, 6, none),
+        (3, 2, "0"),
+        (3, 5, none),
+        (4, 2, "0"),
+        (4, 3, "'revenue'"),
+        (5, 2, "5"),
+        (5, 5, none),
+        (6, 2, "0"),
+    ];
+    for row in sound {
+        enter(row).await.unwrap();
+    }
+    for (row, place, value) in unsound {
+        let mut row = sound[row];
+        row[place] = value;
+        let error = enter(row).await.expect_err(&row.join(", "));
+        let error = error.into_database_error().expect("Postgres's own no");
+        assert_eq!(error.constraint(), Some("journal_entry_sound"), "{row:?}");
+    }
+}
+
+#[tokio::test]
 async fn all_accounts_always_sum_to_zero() {
     let books = Books::open().await;
     books.set_price("gpt-4", "30", "60").await;
