@@ -21,3 +21,18 @@ begin
     return true;
 end
 $$;
+
+-- Whether one of these messages waits in quarantine, as it is now that the accounts are locked: a message that
+-- another process keeps leaves no entry by which that could be seen.
+create function expect_none_waiting(namespace_ids bigint[], message_ids text[]) returns boolean
+language plpgsql volatile as $$
+begin
+    perform from unnest(namespace_ids, message_ids) as m (namespace_id, message_id)
+    join quarantine q on q.namespace_id = m.namespace_id and q.message_id = m.message_id
+        and q.status = 'waiting';
+    if found then
+        raise exception 'a message has come into quarantine' using errcode = 'TG001';
+    end if;
+    return true;
+end
+$$;

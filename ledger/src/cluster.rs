@@ -137,15 +137,24 @@ const SETTINGS: &[&str] = &[
     "log_parameter_max_length_on_error=0",
 ];
 
-/// An eighth of the machine's memory, within what helps and what any machine has: a ledger's indexes
-/// are read at random places, and what is not in here is copied in and out again for each message.
+/// An eighth of the memory that this process may use, within what helps and what any machine has: a
+/// ledger's indexes are read at random places, and what is not in here is copied in and out again for
+/// each message.
 fn shared_buffers() -> String {
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = memory.lines().find_map(|line| {
+    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+    let memory = read("/proc/meminfo");
+    let machine = memory.lines().find_map(|line| {
         let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?;
-        kib.trim().parse::<u64>().ok()
+        kib.trim().parse::<u64>().ok()?.checked_mul(1024)
     });
-    let mib = (total.unwrap_or(0) / 1024 / 8).clamp(128, 1024);
+    // Of a container, in the two ways in which Linux tells it; “max” is no limit.
+    let limits = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ];
+    let limits = limits.map(|file| read(file).trim().parse().ok());
+    let bytes = limits.into_iter().chain([machine]).flatten().min();
+    let mib = (bytes.unwrap_or(0) / 1024 / 1024 / 8).clamp(128, 1024);
     format!("shared_buffers={mib}MB")
 }
 

@@ -154,7 +154,8 @@ impl Look<'_> {
                      and j.recorded_at >= $3 and j.recorded_at < $4
                  where high - low > 1
              )
-             select min(high) from search",
+             -- None where no entry was found at the end or later.
+             select nullif(min(high), max(high)) from search",
         )
         .bind(self.account_id)
         .bind(end)

@@ -20,7 +20,7 @@ use crate::rollups;
 /// ($79), how many accounts and credits there are ($80, $81), the prices ($82). Identities are claimed in order, so that two processes that claim the
 /// same ones wait for each other and never in a circle.
 macro_rules! write_sql {
-    ($guard:literal, $accounts:literal, $aliases:literal, $new_credits:literal) => {
+    ($guard:literal, $accounts:literal, $end:literal, $aliases:literal, $new_credits:literal) => {
         concat!(
             "with ",
             $guard,
@@ -94,7 +94,8 @@ macro_rules! write_sql {
         $50::text[], $51::text[], $52::text[], $53::bigint[], $54::bigint[], $55::bigint[],
         $56::bigint[], $57::uuid[], $58::bytea[])
 )
-select expect_rows((select count(*) from updated), $80), expect_rows((select count(*) from burned), $81)"
+select expect_rows((select count(*) from updated), $80), expect_rows((select count(*) from burned), $81)",
+            $end
         )
     };
 }
@@ -102,16 +103,17 @@ select expect_rows((select count(*) from updated), $80), expect_rows((select cou
 /// For what nearly every group is: charges of messages with one id each, and nothing else. What a
 /// statement might have to do costs time also when it does not.
 macro_rules! plain_sql {
-    ($guard:literal, $accounts:literal) => {
-        write_sql!($guard, $accounts, "", "")
+    ($guard:literal, $accounts:literal, $end:literal) => {
+        write_sql!($guard, $accounts, $end, "", "")
     };
 }
 
 macro_rules! full_sql {
-    ($guard:literal, $accounts:literal) => {
+    ($guard:literal, $accounts:literal, $end:literal) => {
         write_sql!(
             $guard,
             $accounts,
+            $end,
             "union all
     select namespace_id, alias, 0, fingerprint, consumption_id, total_tokens, charge_nano,
         balance_after_nano, $1, message_id, account_id, entry, entrance, evidence, is_itemized, '{}'
@@ -138,20 +140,22 @@ macro_rules! locked {
     from unnest($39::uuid[], $40::bigint[], $41::bigint[], $42::bigint[], $43::bigint[],
             $44::bytea[], $79::bigint[])
         as t (account_id, balance_nano, held_nano, debt_limit_nano, entry_count, last_hash,
-            entry_count_read)"
+            entry_count_read)",
+            ""
         )
     };
 }
 
 /// Of accounts that are not: what others may change without an entry stays as it is. The price lock
-/// comes before theirs.
+/// comes before theirs, and whether a message waits is seen once they are locked.
 macro_rules! at_once {
     ($sql:ident) => {
         $sql!(
             "priced as materialized (select expect_price_revision($82)),",
             "
     from priced, unnest($39::uuid[], $40::bigint[], $43::bigint[], $44::bytea[], $79::bigint[])
-        as t (account_id, balance_nano, entry_count, last_hash, entry_count_read)"
+        as t (account_id, balance_nano, entry_count, last_hash, entry_count_read)",
+            ", expect_none_waiting($15 || $63, $16 || $64)"
         )
     };
 }

@@ -4,7 +4,8 @@ use std::fs;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use ledger::{Grant, Ledger};
-use shared::api::{CheckBalance, Outcome};
+use shared::api::{CheckBalance, Outcome, WebhookAnswer};
+use shared::dify::MessageUsage;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
@@ -203,4 +204,69 @@ async fn more_changes_at_once_than_connections_all_get_their_answer() {
         answer.unwrap();
     }
     assert_eq!(books.balance(&name(0)).await, points("1012"));
+}
+
+/// Delivers a message whose write has to wait for a change that another process is making to the
+/// user's books, which this one has not read.
+async fn deliver_during(
+    books: &Books,
+    used: MessageUsage,
+    change: &'static str,
+) -> ledger::Result<WebhookAnswer> {
+    let mut other = books.pool.begin().await.unwrap();
+    sqlx::query("select from account where user_id = $1 for update")
+        .bind(used.user_id.as_str())
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    sqlx::query(change).execute(&mut *other).await.unwrap();
+    let delivering = {
+        let (ledger, delivery) = (books.ledger.clone(), books.delivery(used));
+        tokio::spawn(async move { ledger.deliver(delivery).await })
+    };
+    let waits = "select exists (select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like 'with priced%')";
+    while !sqlx::query_scalar::<_, bool>(waits)
+        .fetch_one(&books.pool)
+        .await
+        .unwrap()
+    {
+        tokio::task::yield_now().await;
+    }
+    other.commit().await.unwrap();
+    delivering.await.unwrap()
+}
+
+#[tokio::test]
+async fn what_others_set_while_a_charge_is_written_stays() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    books.grant("u", "10").await;
+    let used = message("m1", "u", "m", Tokens::new(2000, 0));
+    let limit = "update account set debt_limit_nano = 7000000000 where user_id = 'u'";
+    let answer = deliver_during(&books, used, limit).await.unwrap();
+    assert_eq!(answer.status, Outcome::Charged);
+    let account = books.ledger.balance(&user("u")).await.unwrap();
+    assert_eq!(
+        (account.balance, account.debt_limit),
+        (points("8"), points("7"))
+    );
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_message_that_comes_into_quarantine_while_another_report_is_written_is_a_conflict() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    books.grant("u", "10").await;
+    // Of another model, and with another id until the moment of interest.
+    let waiting = message("m0", "u", "unknown", Tokens::new(1000, 0));
+    let waiting = books.ledger.deliver(books.delivery(waiting)).await.unwrap();
+    assert_eq!(waiting.status, Outcome::Quarantined);
+    let used = message("m1", "u", "m", Tokens::new(2000, 0));
+    let rename = "update quarantine set message_id = 'm1' where message_id = 'm0'";
+    let answer = deliver_during(&books, used, rename).await;
+    assert!(matches!(problem(answer), Problem::MessageConflict { .. }));
+    assert_eq!(books.balance("u").await, points("10"));
+    books.assert_verified().await;
 }
