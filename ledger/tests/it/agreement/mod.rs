@@ -191,8 +191,9 @@ type SightingRow = (
     bool,
 );
 
-/// Entries, input tokens, output tokens, amount; by user, hour, kind and model.
-type Rollups = BTreeMap<(String, i64, String, String), [i64; 4]>;
+/// Entries, input tokens, output tokens, amount; by user, hour, kind and model. What was charged and
+/// given back within an hour may be more than an account can hold.
+type Rollups = BTreeMap<(String, i64, String, String), [i128; 4]>;
 
 /// The ledger in Postgres, by two processes that take turns.
 struct Postgres {
@@ -626,9 +627,9 @@ impl Postgres {
     }
 
     async fn rollups(&self) -> Rollups {
-        let rows: Vec<(String, OffsetDateTime, String, String, Vec<i64>)> = sqlx::query_as(
-            "select a.user_id, r.hour, r.kind, r.model_key, array[r.entries, r.input_tokens::bigint,
-                 r.output_tokens::bigint, r.amount_nano::bigint]
+        let rows: Vec<(String, OffsetDateTime, String, String, Vec<String>)> = sqlx::query_as(
+            "select a.user_id, r.hour, r.kind, r.model_key,
+                 array[r.entries, r.input_tokens, r.output_tokens, r.amount_nano]::text[]
              from rollup r join account a using (account_id)",
         )
         .fetch_all(&self.books.pool)
@@ -637,6 +638,7 @@ impl Postgres {
         rows.into_iter()
             .map(|(user, hour, kind, model, sums)| {
                 let key = (user, second_of_row(hour), kind, model);
+                let sums: Vec<_> = sums.iter().map(|sum| sum.parse().unwrap()).collect();
                 (key, sums.try_into().unwrap())
             })
             .collect()
@@ -644,7 +646,6 @@ impl Postgres {
 }
 
 fn expected_rollups(model: &Model) -> Rollups {
-    let count = |tokens: u64| i64::try_from(tokens).unwrap();
     let mut rollups = Rollups::new();
     for (number, account) in model.accounts.iter().enumerate() {
         for entry in &account.entries {
@@ -663,15 +664,15 @@ fn expected_rollups(model: &Model) -> Rollups {
                 }
             };
             if entry.kind != EntryKind::Charge {
-                add(String::new(), 0, 0, nano(entry.amount));
+                add(String::new(), 0, 0, entry.amount);
             }
             for line in &entry.lines {
                 let call = &line.call;
                 add(
                     model_of(call.model).key(),
-                    count(call.input + call.cached),
-                    count(call.output),
-                    -nano(line.cost),
+                    i128::from(call.input + call.cached),
+                    i128::from(call.output),
+                    -line.cost,
                 );
             }
         }
