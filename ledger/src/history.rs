@@ -36,9 +36,9 @@ const SKIP_MIN: Duration = Duration::DAY;
 /// stand in another order than their times.
 const CLOCK_STEP_MAX: Duration = Duration::HOUR;
 
-/// Each look goes through the keys: from the newest entry back, until the page is full. One plan does
-/// for all: which months it reads is decided when it runs, and planning took longer than reading.
-const BEGIN: &str = "begin read only; set local plan_cache_mode = force_generic_plan;
+/// Each look is planned for its months, and goes through the keys: from the newest entry back, until
+/// the page is full.
+const BEGIN: &str = "begin read only; set local plan_cache_mode = force_custom_plan;
     set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
     set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
 
@@ -77,7 +77,7 @@ struct Look<'a> {
 
 /// The rows of a look, of which `$kind` picks some.
 macro_rules! look {
-    ($look:expr, $tx:expr, $limit:expr, $kind:literal) => {
+    ($look:expr, $since:expr, $tx:expr, $limit:expr, $kind:literal) => {
         sqlx::query(entries!(
             "and c.recorded_at >= $8 and c.recorded_at < $9",
             concat!(
@@ -97,8 +97,9 @@ macro_rules! look {
         .bind($look.filter.to.map(Timestamp::moment))
         .bind($look.model)
         .bind($limit)
-        .bind($look.since)
+        .bind($since)
         .bind($look.until)
+        .bind($look.since)
         .fetch_all($tx)
         .await
     };
@@ -168,16 +169,20 @@ impl Look<'_> {
     }
 
     async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<PgRow>> {
-        Ok(look!(self, tx, limit, "")?)
+        Ok(look!(self, self.since, tx, limit, "")?)
     }
 
-    /// Only what was entered long after it happened.
+    /// Only what was entered long after it happened. Where the look begins within a month is told in a
+    /// way that is no key: else everything entered since in that month is read instead of what is late.
     async fn at_late_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<PgRow>> {
+        let (month, _) = month_of(self.since)?;
         Ok(look!(
             self,
+            month,
             tx,
             limit,
-            "and j.recorded_at - j.occurred_at > interval '1 hour'"
+            "and j.recorded_at - j.occurred_at > interval '1 hour'
+             and j.recorded_at + interval '0' >= $10"
         )?)
     }
 }
