@@ -402,6 +402,16 @@ async fn a_run_that_was_reported_as_a_whole_is_not_charged_again_call_by_call() 
     let answer = books.ledger.deliver(rest).await.unwrap();
     assert_eq!(answer.status, Outcome::Duplicate);
     assert_eq!(books.balance("u").await, points("999.7"));
+    // A total of nothing is none: by it, no call was charged.
+    deliver(&books, Entrance::Webhook, whole("run-2", 300)).await;
+    let mut rest = going_on(
+        &books,
+        run("msg-2", "run-2", &[call("node-3", "dear", 100)]),
+    );
+    rest.message.reported_total = Some(0);
+    let answer = books.ledger.deliver(rest).await.unwrap();
+    assert_eq!(answer.status, Outcome::Charged);
+    assert_eq!(books.balance("u").await, points("998.4"));
     books.assert_verified().await;
 }
 
