@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Changes the code that counts money in every small way, one at a time, and runs the tests of its crate:
 # a change that no test notices is listed as missed. Takes hours, less with cargo-nextest. Arguments
-# choose crates (shared, ledger); what follows -- goes to cargo-mutants (--list, --file …, --shard 1/8 …).
-# JOBS mutants are tried at a time (1). What it did is in target/mutants/.
+# choose crates (shared, ledger); what follows -- goes to cargo-mutants (--list, --file …, --shard 1/8,
+# --jobs 2 …). What it did is in target/mutants/.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$root"
@@ -37,6 +37,6 @@ for crate in "${crates[@]}"; do
     mkdir -p "target/mutants/$crate"
     # A test that hangs is a test that noticed.
     cargo mutants --package "$crate" --test-package "$crate" "${files[@]}" --test-tool "$test_tool" \
-        --jobs "${JOBS:-1}" --timeout 600 --no-shuffle --cargo-arg=--locked \
+        --timeout 600 --no-shuffle --cargo-arg=--locked \
         --output "target/mutants/$crate" "$@"
 done
