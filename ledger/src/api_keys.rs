@@ -466,7 +466,9 @@ impl Ledger {
         if known.is_some() {
             return Ok(known);
         }
-        let Some(key) = load(self.pool(), &self.inner.sealing, &hash).await? else {
+        // Boxed, so that requests with a known key do not carry what this needs.
+        let load = Box::pin(load(self.pool(), &self.inner.sealing, &hash));
+        let Some(key) = load.await? else {
             return Ok(None);
         };
         let key = Arc::new(key);

@@ -133,11 +133,12 @@ impl Ledger {
                 once: key.map(|key| (key, holds::fingerprint(user, check))),
                 is_told: true,
             };
-            return self.hold(&new, |hold| Ok(completed(answer, hold))).await;
+            let hold = self.hold(&new, |hold| Ok(completed(answer, hold)));
+            return Box::pin(hold).await;
         }
         // What is missing may be missing because the first request took it.
         let fingerprint = holds::fingerprint(user, check);
-        let first = idempotency::recall(self.pool(), key, &fingerprint).await?;
+        let first = Box::pin(idempotency::recall(self.pool(), key, &fingerprint)).await?;
         Ok(first.unwrap_or(answer))
     }
 
@@ -154,7 +155,7 @@ impl Ledger {
                 basis: EstimateBasis::Request,
             });
         }
-        let (mut tokens, basis) = self.usual_tokens(user, model).await?;
+        let (mut tokens, basis) = Box::pin(self.usual_tokens(user, model)).await?;
         // A given count replaces the whole side of the message that it counts.
         if let Some(input) = input_tokens {
             tokens = Tokens {

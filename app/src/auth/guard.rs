@@ -84,7 +84,7 @@ pub async fn visitor_from(
     headers: &HeaderMap,
 ) -> ledger::Result<Option<Visitor>> {
     match token_from(context, headers) {
-        Some(token) => context.ledger.visitor(&token).await,
+        Some(token) => Box::pin(context.ledger.visitor(&token)).await,
         None => Ok(None),
     }
 }

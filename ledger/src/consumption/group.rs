@@ -78,7 +78,24 @@ impl Group {
             .ok_or(Error::Stopped)
     }
 
-    pub(crate) async fn submit(&self, delivery: Delivery) -> Result<WebhookAnswer> {
+    /// Takes a place in the queue, or is refused, at once; what is returned waits for the commit.
+    pub(crate) fn submit(
+        &self,
+        delivery: Delivery,
+    ) -> impl Future<Output = Result<WebhookAnswer>> + use<> {
+        let verdict = self.enqueue(delivery);
+        async move {
+            match verdict?.await.map_err(|_| Error::Stopped)?? {
+                Verdict::Answer(answer) => Ok(answer),
+                Verdict::Gone => Err(Problem::NotFound.into()),
+                Verdict::Conflict { message_id } => {
+                    Err(Problem::MessageConflict { message_id }.into())
+                }
+            }
+        }
+    }
+
+    fn enqueue(&self, delivery: Delivery) -> Result<oneshot::Receiver<Result<Verdict>>> {
         let kib = u32::try_from(delivery.body.len() / 1024 + 1).map_err(|_| BUSY)?;
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
@@ -95,11 +112,7 @@ impl Group {
                 memory,
             })
             .map_err(|_| Error::Stopped)?;
-        match verdict.await.map_err(|_| Error::Stopped)?? {
-            Verdict::Answer(answer) => Ok(answer),
-            Verdict::Gone => Err(Problem::NotFound.into()),
-            Verdict::Conflict { message_id } => Err(Problem::MessageConflict { message_id }.into()),
-        }
+        Ok(verdict)
     }
 }
 

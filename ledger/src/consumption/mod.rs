@@ -331,13 +331,16 @@ pub(crate) fn price(
 }
 
 impl Ledger {
-    /// Takes a message in: charges it once, or keeps it in quarantine. Returns after the commit
-    /// that contains it.
+    /// Takes a message in: charges it once, or keeps it in quarantine. It is on its way when this
+    /// returns; what is returned waits for the commit that contains it.
     ///
     /// # Errors
     /// `MessageConflict` when the message was delivered before with other numbers (recorded);
     /// `Busy` when the queue is full or Postgres is away (nothing recorded: deliver it again).
-    pub async fn deliver(&self, delivery: Delivery) -> Result<WebhookAnswer> {
-        self.inner.group.submit(delivery).await
+    pub fn deliver(
+        &self,
+        delivery: Delivery,
+    ) -> impl Future<Output = Result<WebhookAnswer>> + use<> {
+        self.inner.group.submit(delivery)
     }
 }

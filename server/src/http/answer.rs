@@ -7,15 +7,13 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{ACCEPT_LANGUAGE, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::api::{Failure, Success};
 use shared::locale::Locale;
 use shared::problem::Problem;
-
-use super::headers::RequestId;
+use uuid::Uuid;
 
 /// `200` with `{"success":true,"message":…,"data":…}`.
 pub fn success<T: Serialize>(message: &str, data: T) -> Response {
@@ -69,21 +67,42 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// What was asked for, and how to answer it.
+pub struct Asked {
+    id: Uuid,
+    method: Method,
+    uri: Uri,
+    locale: Locale,
+}
+
+impl Asked {
+    pub fn of(request: &Request, id: Uuid) -> Self {
+        Self {
+            id,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            locale: locale_of(request.headers()),
+        }
+    }
+}
+
 /// Writes refusals in the caller's language and logs, once and with what was asked for, those
-/// that are our own fault. Requests that succeed pass untouched.
-pub async fn tell(request: Request, next: Next) -> Response {
-    let locale = locale_of(request.headers());
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let id = request.extensions().get::<RequestId>().map(|id| id.0);
-    let mut response = next.run(request).await;
+/// that are our own fault. Answers that are none pass untouched.
+pub fn tell(asked: &Asked, mut response: Response) -> Response {
     let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>() else {
         return response;
     };
+    let Asked {
+        id,
+        method,
+        uri,
+        locale,
+    } = asked;
     let problem = &refusal.problem;
     if let Some(cause) = &refusal.cause {
         let chain: &(dyn std::error::Error + 'static) = cause;
         tracing::error!(
-            request_id = id.map(tracing::field::display),
+            request_id = %id,
             %method,
             // Without the query: it may hold a token.
             path = uri.path(),
@@ -96,7 +115,7 @@ pub async fn tell(request: Request, next: Next) -> Response {
         tracing::debug!(%method, path = uri.path(), code = problem.code(), "refused");
     }
     let (parts, _) = response.into_parts();
-    let mut response = (parts.status, Json(Failure::new(problem, locale))).into_response();
+    let mut response = (parts.status, Json(Failure::new(problem, *locale))).into_response();
     // A 405 comes with the list of methods that would do.
     if let Some(allow) = parts.headers.get(ALLOW) {
         response.headers_mut().insert(ALLOW, allow.clone());

@@ -1,28 +1,18 @@
 //! Requests that another site makes a signed-in browser send are refused.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use shared::problem::Problem;
 
-use super::Http;
-use super::answer::Refusal;
-
-/// Lets a request that may change something pass only if it does not carry the session cookie, or
-/// the browser says that it comes from this site.
-pub async fn guard(State(http): State<Http>, request: Request, next: Next) -> Response {
+/// Whether a request may pass: one that may change something only if it does not carry the session
+/// cookie, or the browser says that it comes from this site.
+pub fn allows(request: &Request, public_url: Option<&str>) -> bool {
     let is_safe = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
     let headers = request.headers();
-    if is_safe || !carries_session(headers) || is_same_site(headers, http.0.public_url.as_deref()) {
-        next.run(request).await
-    } else {
-        Refusal::from(Problem::CrossSite).into_response()
-    }
+    is_safe || !carries_session(headers) || is_same_site(headers, public_url)
 }
 
 fn carries_session(headers: &HeaderMap) -> bool {

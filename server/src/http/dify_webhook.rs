@@ -113,16 +113,15 @@ pub async fn deliver_batch(
     };
     let deliveries = batch.events.iter().map(|event| {
         let body = event.get().as_bytes();
+        let delivered = parse_webhook(body).map(|message| {
+            let (key, body) = (Arc::clone(&received.key), body.to_vec());
+            let delivery = Delivery::new(key, Entrance::Webhook, message, body, received.at);
+            ledger.deliver(delivery)
+        });
         let (ledger, received) = (&ledger, &received);
         async move {
-            match parse_webhook(body) {
-                Ok(message) => {
-                    let key = Arc::clone(&received.key);
-                    let body = body.to_vec();
-                    let delivery =
-                        Delivery::new(key, Entrance::Webhook, message, body, received.at);
-                    ledger.deliver(delivery).await
-                }
+            match delivered {
+                Ok(answer) => answer.await,
                 Err(problem) => {
                     received.reject(ledger, body, &problem).await?;
                     Err(problem.into())
@@ -190,9 +189,8 @@ impl Received {
     /// rely on its being kept.
     async fn reject(&self, ledger: &Ledger, body: &[u8], problem: &Problem) -> ledger::Result<()> {
         let kept = body.get(..KEPT_BYTES_MAX).unwrap_or(body);
-        ledger
-            .reject(&self.key, Entrance::Webhook, kept, problem, self.at)
-            .await
+        let kept = ledger.reject(&self.key, Entrance::Webhook, kept, problem, self.at);
+        Box::pin(kept).await
     }
 }
 

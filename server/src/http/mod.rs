@@ -29,15 +29,20 @@ use std::time::Duration;
 
 use app::AppContext;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use ledger::Ledger;
 use leptos::config::LeptosOptions;
+use shared::problem::Problem;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
+use uuid::Uuid;
+
+use answer::{Asked, Refusal};
 
 pub use enter::url as sign_in_url;
 pub use gateway::{FOLLOWED_MAX, follow_paused_runs};
@@ -106,6 +111,16 @@ pub fn router(http: Http) -> Router {
         .route("/api/dify/webhook", post(dify_webhook::deliver))
         .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
         .route("/api/dify/guard", post(guard::ask))
+        .route("/api/user/points/balance", get(points::balance))
+        .route("/api/user/points/estimate", get(points::estimate))
+        .route(
+            "/api/user/points/check-balance",
+            post(points::check_balance),
+        )
+        .route("/api/user/points/holds/{id}", get(holds::show))
+        .route("/api/user/points/holds/{id}/settle", post(holds::settle))
+        .route("/api/user/points/holds/{id}/release", post(holds::release))
+        .route("/api/user/tokens", post(points::mint_token))
         .route("/api/admin/live", get(live::stream))
         .merge(openai::routes())
         .merge(langfuse::routes())
@@ -114,17 +129,7 @@ pub fn router(http: Http) -> Router {
         .merge(gateway::routes())
         .method_not_allowed_fallback(answer::method_not_allowed);
     let compressed = Router::new()
-        .route("/api/user/points/balance", get(points::balance))
-        .route("/api/user/points/estimate", get(points::estimate))
-        .route(
-            "/api/user/points/check-balance",
-            post(points::check_balance),
-        )
         .route("/api/user/points/history", get(points::history))
-        .route("/api/user/points/holds/{id}", get(holds::show))
-        .route("/api/user/points/holds/{id}/settle", post(holds::settle))
-        .route("/api/user/points/holds/{id}/release", post(holds::release))
-        .route("/api/user/tokens", post(points::mint_token))
         .route("/enter", get(enter::enter))
         .merge(admin::routes())
         .route("/api", any(answer::not_found))
@@ -132,11 +137,27 @@ pub fn router(http: Http) -> Router {
         .route("/api/{*path}", any(answer::not_found))
         .method_not_allowed_fallback(answer::method_not_allowed);
     site::routes(compressed, &http)
-        .layer(CompressionLayer::new())
+        .layer((
+            CompressionLayer::new(),
+            // What server functions read; all else is read by `body`.
+            DefaultBodyLimit::max(body::BYTES_MAX),
+        ))
         .merge(plain)
-        .layer(DefaultBodyLimit::max(body::BYTES_MAX))
-        .layer(from_fn_with_state(http.clone(), csrf::guard))
-        .layer(from_fn(answer::tell))
-        .layer(from_fn(headers::add))
+        .layer(from_fn_with_state(http.clone(), pass))
         .with_state(http)
+}
+
+/// What every request passes, as one layer: what a layer moves and allocates for each request costs
+/// more than what is done here.
+async fn pass(State(http): State<Http>, request: Request, next: Next) -> Response {
+    let id = Uuid::now_v7();
+    let asked = Asked::of(&request, id);
+    let response = if csrf::allows(&request, http.0.public_url.as_deref()) {
+        next.run(request).await
+    } else {
+        Refusal::from(Problem::CrossSite).into_response()
+    };
+    let mut response = answer::tell(&asked, response);
+    headers::add(&mut response, id);
+    response
 }
