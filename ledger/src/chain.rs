@@ -129,3 +129,116 @@ impl Hasher {
         self.0.finalize().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::tokens::Tokens;
+    use time::Duration;
+
+    use super::*;
+    use crate::consumption::Line;
+
+    const THEN: OffsetDateTime = time::macros::datetime!(2023-11-14 22:13:20 UTC);
+
+    fn entry(entry: i64, kind: EntryKind, amount_nano: i64, balance_after_nano: i64) -> Entry {
+        let is_charge = kind == EntryKind::Charge;
+        let told = |text: &str| (!is_charge).then(|| text.to_owned());
+        Entry {
+            account_id: account_id(&"ada".parse().expect("a user")),
+            entry,
+            recorded_at: THEN + Duration::seconds(entry) + Duration::microseconds(1),
+            occurred_at: THEN,
+            kind,
+            amount_nano,
+            counter_account: if kind == EntryKind::Grant {
+                "issuance"
+            } else {
+                "revenue"
+            },
+            balance_after_nano,
+            corrects_entry: None,
+            reason: told("a gift"),
+            actor: told("ops"),
+            consumption: None,
+            terms: CreditTerms::default(),
+        }
+    }
+
+    fn consumption(part: i32, call_id: Option<&str>) -> Consumption {
+        let line = |model_name: &str, price_version_id, charge_nano| Line {
+            call_id: call_id.map(str::to_owned),
+            model_name: model_name.parse().expect("a model"),
+            model_key: model_name.to_lowercase(),
+            tokens: Tokens {
+                input: 1,
+                cached_input: 2,
+                cache_write: 3,
+                output: 4,
+                reasoning: 5,
+            },
+            price_version_id,
+            charge_nano,
+        };
+        Consumption {
+            consumption_id: Uuid::from_u128(1),
+            namespace_id: 1,
+            message_id: "m-1".into(),
+            part,
+            conversation_id: Some("c-1".into()),
+            request_id: None,
+            api_key_id: Uuid::from_u128(2),
+            entrance: "webhook".into(),
+            occurred_at: THEN,
+            total_tokens: 15,
+            charge_nano: 93,
+            lines: vec![line("GPT-4", 7, 60), line("claude", 8, 33)],
+        }
+    }
+
+    /// The expected hashes come from a second implementation of the format, not from this one.
+    #[test]
+    fn a_chain_that_was_written_before_stays_whole() {
+        let grant = entry(1, EntryKind::Grant, 100, 100);
+        let mut bought = entry(2, EntryKind::Grant, 100, 200);
+        bought.terms = CreditTerms {
+            is_bought: true,
+            expires_at: Some(THEN),
+        };
+        let mut kept = entry(3, EntryKind::Grant, 100, 300);
+        kept.terms = CreditTerms {
+            is_bought: true,
+            expires_at: None,
+        };
+        let mut charge = entry(4, EntryKind::Charge, -93, 207);
+        charge.consumption = Some(consumption(0, None));
+        let mut part = entry(5, EntryKind::Charge, -93, 114);
+        part.consumption = Some(consumption(1, Some("call-1")));
+        let mut refund = entry(6, EntryKind::Refund, 93, 207);
+        refund.corrects_entry = Some(4);
+
+        let hex =
+            |hash: Hash| -> String { hash.iter().map(|byte| format!("{byte:02x}")).collect() };
+        assert_eq!(
+            grant.account_id.to_string(),
+            "60aef15a-8376-44a2-8790-57cf97095ccf"
+        );
+        let mut last = genesis(grant.account_id);
+        let mut hashes = vec![hex(last)];
+        for entry in [grant, bought, kept, charge, part, refund] {
+            last = entry.hash(&last);
+            hashes.push(hex(last));
+        }
+        assert_eq!(
+            hashes,
+            [
+                "540b80945eeb56a2101b80e9ac1dfed0e659a9da1d1b3bb7bbc759cb8956f97a",
+                "3f1cf2780d98db9234e8dac8d07685049e4708af7d657d3a27bb5b4b6e0be60d",
+                "bffa626ade29c0037e20230f8f212e872ab08cb99ebd4b9d4eb0fda15b491556",
+                "99caab2321ae7e0a066bf7f216c986bc611ab7dcd0c86d5ff19fda8738d1c592",
+                "b1b9ff29bddd9e2b18089e0c1b3177034803b25121926e6a610925da10dda153",
+                "594b1909d96b48a108529eefe010a7199985c88516c0238742f8b768698cc52c",
+                "990fe9475df684c97482ea62c9d24a90efb27a887132f89e3ab0336b3f291885",
+            ]
+        );
+    }
+}

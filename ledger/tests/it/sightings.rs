@@ -154,6 +154,9 @@ async fn what_a_resumed_run_brings_is_charged_beside_what_was() {
     let answer = deliver(&books, Entrance::Langfuse, more).await;
     assert_eq!(answer.status, Outcome::Charged);
     assert_eq!(books.balance("u").await, points("995.5"));
+    // Who tells a part as it was told before contradicts nobody.
+    let differences = books.ledger.differences(None, 50).await.unwrap().items;
+    assert_eq!(differences.len(), 0);
     books.assert_verified().await;
 }
 
