@@ -26,8 +26,9 @@ test_tool=cargo
 if cargo nextest --version >/dev/null 2>&1; then
     test_tool=nextest
 fi
-# A mutant is caught by the first test that fails; looking for a shorter sequence is of no use here.
-export PROPTEST_MAX_SHRINK_ITERS=0 NEXTEST_PROFILE=mutants
+# A mutant is caught by the first test that fails; looking for a shorter sequence is of no use here, nor are
+# the lines of a stack.
+export PROPTEST_MAX_SHRINK_ITERS=0 NEXTEST_PROFILE=mutants CARGO_PROFILE_DEV_DEBUG=0
 for crate in "${crates[@]}"; do
     declare -n modules=$crate
     files=()

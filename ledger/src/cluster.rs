@@ -182,6 +182,19 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError`] says what is missing and what to do.
     pub async fn start_with(data_dir: &Path, durability: Durability) -> Result<Self> {
+        Self::begin(data_dir, durability, false).await
+    }
+
+    /// A disposable cluster that those share who come while it is in use. For the first one it is
+    /// empty: nothing is left of earlier times.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says what is missing and what to do.
+    pub async fn start_empty(data_dir: &Path) -> Result<Self> {
+        Self::begin(data_dir, Durability::Disposable, true).await
+    }
+
+    async fn begin(data_dir: &Path, durability: Durability, empty: bool) -> Result<Self> {
         for program in ["flock", "setsid"] {
             if find_on_path(program).is_none() {
                 return Err(ClusterError::ProgramNotFound(program));
@@ -196,8 +209,13 @@ impl Cluster {
         let starting = open_lock(&place, "start.lock")?;
         wait_for_lock(&place.folder.join("start.lock"), || starting.try_lock()).await?;
 
+        let is_stopped = !supervisor_lives(&place)?;
+        // One whose supervisor was killed goes on with its data: its Postgres may still run.
+        if is_stopped && empty && !place.data.join("postmaster.pid").exists() {
+            remove_folder(&place.data)?;
+        }
         let log = Log::open_at_end(&place)?;
-        if !supervisor_lives(&place)? {
+        if is_stopped {
             let postgres = Postgres::find(&place.data).await?;
             if !place.data.join("PG_VERSION").exists() {
                 postgres.initialise(&place, durability).await?;
@@ -578,12 +596,7 @@ impl Postgres {
     /// Makes the data folder, at once: an interrupted attempt leaves only a `data.new`.
     async fn initialise(&self, place: &Place, durability: Durability) -> Result<()> {
         let new = place.folder.join("data.new");
-        match std::fs::remove_dir_all(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(file_error("remove", &new)(error));
-            }
-            _ => {}
-        }
+        remove_folder(&new)?;
         let program = self.bin.join("initdb");
         let mut command = place.command(&program);
         command
@@ -762,6 +775,16 @@ fn short_hash(path: &Path) -> String {
         .take(6)
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// It need not be there.
+fn remove_folder(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(file_error("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ClusterError {

@@ -24,10 +24,9 @@ mod tampering;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ledger::cluster::{Cluster, Durability};
+use ledger::cluster::Cluster;
 use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
 use shared::clock::Timestamp;
 use shared::dify::{Evidence, MessageUsage, ModelCall};
@@ -38,9 +37,9 @@ use shared::problem::Problem;
 use shared::tokens::Tokens;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
-static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A fresh database, a ledger on it, and what most tests need.
 struct Books {
@@ -56,7 +55,7 @@ async fn cluster() -> &'static Cluster {
     CLUSTER
         .get_or_init(|| async {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-tests");
-            Cluster::start_with(&folder, Durability::Disposable)
+            Cluster::start_empty(&folder)
                 .await
                 .expect("a Postgres for the tests")
         })
@@ -71,11 +70,8 @@ impl Books {
     /// With so many writers: with one, messages that are delivered together are charged in order.
     async fn open_with(writers: usize) -> Self {
         let cluster = cluster().await;
-        let database = format!(
-            "test_{}_{}",
-            std::process::id(),
-            DATABASES.fetch_add(1, Ordering::Relaxed)
-        );
+        // Other processes may share the cluster, and process ids come again.
+        let database = format!("test_{}", Uuid::now_v7().simple());
         let options = cluster.create_database(&database).await.unwrap();
         let ledger = connect(&options, writers).await;
         ledger.migrate().await.unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::future::join_all;
 use ledger::cluster::{Cluster, ClusterError, Durability};
 use ledger::{Ledger, SealingKey, Settings};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::world::folder;
 
@@ -70,6 +71,28 @@ async fn a_newcomer_never_meets_a_postgres_that_is_stopping() {
     let cluster = start(&data_dir).await;
     cluster.leave().await;
     remove(&data_dir, &folder);
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_to_be_empty_is_that_only_when_nobody_uses_it() {
+    let data_dir = folder("cluster-empty");
+    let first = start(&data_dir).await;
+    first.create_database("kept").await.expect("a database");
+    let joined = Cluster::start_empty(&data_dir).await.expect("a cluster");
+    assert!(has_database(&joined, "kept").await);
+    first.leave().await;
+    let folder = joined.folder().to_owned();
+    joined.leave().await;
+    let empty = Cluster::start_empty(&data_dir).await.expect("a cluster");
+    assert!(!has_database(&empty, "kept").await);
+    empty.leave().await;
+    remove(&data_dir, &folder);
+}
+
+async fn has_database(cluster: &Cluster, name: &str) -> bool {
+    PgConnection::connect_with(&cluster.options_for(name))
+        .await
+        .is_ok()
 }
 
 #[tokio::test]
