@@ -395,6 +395,30 @@ async fn an_estimate_yields_to_what_its_party_is_told_later_and_never_contradict
     books.assert_verified().await;
 }
 
+#[tokio::test]
+async fn an_estimate_of_calls_that_were_charged_by_their_sum_is_no_difference() {
+    let books = books().await;
+    let estimated = |node: &str, tokens| {
+        let message = MessageUsage {
+            evidence: Evidence::Estimated,
+            ..run("msg", "run", &[call(node, "m", tokens)])
+        };
+        seen(&books, Entrance::Gateway, message)
+    };
+    deliver(&books, Entrance::Gateway, whole("run", 300)).await;
+    let part = books.ledger.deliver(estimated("node-1", 100)).await;
+    assert_eq!(part.unwrap().status, Outcome::Duplicate);
+    let differences = books.ledger.differences(None, 50).await.unwrap().items;
+    assert_eq!(differences.len(), 0);
+    // What goes on after the sum is not in it.
+    let mut next = estimated("node-2", 50);
+    next.continues = true;
+    let next = books.ledger.deliver(next).await.unwrap();
+    assert_eq!(next.status, Outcome::Charged);
+    assert_eq!(books.balance("u").await, points("999.65"));
+    books.assert_verified().await;
+}
+
 /// As a workflow's own report does, which comes before the run is paused.
 #[tokio::test]
 async fn a_run_that_was_reported_as_a_whole_is_not_charged_again_call_by_call() {

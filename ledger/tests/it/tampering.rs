@@ -442,6 +442,27 @@ async fn a_changed_credit_is_named() {
 }
 
 #[tokio::test]
+async fn points_that_came_back_are_named_where_they_were_used_up() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    for name in ["honest", "victim"] {
+        books.grant(name, "1").await;
+        books.grant(name, "5").await;
+        let used = message(name, name, "m", Tokens::new(2000, 0));
+        books.ledger.deliver(books.delivery(used)).await.unwrap();
+    }
+    let victim = Victim::over(books).await;
+    victim
+        .expect(
+            "update credit set remaining_nano = remaining_nano + 1 where VICTIM and entry = 1;
+             update credit set remaining_nano = remaining_nano - 1 where VICTIM and entry = 2",
+            Some(3),
+            "used up the credit of entry 1",
+        )
+        .await;
+}
+
+#[tokio::test]
 async fn a_changed_hold_is_named() {
     let victim = Victim::open().await;
     let not_the_sum = "not the sum of its open holds";
