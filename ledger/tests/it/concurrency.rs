@@ -1,6 +1,7 @@
 //! Everything at once, through two processes: sums stay exact, and nobody waits for each other.
 
 use std::fs;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use ledger::{Grant, Ledger};
@@ -269,4 +270,63 @@ async fn a_message_that_comes_into_quarantine_while_another_report_is_written_is
     assert!(matches!(problem(answer), Problem::MessageConflict { .. }));
     assert_eq!(books.balance("u").await, points("10"));
     books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn the_writers_of_a_ledger_end_with_it() {
+    let books = Books::open().await;
+    let used = message("m-1", "u", "m", Tokens::new(1, 1));
+    books.ledger.deliver(books.delivery(used)).await.unwrap();
+    let writers = async || -> i64 {
+        sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and application_name = 'tollgate writer'",
+        )
+        .fetch_one(&books.pool)
+        .await
+        .unwrap()
+    };
+    assert!(writers().await > 0);
+    drop(books.ledger);
+    let gone = async { while writers().await > 0 {} };
+    let gone = tokio::time::timeout(Duration::from_secs(15), gone).await;
+    assert!(gone.is_ok(), "a writer is still there");
+}
+
+#[tokio::test]
+async fn only_a_lost_race_is_tried_again_and_not_for_ever() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    // Whatever is rolled back, a sequence keeps counting.
+    sqlx::raw_sql(
+        "create sequence tries;
+         create function fail() returns trigger language plpgsql as $$
+         begin
+             perform nextval('tries');
+             raise exception 'for the test' using errcode = new.message_id;
+         end $$;
+         create trigger fail before insert on message for each row execute function fail()",
+    )
+    .execute(&books.pool)
+    .await
+    .unwrap();
+    // A serialization failure, and a division by zero.
+    for (code, tries_expected) in [("40001", 10), ("22012", 1)] {
+        let used = message(code, "u", "m", Tokens::new(1, 1));
+        let refused = books.ledger.deliver(books.delivery(used));
+        let refused = tokio::time::timeout(Duration::from_secs(30), refused).await;
+        assert!(
+            matches!(refused, Ok(Err(ledger::Error::Database(_)))),
+            "{code}: {refused:?}"
+        );
+        let tries: i64 = sqlx::query_scalar("select nextval('tries') - 1")
+            .fetch_one(&books.pool)
+            .await
+            .unwrap();
+        assert_eq!(tries, tries_expected, "{code}");
+        sqlx::raw_sql("alter sequence tries restart")
+            .execute(&books.pool)
+            .await
+            .unwrap();
+    }
 }

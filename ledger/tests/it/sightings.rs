@@ -484,6 +484,47 @@ async fn the_better_report_counts_whenever_it_comes() {
 }
 
 #[tokio::test]
+async fn a_better_report_of_one_call_does_not_charge_the_others_again() {
+    let books = books().await;
+    let guessed = MessageUsage {
+        evidence: Evidence::Estimated,
+        ..run("msg", "run", &[call("node-1", "m", 80)])
+    };
+    deliver(&books, Entrance::Gateway, guessed).await;
+    let known = call("node-2", "dear", 100);
+    let known = run("msg", "run", std::slice::from_ref(&known));
+    deliver(&books, Entrance::Gateway, known).await;
+    let calls = [call("node-1", "m", 100), call("node-2", "dear", 100)];
+    let answer = deliver(&books, Entrance::Langfuse, run("msg", "run", &calls)).await;
+    assert_eq!(answer.status, Outcome::Charged);
+    assert_eq!(
+        entries(&books).await,
+        [
+            (EntryKind::Charge, "-0.08".to_owned()),
+            (EntryKind::Charge, "-1".to_owned()),
+            (EntryKind::Refund, "0.08".to_owned()),
+            (EntryKind::Charge, "-0.1".to_owned()),
+        ]
+    );
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn calls_after_their_sum_contradict_a_party_that_was_sure_of_it() {
+    let books = books().await;
+    deliver(&books, Entrance::Gateway, whole("run", 300)).await;
+    let call_by_call = run("msg", "run", &[call("node-1", "m", 100)]);
+    let call_by_call = seen(&books, Entrance::Gateway, call_by_call);
+    let message_id = "msg".to_owned();
+    assert_eq!(
+        problem(books.ledger.deliver(call_by_call).await),
+        Problem::MessageConflict { message_id }
+    );
+    assert_eq!(books.balance("u").await, points("999.7"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn what_was_refunded_already_is_not_given_back_again() {
     let books = books().await;
     let estimated = MessageUsage {
