@@ -133,6 +133,7 @@ impl Ledger {
                 once: key.map(|key| (key, holds::fingerprint(user, check))),
                 is_told: true,
             };
+            // Boxed, as what follows: most checks ask for no hold, and need not carry it.
             let hold = self.hold(&new, |hold| Ok(completed(answer, hold)));
             return Box::pin(hold).await;
         }

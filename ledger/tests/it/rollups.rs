@@ -183,6 +183,7 @@ async fn a_range_is_bounded() {
             }
         )
     );
+    ask(1001, RollupPeriod::Day).await.unwrap();
     ask(23_900, RollupPeriod::Day).await.unwrap();
     assert_eq!(
         problem(ask(24_001, RollupPeriod::Day).await),

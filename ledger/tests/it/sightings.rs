@@ -283,6 +283,14 @@ fn going_on(books: &Books, message: MessageUsage) -> Delivery {
     delivery
 }
 
+/// One call of the run, whose tokens nobody told.
+fn estimated(call_id: &str, tokens: u64) -> MessageUsage {
+    MessageUsage {
+        evidence: Evidence::Estimated,
+        ..run("msg", "run", &[call(call_id, "m", tokens)])
+    }
+}
+
 fn total(id: &str, tokens: u64) -> MessageUsage {
     MessageUsage {
         evidence: Evidence::Estimated,
@@ -362,10 +370,6 @@ async fn calls_and_their_total_cost_the_same_in_every_order() {
 #[tokio::test]
 async fn an_estimate_yields_to_what_its_party_is_told_later_and_never_contradicts_it() {
     let books = books().await;
-    let estimated = |node: &str, tokens| MessageUsage {
-        evidence: Evidence::Estimated,
-        ..run("msg", "run", &[call(node, "m", tokens)])
-    };
     // A tool tells only a sum; the other node was cut off.
     deliver(&books, Entrance::Gateway, estimated("tool", 1000)).await;
     let mut became = Vec::new();
@@ -398,21 +402,13 @@ async fn an_estimate_yields_to_what_its_party_is_told_later_and_never_contradict
 #[tokio::test]
 async fn an_estimate_of_calls_that_were_charged_by_their_sum_is_no_difference() {
     let books = books().await;
-    let estimated = |node: &str, tokens| {
-        let message = MessageUsage {
-            evidence: Evidence::Estimated,
-            ..run("msg", "run", &[call(node, "m", tokens)])
-        };
-        seen(&books, Entrance::Gateway, message)
-    };
     deliver(&books, Entrance::Gateway, whole("run", 300)).await;
-    let part = books.ledger.deliver(estimated("node-1", 100)).await;
-    assert_eq!(part.unwrap().status, Outcome::Duplicate);
+    let part = deliver(&books, Entrance::Gateway, estimated("node-1", 100)).await;
+    assert_eq!(part.status, Outcome::Duplicate);
     let differences = books.ledger.differences(None, 50).await.unwrap().items;
     assert_eq!(differences.len(), 0);
     // What goes on after the sum is not in it.
-    let mut next = estimated("node-2", 50);
-    next.continues = true;
+    let next = going_on(&books, estimated("node-2", 50));
     let next = books.ledger.deliver(next).await.unwrap();
     assert_eq!(next.status, Outcome::Charged);
     assert_eq!(books.balance("u").await, points("999.65"));
@@ -486,13 +482,8 @@ async fn the_better_report_counts_whenever_it_comes() {
 #[tokio::test]
 async fn a_better_report_of_one_call_does_not_charge_the_others_again() {
     let books = books().await;
-    let guessed = MessageUsage {
-        evidence: Evidence::Estimated,
-        ..run("msg", "run", &[call("node-1", "m", 80)])
-    };
-    deliver(&books, Entrance::Gateway, guessed).await;
-    let known = call("node-2", "dear", 100);
-    let known = run("msg", "run", std::slice::from_ref(&known));
+    deliver(&books, Entrance::Gateway, estimated("node-1", 80)).await;
+    let known = run("msg", "run", &[call("node-2", "dear", 100)]);
     deliver(&books, Entrance::Gateway, known).await;
     let calls = [call("node-1", "m", 100), call("node-2", "dear", 100)];
     let answer = deliver(&books, Entrance::Langfuse, run("msg", "run", &calls)).await;

@@ -189,8 +189,9 @@ impl Received {
     /// rely on its being kept.
     async fn reject(&self, ledger: &Ledger, body: &[u8], problem: &Problem) -> ledger::Result<()> {
         let kept = body.get(..KEPT_BYTES_MAX).unwrap_or(body);
-        let kept = ledger.reject(&self.key, Entrance::Webhook, kept, problem, self.at);
-        Box::pin(kept).await
+        let rejected = ledger.reject(&self.key, Entrance::Webhook, kept, problem, self.at);
+        // Boxed, so that deliveries that are not refused do not carry what this needs.
+        Box::pin(rejected).await
     }
 }
 
