@@ -52,8 +52,8 @@ impl Signal {
     }
 }
 
-/// Hears what other processes commit, and tells them what this one does. Ends when the pool is
-/// closed or the last subscriber is gone.
+/// Hears what other processes commit, and tells them what this one does. Ends with the last clone of
+/// the signal, which the ledger holds, or when the pool is closed.
 pub(crate) fn listen(pool: PgPool, live: &Signal, keys: api_keys::Cache) {
     let this_process = Uuid::now_v7().to_string();
     tokio::spawn(tell(
@@ -61,14 +61,21 @@ pub(crate) fn listen(pool: PgPool, live: &Signal, keys: api_keys::Cache) {
         live.committed.subscribe(),
         this_process.clone(),
     ));
+    let mut committed = live.committed.subscribe();
     let live = Arc::downgrade(&live.grown);
     tokio::spawn(async move {
-        while live.strong_count() > 0 && !pool.is_closed() {
-            if let Err(error) = hear(&pool, &live, &keys, &this_process).await {
-                warn!(%error, "listening to postgres was interrupted");
+        let hear_on = async {
+            while !pool.is_closed() {
+                if let Err(error) = hear(&pool, &live, &keys, &this_process).await {
+                    warn!(%error, "listening to postgres was interrupted");
+                }
+                keys.distrust();
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            keys.distrust();
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
+        tokio::select! {
+            () = hear_on => {}
+            () = async { while committed.changed().await.is_ok() {} } => {}
         }
     });
 }

@@ -273,24 +273,29 @@ async fn a_message_that_comes_into_quarantine_while_another_report_is_written_is
 }
 
 #[tokio::test]
-async fn the_writers_of_a_ledger_end_with_it() {
+async fn all_connections_of_a_ledger_end_with_it() {
     let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
     let used = message("m-1", "u", "m", Tokens::new(1, 1));
     books.ledger.deliver(books.delivery(used)).await.unwrap();
-    let writers = async || -> i64 {
+    let model = "m".parse().unwrap();
+    let estimate = books.ledger.estimate(None, &model, Some(1), Some(1));
+    estimate.await.unwrap();
+    let connections = async || -> Vec<String> {
         sqlx::query_scalar(
-            "select count(*) from pg_stat_activity
-             where datname = current_database() and application_name = 'tollgate writer'",
+            "select distinct application_name from pg_stat_activity
+             where datname = current_database() and application_name like 'tollgate%' order by 1",
         )
-        .fetch_one(&books.pool)
+        .fetch_all(&books.pool)
         .await
         .unwrap()
     };
-    assert!(writers().await > 0);
+    let all = ["tollgate", "tollgate reader", "tollgate writer"];
+    assert_eq!(connections().await, all);
     drop(books.ledger);
-    let gone = async { while writers().await > 0 {} };
+    let gone = async { while !connections().await.is_empty() {} };
     let gone = tokio::time::timeout(Duration::from_secs(15), gone).await;
-    assert!(gone.is_ok(), "a writer is still there");
+    assert!(gone.is_ok(), "still there: {:?}", connections().await);
 }
 
 #[tokio::test]

@@ -253,6 +253,18 @@ async fn what_was_given_back_whole_costs_nothing_at_a_higher_price() {
 }
 
 #[tokio::test]
+async fn what_was_free_costs_what_its_new_price_says() {
+    let books = Books::open().await;
+    books.set_price("m", "0", "0").await;
+    spend(&books, "free", 1).await;
+    let dearer = books.set_price("m", "3", "0").await;
+    let rerating = everything_priced_by(&[dearer.id]);
+    books.ledger.rerate(rerating, &actor()).await.unwrap();
+    assert_eq!(books.balance("u").await, points("-3"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn a_re_rating_that_cannot_be_entered_ends_and_says_so() {
     let books = Books::open().await;
     books.set_price("m", "1", "1").await;

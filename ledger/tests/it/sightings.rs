@@ -217,6 +217,28 @@ async fn cumulative_numbers_by_an_id_that_was_only_just_learned_are_charged_for_
     books.assert_verified().await;
 }
 
+/// Also within one group, where nothing was written yet.
+#[tokio::test]
+async fn a_call_that_has_its_messages_own_id_is_charged_once() {
+    let books = Books::open_with(1).await;
+    books.set_price("m", "1", "1").await;
+    let first = run("msg", "run", &[call("msg", "m", 1000)]);
+    let both = [call("msg", "m", 1000), call("node-2", "m", 500)];
+    let more = run("msg", "run", &both);
+    let together = [
+        seen(&books, Entrance::Gateway, first),
+        seen(&books, Entrance::Langfuse, more),
+    ];
+    let answers =
+        futures::future::join_all(together.map(|delivery| books.ledger.deliver(delivery))).await;
+    let paid = answers
+        .into_iter()
+        .map(|answer| answer.unwrap().points_deducted);
+    assert_eq!(paid.collect::<Vec<_>>(), ["1", "0.5"].map(points));
+    assert_eq!(books.balance("u").await, points("-1.5"));
+    books.assert_verified().await;
+}
+
 #[tokio::test]
 async fn what_was_charged_by_its_sum_is_not_charged_call_by_call() {
     let books = books().await;
