@@ -3,6 +3,7 @@
 use ledger::{Grant, Rerating};
 use shared::api::{EntryKind, HistoryFilter};
 use shared::clock::Timestamp;
+use shared::dify::{MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
@@ -261,6 +262,70 @@ async fn what_was_free_costs_what_its_new_price_says() {
     let rerating = everything_priced_by(&[dearer.id]);
     books.ledger.rerate(rerating, &actor()).await.unwrap();
     assert_eq!(books.balance("u").await, points("-3"));
+    books.assert_verified().await;
+}
+
+/// Each price to its own, one after the other, there and back; whatever was done is done once.
+#[tokio::test]
+async fn what_a_model_was_re_rated_to_stays_when_another_one_of_the_message_is() {
+    let books = Books::open().await;
+    let [a, b] = [
+        books.set_price("a", "10", "0").await,
+        books.set_price("b", "20", "0").await,
+    ];
+    let call = |model: &str| ModelCall {
+        call_id: None,
+        model_name: model.parse().unwrap(),
+        tokens: Tokens::new(1000, 0),
+    };
+    let both = MessageUsage {
+        calls: vec![call("a"), call("b")],
+        ..message("both", "u", "a", Tokens::new(0, 0))
+    };
+    books.ledger.deliver(books.delivery(both)).await.unwrap();
+    assert_eq!(books.balance("u").await, points("-30"));
+    let [cheap_a, cheap_b] = [
+        books.set_price("a", "5", "0").await,
+        books.set_price("b", "10", "0").await,
+    ];
+    for (version, balance) in [
+        (&cheap_a, "-25"),
+        (&cheap_b, "-15"),
+        (&cheap_a, "-15"),
+        (&b, "-25"),
+        (&a, "-30"),
+    ] {
+        let rerating = everything_priced_by(&[version.id]);
+        books.ledger.rerate(rerating, &actor()).await.unwrap();
+        assert_eq!(books.balance("u").await, points(balance));
+    }
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn what_was_given_back_in_part_costs_the_same_whatever_it_cost_in_between() {
+    let books = Books::open().await;
+    books.set_price("m", "10", "0").await;
+    spend(&books, "part", 1).await;
+    let (user, actor) = (user("u"), actor());
+    let refund = books
+        .ledger
+        .refund(&user, 1, Some(points("3")), "sorry", &actor);
+    refund.await.unwrap();
+    for (price, balance) in [
+        ("8", "-7"),
+        ("0", "0"),
+        ("4", "-4"),
+        ("10", "-7"),
+        ("12", "-9"),
+        ("0", "0"),
+        ("10", "-7"),
+    ] {
+        let version = books.set_price("m", price, "0").await;
+        let rerating = everything_priced_by(&[version.id]);
+        books.ledger.rerate(rerating, &actor).await.unwrap();
+        assert_eq!(books.balance("u").await, points(balance), "at {price}");
+    }
     books.assert_verified().await;
 }
 

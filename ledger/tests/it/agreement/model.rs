@@ -20,6 +20,8 @@ pub struct Line {
     /// By the order of publishing.
     pub version: usize,
     pub cost: i128,
+    /// Since it was last re-rated.
+    pub new_cost: i128,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -1030,6 +1032,7 @@ impl Model {
                 call: call.clone(),
                 version,
                 cost,
+                new_cost: cost,
             });
             if !fits(lines.iter().map(|line| line.cost).sum()) {
                 return Err(QuarantineReason::Overflow);
@@ -1269,30 +1272,34 @@ impl Model {
         })
     }
 
-    /// What an entry's account gains when the named versions price it; what was given back already
-    /// is not given back again.
-    fn gain(&self, user: usize, entry: usize, versions: &[usize]) -> i128 {
+    /// What an entry's account gains now that its lines have their new costs: of what was given back
+    /// of the message, nothing is given back again or taken back.
+    fn gain(&self, user: usize, entry: usize) -> i128 {
         let account = &self.accounts[user];
         let (cost, refunded) = account.standing(entry).unwrap();
-        let new_cost: i128 = account.entries[entry - 1]
-            .lines
+        let charge = &account.entries[entry - 1];
+        let new_cost: i128 = charge.lines.iter().map(|line| line.new_cost).sum();
+        let corrections = account
+            .entries
             .iter()
-            .map(|line| {
-                let version = versions
-                    .iter()
-                    .find(|version| self.versions[**version].model == line.call.model);
-                version.map_or(line.cost, |version| {
-                    self.versions[*version].prices.cost(&line.call)
-                })
-            })
-            .sum();
-        if new_cost < cost {
-            (cost - refunded - new_cost).max(0)
-        } else if refunded > 0 && refunded == cost {
-            0
-        } else {
-            cost - new_cost
+            .filter(|it| it.corrects == Some(entry));
+        let mut last = (0, 0);
+        let mut cost_then = -charge.amount;
+        for correction in corrections {
+            if correction.kind == EntryKind::Refund {
+                last = (cost_then, last.1 + correction.amount);
+            } else {
+                cost_then -= correction.amount;
+            }
         }
+        let left = last.0 - last.1;
+        let due = match last {
+            (_, 0) => new_cost,
+            _ if left == 0 => 0,
+            (refunded_of, _) if new_cost > refunded_of => left + (new_cost - refunded_of),
+            _ => new_cost.min(left),
+        };
+        cost - refunded - due
     }
 
     fn rerate(&mut self, versions: &[usize], from: i64, to: i64) -> Refused<Answer> {
@@ -1309,16 +1316,27 @@ impl Model {
         }
         let mut differences = BTreeMap::new();
         for (user, entry, _) in self.charges() {
-            let charge = &self.accounts[user].entries[entry - 1];
-            let is_touched = charge
-                .lines
-                .iter()
-                .any(|line| models.contains(&line.call.model));
-            let gain = self.gain(user, entry, versions);
             // What was replaced is given back, and is a charge no longer.
             let mut parts = self.messages.values().flat_map(|message| &message.parts);
             let stands = parts.any(|part| part.report.user == user && part.entry == entry);
-            if stands && (from..to).contains(&charge.occurred) && is_touched && gain != 0 {
+            let charge = &mut self.accounts[user].entries[entry - 1];
+            if !stands || !(from..to).contains(&charge.occurred) {
+                continue;
+            }
+            let mut is_touched = false;
+            for line in &mut charge.lines {
+                let mut named = versions.iter().map(|version| &self.versions[*version]);
+                if let Some(version) = named.find(|version| version.model == line.call.model) {
+                    line.new_cost = version.prices.cost(&line.call);
+                    is_touched = true;
+                }
+            }
+            let gain = if is_touched {
+                self.gain(user, entry)
+            } else {
+                0
+            };
+            if gain != 0 {
                 let difference = differences.entry(user).or_insert((0, 0));
                 difference.0 += 1;
                 difference.1 += gain;
