@@ -57,8 +57,10 @@ pub(crate) struct Credits(Vec<Credit>);
 
 impl Credits {
     pub(crate) fn insert(&mut self, credit: Credit) {
-        self.0.push(credit);
-        self.0.sort_by_key(Credit::burn_order);
+        let place = self
+            .0
+            .partition_point(|it| it.burn_order() < credit.burn_order());
+        self.0.insert(place, credit);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Credit> {

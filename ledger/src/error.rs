@@ -57,16 +57,19 @@ impl From<Overflow> for Error {
     }
 }
 
-/// Whether Postgres could not be reached or is starting or stopping, so that trying again helps.
+/// Whether Postgres could not be reached, lets nobody in or write, or is starting or stopping, so that
+/// trying again helps.
 pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        // Classes 08 (connection), 53 (resources) and 57P (operator intervention).
+        // Connection, resources, operator intervention, authorisation, no such database, and read-only:
+        // a standby, or a disk that is nearly full.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            code.starts_with("08") || code.starts_with("53") || code.starts_with("57P")
+            let classes = ["08", "53", "57P", "28", "3D", "25006"];
+            classes.iter().any(|class| code.starts_with(class))
         }),
         _ => false,
     }

@@ -11,6 +11,7 @@ use shared::problem::{FieldFault, Problem};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
+use tracing::warn;
 
 use crate::audit::{self, Actor};
 use crate::error::{Error, Result};
@@ -188,8 +189,11 @@ impl Ledger {
             None
         };
         tx.commit().await?;
-        if let Some(job) = release {
-            self.run_job(job).await?;
+        if let Some(job) = release
+            && let Err(error) = self.run_job(job).await
+        {
+            // The price is published, and the job is taken up again.
+            warn!(%job, %error, "what waited for a price is not charged yet");
         }
         Ok(published)
     }

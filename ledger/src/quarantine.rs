@@ -251,7 +251,10 @@ impl Ledger {
             return Err(Problem::field("message_id", FieldFault::NotOneOf { allowed }).into());
         }
         let usage = corrected
-            .clone()
+            .map(|corrected| match &reported {
+                Some(reported) => completed(corrected, reported),
+                None => corrected,
+            })
             .or(reported.clone())
             .ok_or_else(|| Problem::field("usage", FieldFault::Missing))?;
         let by = Some((actor.clone(), reported));
@@ -346,6 +349,27 @@ impl Ledger {
 }
 
 /// What was reported, when it could be read.
+/// Whoever puts numbers right need not repeat the rest: without its other ids the message could be
+/// charged a second time, and without its time at another price.
+fn completed(corrected: MessageUsage, reported: &MessageUsage) -> MessageUsage {
+    let ids = |message: &MessageUsage| -> Vec<String> {
+        let calls = message.calls.iter().filter_map(|call| call.call_id.clone());
+        message.also_known_as.iter().cloned().chain(calls).collect()
+    };
+    let known = ids(&corrected);
+    let mut also_known_as = corrected.also_known_as;
+    also_known_as.extend(ids(reported).into_iter().filter(|id| !known.contains(id)));
+    MessageUsage {
+        also_known_as,
+        conversation_id: corrected
+            .conversation_id
+            .or_else(|| reported.conversation_id.clone()),
+        request_id: corrected.request_id.or_else(|| reported.request_id.clone()),
+        occurred_at: corrected.occurred_at.or(reported.occurred_at),
+        ..corrected
+    }
+}
+
 fn usage(row: &PgRow) -> Result<Option<MessageUsage>> {
     let usage = row.try_get::<Option<Json<MessageUsage>>, _>("usage")?;
     Ok(usage.map(|Json(usage)| usage))

@@ -354,6 +354,11 @@ impl<'a> Batch<'a> {
         {
             return Ok(Verdict::Gone);
         }
+        // An earlier message of the group may have settled the hold.
+        let names = match delivery.hold_id {
+            Some(_) => known::names(&self.holds, delivery),
+            None => names,
+        };
         let found = self.known.find(&names);
         let key = found.or_else(|| names.first().cloned()).unwrap_or_default();
         let message = self.known.get(&key).cloned().unwrap_or_default();
@@ -571,6 +576,9 @@ impl<'a> Batch<'a> {
                 Ok(Verdict::Answer(charge.answer(Outcome::Charged)))
             }
             Err(reason) => {
+                // A row of its own: an id that was claimed for it may be another one.
+                let own = (report.key.0, delivery.message.message_id.clone());
+                let waiting = waiting.or(self.known.get(&own).and_then(|it| it.waiting));
                 let is_new = waiting.is_none_or(|waiting| {
                     // More of a message of which something waits already waits beside it.
                     delivery.grows() && waiting.fingerprint != report.fingerprint
@@ -587,8 +595,6 @@ impl<'a> Batch<'a> {
                         reason,
                     });
                     self.review(delivery);
-                    // A row of its own: an id that was claimed for it may be another one.
-                    let own = (report.key.0, delivery.message.message_id.clone());
                     self.known.get_mut(own).waiting.get_or_insert(Waiting {
                         fingerprint: report.fingerprint,
                         entrance: delivery.entrance,
@@ -633,16 +639,25 @@ impl<'a> Batch<'a> {
             Ok(pieces) => pieces,
             Err(reason) => return Ok(Err(reason)),
         };
-        let account_id = chain::account_id(&report.usage.user_id);
+        let mut refunds = Vec::new();
         if let Some(replacement) = replacement
             && let Some(known) = self.known.get(&report.key)
         {
             let standing = known.standing();
-            let refunds = sightings::refunds(replacement, &standing, &self.standings, now)?;
-            for refund in refunds {
-                if self.accounts.append(account_id, refund)?.is_err() {
-                    return Ok(Err(QuarantineReason::Overflow));
-                }
+            refunds = sightings::refunds(replacement, &standing, &self.standings, now)?;
+        }
+        // All of it, or nothing.
+        let amounts = refunds.iter().map(|refund| refund.amount);
+        let mut amounts = amounts.chain(pieces.iter().map(|piece| piece.amount));
+        let balance = self.accounts.get(&report.usage.user_id)?.balance_nano;
+        let after = amounts.try_fold(Points::from_nano(balance), Points::plus);
+        if after.is_err() {
+            return Ok(Err(QuarantineReason::Overflow));
+        }
+        let account_id = chain::account_id(&report.usage.user_id);
+        for refund in refunds {
+            if self.accounts.append(account_id, refund)?.is_err() {
+                return Ok(Err(QuarantineReason::Overflow));
             }
         }
         let mut charged: Option<Charge> = None;
@@ -853,10 +868,11 @@ impl<'a> Batch<'a> {
     fn release(&mut self, delivery: &'a Delivery, waiting: Option<Uuid>) {
         let resolution = delivery.resolves.as_ref();
         let resolved = resolution.map(|resolution| resolution.quarantine_id);
-        for quarantine_id in resolved
-            .into_iter()
-            .chain(waiting.filter(|id| Some(*id) != resolved))
-        {
+        for quarantine_id in resolved.into_iter().chain(waiting) {
+            // It leaves once.
+            if !self.waiting.remove(&quarantine_id) {
+                continue;
+            }
             self.released.push(Release {
                 quarantine_id,
                 message: &delivery.message,

@@ -1,5 +1,7 @@
 //! Invariants 7 and 8: no oversell, real cost.
 
+use std::collections::HashSet;
+
 use shared::api::{BalanceCheck, CheckBalance, HoldStatus, Outcome};
 use shared::problem::Problem;
 use shared::tokens::Tokens;
@@ -173,6 +175,26 @@ async fn two_settlements_at_once_charge_once() {
         assert_eq!(ours.unwrap().consumption_id, theirs.unwrap().consumption_id);
     }
     assert_eq!(books.balance("u").await, points("5"));
+    books.assert_verified().await;
+}
+
+/// Some of them in one group, where nothing of the others is written yet.
+#[tokio::test]
+async fn many_settlements_in_one_process_charge_once() {
+    let books = books_with("10").await;
+    let id = hold(&books, 1000).await;
+    let settlements = (0..20).map(|number| {
+        let used = message(&format!("m{number}"), "u", "m", Tokens::new(1000, 0));
+        books.ledger.settle_hold(&id, books.delivery(used))
+    });
+    // While the writer is busy with something else, they gather.
+    let other = message("other", "u", "m", Tokens::new(2000, 0));
+    let other = books.ledger.deliver(books.delivery(other));
+    let answers = futures::future::try_join_all(settlements);
+    let (answers, _) = tokio::try_join!(answers, other).unwrap();
+    let ids: HashSet<_> = answers.iter().map(|it| &it.consumption_id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(books.balance("u").await, points("7"));
     books.assert_verified().await;
 }
 

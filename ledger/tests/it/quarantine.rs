@@ -2,7 +2,7 @@
 
 use ledger::Entrance;
 use shared::api::{Outcome, QuarantineReason};
-use shared::dify::MessageUsage;
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use uuid::Uuid;
@@ -120,6 +120,144 @@ async fn a_waiting_message_is_charged_as_reported_or_as_corrected_once() {
         .remove(0);
     assert_eq!(audit.action, "quarantine.charge");
     assert!(audit.before.is_some() && audit.after.is_some());
+    books.assert_verified().await;
+}
+
+/// Otherwise the same message under its other id would be another one, and its time another price's.
+#[tokio::test]
+async fn who_puts_numbers_right_need_not_repeat_the_other_ids_and_the_time() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let run = MessageUsage {
+        also_known_as: vec!["run".into()],
+        occurred_at: Some("2024-01-15T10:30:00Z".parse().unwrap()),
+        ..message("msg", "u", "new", Tokens::new(2000, 0))
+    };
+    books.ledger.deliver(books.delivery(run)).await.unwrap();
+    let by_its_run = message("run", "u", "m", Tokens::new(1000, 0));
+    let mut by_its_run = books.delivery(by_its_run);
+    by_its_run.entrance = Entrance::Langfuse;
+    let charged = books.ledger.deliver(by_its_run).await.unwrap();
+    assert_eq!(charged.status, Outcome::Charged);
+    let id = id_of(&only_waiting(&books).await);
+    let corrected = message("msg", "u", "m", Tokens::new(1000, 0));
+    let answer = books
+        .ledger
+        .charge_quarantined(id, Some(corrected), &actor())
+        .await
+        .unwrap();
+    assert_eq!(answer.status, Outcome::Duplicate);
+    assert_eq!(books.balance("u").await, points("-1"));
+    // Priced as of when it happened: the first price is in force since ever, the second only now.
+    let waits = MessageUsage {
+        occurred_at: Some("2024-01-15T10:30:00Z".parse().unwrap()),
+        ..message("late", "u", "new", Tokens::new(1000, 0))
+    };
+    books.ledger.deliver(books.delivery(waits)).await.unwrap();
+    books.set_price("m", "5", "5").await;
+    let id = id_of(&only_waiting(&books).await);
+    let corrected = message("late", "u", "m", Tokens::new(1000, 0));
+    let answer = books
+        .ledger
+        .charge_quarantined(id, Some(corrected), &actor())
+        .await
+        .unwrap();
+    assert_eq!(answer.points_deducted, points("1"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_charged_once_however_many_administrators_read_it() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let waits = message("msg", "u", "new", Tokens::new(2000, 0));
+    books.ledger.deliver(books.delivery(waits)).await.unwrap();
+    let id = id_of(&only_waiting(&books).await);
+    let administrator = actor();
+    let charge = |tokens| {
+        let corrected = message("msg", "u", "m", Tokens::new(tokens, 0));
+        books
+            .ledger
+            .charge_quarantined(id, Some(corrected), &administrator)
+    };
+    // While the writer is busy with something else, they gather.
+    let other = message("other", "u", "m", Tokens::new(0, 0));
+    let other = books.ledger.deliver(books.delivery(other));
+    let answers = futures::future::join_all((1..=20).map(|number| charge(number * 1000)));
+    let (answers, _) = tokio::join!(answers, other);
+    let mut paid = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(answer) => paid.push(answer.points_deducted),
+            refused => assert_eq!(problem(refused), Problem::NotFound),
+        }
+    }
+    assert_eq!(paid.len(), 1, "{paid:?}");
+    let owed = paid[0].negated().unwrap();
+    assert_eq!(books.balance("u").await, owed);
+    books.assert_verified().await;
+}
+
+/// It waits under its own id, and was charged under the other one.
+#[tokio::test]
+async fn a_better_report_that_waits_beside_what_was_charged_waits_once() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let poor = MessageUsage {
+        evidence: Evidence::AssumedModel,
+        ..message("run", "u", "m", Tokens::new(1000, 0))
+    };
+    books.ledger.deliver(books.delivery(poor)).await.unwrap();
+    let better = MessageUsage {
+        also_known_as: vec!["run".into()],
+        ..message("msg", "u", "new", Tokens::new(1000, 0))
+    };
+    for _ in 0..2 {
+        let mut better = books.delivery(better.clone());
+        better.entrance = Entrance::Langfuse;
+        let answer = books.ledger.deliver(better).await.unwrap();
+        assert_eq!(answer.status, Outcome::Quarantined);
+    }
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 1);
+    books.set_price("new", "3", "3").await;
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
+    assert_eq!(books.balance("u").await, points("-3"));
+    books.assert_verified().await;
+}
+
+/// What takes the place of something is entered whole or not at all.
+#[tokio::test]
+async fn a_better_report_that_does_not_fit_the_account_waits_and_gives_nothing_back() {
+    let books = Books::open().await;
+    books.set_price("m", "5", "5").await;
+    books.set_price("n", "1", "1").await;
+    let calls = |ids: &[&str], model: &str| MessageUsage {
+        calls: ids
+            .iter()
+            .map(|id| ModelCall {
+                call_id: Some((*id).to_owned()),
+                model_name: model.parse().unwrap(),
+                tokens: Tokens::new(1000, 0),
+            })
+            .collect(),
+        ..message("msg", "u", "m", Tokens::default())
+    };
+    for id in ["one", "two"] {
+        let poor = MessageUsage {
+            evidence: Evidence::AssumedModel,
+            ..calls(&[id], "m")
+        };
+        books.ledger.deliver(books.delivery(poor)).await.unwrap();
+    }
+    assert_eq!(books.balance("u").await, points("-10"));
+    books.grant("u", "9223372036").await;
+    books.grant("u", "3.854775807").await;
+    let before = books.balance("u").await;
+    let mut better = books.delivery(calls(&["one", "two"], "n"));
+    better.entrance = Entrance::Langfuse;
+    let answer = books.ledger.deliver(better).await.unwrap();
+    assert_eq!(answer.reason, Some(QuarantineReason::Overflow));
+    assert_eq!(books.balance("u").await, before);
     books.assert_verified().await;
 }
 
