@@ -5,7 +5,7 @@ create table rerated (
     -- The charge's.
     entry bigint not null,
     model_key text not null,
-    price_version_id bigint not null references price_version,
+    price_version_id bigint not null,
     cost_nano bigint not null check (cost_nano >= 0),
     primary key (account_id, entry, model_key)
 );

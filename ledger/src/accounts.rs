@@ -36,9 +36,10 @@ impl Amounts {
 
     /// What new calls may cost: a debt limit lets them go that far below zero.
     pub(crate) fn usable(self) -> Result<Points> {
-        Ok(self
-            .available()?
-            .plus(Points::from_nano(self.debt_limit_nano))?)
+        let available = self.available()?.nano();
+        Ok(Points::from_nano(
+            available.saturating_add(self.debt_limit_nano),
+        ))
     }
 
     /// What is missing for a call. A debt beyond the limit blocks even a free one.

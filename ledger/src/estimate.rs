@@ -89,6 +89,17 @@ impl Ledger {
         check: &CheckBalance,
         key: Option<&IdempotencyKey>,
     ) -> Result<BalanceCheck> {
+        // The first answer, also where this one would be another.
+        let recall = async || {
+            let fingerprint = holds::fingerprint(user, check);
+            Box::pin(idempotency::recall(self.pool(), key, &fingerprint)).await
+        };
+        if check.hold
+            && key.is_some()
+            && let Some(first) = recall().await?
+        {
+            return Ok(first);
+        }
         let (input, output) = (check.estimated_input_tokens, check.estimated_output_tokens);
         let (state, basis) = try_join(
             self.state_of(Some(user)),
@@ -137,10 +148,8 @@ impl Ledger {
             let hold = self.hold(&new, |hold| Ok(completed(answer, hold)));
             return Box::pin(hold).await;
         }
-        // What is missing may be missing because the first request took it.
-        let fingerprint = holds::fingerprint(user, check);
-        let first = Box::pin(idempotency::recall(self.pool(), key, &fingerprint)).await?;
-        Ok(first.unwrap_or(answer))
+        // What is missing may be missing because the first request has taken it meanwhile.
+        Ok(recall().await?.unwrap_or(answer))
     }
 
     pub(crate) async fn basis(

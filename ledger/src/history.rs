@@ -250,12 +250,14 @@ impl Ledger {
             model: &model,
             before: cursor.as_ref().map_or(i64::MAX, |cursor| cursor.entry),
             since: opened_at,
-            until: cursor.map_or(now, |cursor| cursor.recorded_at) + CLOCK_STEP_MAX,
+            // A cursor is somebody's text.
+            until: cursor.map_or(now, |cursor| cursor.recorded_at.clamp(opened_at, now))
+                + CLOCK_STEP_MAX,
         };
         // When `before` was recorded, or later.
         let mut reached = look.until;
         let mut rows: Vec<PgRow> = Vec::new();
-        if let Some(to) = filter.to.map(|to| to.moment() + LATE)
+        if let Some(to) = filter.to.map(|to| to.moment().saturating_add(LATE))
             && to < look.until
         {
             // What was entered after that time happened before it only if it was entered late.

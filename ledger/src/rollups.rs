@@ -89,7 +89,7 @@ fn range(filter: &RollupFilter) -> Result<(OffsetDateTime, OffsetDateTime)> {
     let to = if hour_of(to) == to {
         to
     } else {
-        hour_of(to) + time::Duration::HOUR
+        hour_of(to).saturating_add(time::Duration::HOUR)
     };
     if to <= from {
         let than = filter.from.to_string();

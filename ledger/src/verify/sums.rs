@@ -12,8 +12,10 @@ use uuid::Uuid;
 use crate::chain::Entry;
 use crate::error::Result;
 
-/// Hour (Unix seconds), kind, model, source.
+/// Hour (Unix microseconds, as exact as it is stored), kind, model, source.
 type Key = (i64, String, String, Uuid);
+
+const MICROSECONDS: i64 = 1_000_000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
@@ -32,7 +34,7 @@ pub(super) struct Sums(BTreeMap<Key, Sum>);
 impl Sums {
     pub(super) fn add(&mut self, entry: &Entry) {
         let unix = entry.recorded_at.unix_timestamp();
-        let hour = unix - unix.rem_euclid(3600);
+        let hour = (unix - unix.rem_euclid(3600)) * MICROSECONDS;
         let mut add = |model_key: &str, source, tokens: Tokens, amount_nano: i64| {
             let key = (
                 hour,
@@ -70,7 +72,7 @@ impl Sums {
             .filter(|key| self.0.get(*key) != stored.0.get(*key))
             .min();
         Ok(wrong.map(|(hour, kind, ..)| {
-            let hour = OffsetDateTime::from_unix_timestamp(*hour)
+            let hour = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*hour) * 1000)
                 .map_or_else(|_| hour.to_string(), |hour| hour.to_string());
             format!("the rollup of {kind} in the hour of {hour} is not the sum of its entries")
         }))

@@ -31,7 +31,7 @@ macro_rules! of_account {
                  select coalesce(sum(amount_nano), 0)::bigint from hold
                  where hold.account_id = a.account_id and status = 'open') end as holds_nano,
              case when ", $when, " then (
-                 select jsonb_agg(jsonb_build_array(extract(epoch from hour)::bigint, kind, model_key,
+                 select jsonb_agg(jsonb_build_array((extract(epoch from hour) * 1000000)::bigint, kind, model_key,
                      api_key_id, entries, input_tokens::text, output_tokens::text, amount_nano::text))
                  from rollup where rollup.account_id = a.account_id) end as rollups "
         )

@@ -189,6 +189,38 @@ async fn entries_land_in_the_partition_of_their_month() {
     books.ledger.maintain().await.unwrap();
 }
 
+/// An entry of a clock that was wrong for a moment: when that month comes, the ledger goes on.
+#[tokio::test]
+async fn a_month_of_which_the_default_partition_has_entries_stays_there() {
+    let books = Books::open().await;
+    let year_ahead = OffsetDateTime::now_utc() + Duration::days(365);
+    sqlx::query(
+        "insert into journal_entry (account_id, entry, recorded_at, occurred_at, kind, amount_nano,
+             counter_account, balance_after_nano, reason, actor, previous_hash, hash)
+         values (gen_random_uuid(), 1, $1, $1, 'grant', 1, 'issuance', 1, 'a reason', 'somebody', sha256(''),
+             sha256(''))",
+    )
+    .bind(year_ahead)
+    .execute(&books.pool)
+    .await
+    .unwrap();
+    let make = sqlx::query("select ensure_partitions(14)").execute(&books.pool);
+    make.await.unwrap();
+    let partition: String =
+        sqlx::query_scalar("select tableoid::regclass::text from journal_entry")
+            .fetch_one(&books.pool)
+            .await
+            .unwrap();
+    assert_eq!(partition, "journal_entry_default");
+    let after: Option<String> =
+        sqlx::query_scalar("select to_regclass('journal_entry_' || to_char($1, 'YYYY_MM'))::text")
+            .bind(year_ahead + Duration::days(40))
+            .fetch_one(&books.pool)
+            .await
+            .unwrap();
+    assert!(after.is_some(), "the months around it have their own");
+}
+
 #[tokio::test]
 async fn administrative_changes_are_audited_with_the_values_before_and_after() {
     let books = Books::open().await;

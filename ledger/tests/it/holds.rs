@@ -292,4 +292,13 @@ async fn a_debt_limit_lets_new_holds_go_below_zero_so_far() {
         .unwrap();
     assert_eq!((refused.can_proceed, refused.hold_id), (false, None));
     assert_eq!(refused.shortfall, points("0.001"));
+
+    // As good as without end.
+    let most = points("9223372036.854775807");
+    let (rich, actor) = (user("rich"), actor());
+    let set = books.ledger.set_debt_limit(&rich, most, &actor);
+    set.await.unwrap();
+    books.grant("rich", "1").await;
+    let answer = books.ledger.check_balance(&rich, &check(1, true)).await;
+    assert!(answer.unwrap().can_proceed);
 }

@@ -1,12 +1,12 @@
 //! A request that is repeated under its key is done once, and every time gets the same answer.
 
 use futures::future::join_all;
-use ledger::{Grant, IdempotencyKey};
+use ledger::{Grant, IdempotencyKey, NewPrice};
 use shared::api::{CheckBalance, PostedEntry};
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 
-use crate::{Books, actor, message, points, problem, user};
+use crate::{Books, actor, message, points, price, problem, user};
 
 fn key(name: &str) -> IdempotencyKey {
     IdempotencyKey::new("tester", name).unwrap()
@@ -168,5 +168,17 @@ async fn a_repeated_check_gets_the_hold_that_the_first_one_made() {
     assert!(!ask().await);
     books.grant("poor", "10").await;
     assert!(ask().await);
+
+    // The first answer, also when there would be none by now.
+    let off = NewPrice {
+        is_active: false,
+        ..price("m", "1", "1")
+    };
+    books.ledger.publish_price(off, &actor()).await.unwrap();
+    let again = books
+        .ledger
+        .check_balance_once(&owner, &check, Some(&name))
+        .await;
+    assert_eq!(&again.unwrap(), first);
     books.assert_verified().await;
 }

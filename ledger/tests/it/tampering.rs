@@ -504,6 +504,10 @@ async fn a_changed_rollup_is_named() {
         "update rollup set output_tokens = output_tokens + 1 where VICTIM and kind = 'charge'",
         "update rollup set model_key = 'other' where VICTIM and kind = 'charge'",
         "delete from rollup where VICTIM and kind = 'charge'",
+        // Of the same hour in the eyes of whoever sums up.
+        "update rollup set hour = hour + interval '100 ms' where VICTIM and kind = 'charge'",
+        "insert into rollup select account_id, hour + interval '100 ms', kind, model_key, api_key_id, entries,
+             input_tokens, output_tokens, amount_nano from rollup where VICTIM and kind = 'charge'",
     ] {
         victim
             .expect(change, None, "the rollup of charge in the hour of 20")

@@ -75,6 +75,10 @@ impl Params {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+            // Postgres keeps any other.
+            Some(Value::String(text)) if text.contains('\0') => {
+                Err(Problem::field(name, FieldFault::ControlCharacter))
+            }
             Some(Value::String(text)) => text
                 .parse()
                 .map(Some)

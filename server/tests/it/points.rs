@@ -253,6 +253,21 @@ async fn history_is_told_in_pages_newest_first() {
     assert_eq!(item["consumption"]["lines"][0]["priceVersion"], 1);
 }
 
+/// Nothing is later than the last hour of the year 9999.
+#[tokio::test]
+async fn a_time_to_which_nothing_can_be_added_is_a_time_like_any_other() {
+    let world = World::new().await;
+    world.grant("u1", "1").await;
+    for path in [
+        "user/points/history?userId=u1&to=9999-12-31T23:30:00Z",
+        "user/points/history?userId=u1&cursor=2-253402300799",
+        "admin/rollups?from=9999-12-31T00:00:00Z&to=9999-12-31T23:30:00Z",
+    ] {
+        let answer = world.get(&format!("/api/{path}")).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn history_can_be_cut_by_time() {
     let world = World::new().await;

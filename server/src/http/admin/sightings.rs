@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use ledger::SightingSummary;
 use serde::Serialize;
+use shared::problem::{FieldFault, Problem};
 
 use crate::http::Http;
 use crate::http::answer::{Language, Refusal, success, words};
@@ -24,6 +25,9 @@ pub async fn of_message(
     Language(locale): Language,
     Path(message_id): Path<String>,
 ) -> Result<Response, Refusal> {
+    if message_id.contains('\0') {
+        return Err(Problem::field("messageId", FieldFault::ControlCharacter).into());
+    }
     let items = http.ledger().sightings(&message_id).await?;
     let message = words(locale, "Reports of the message", "该消息的上报");
     Ok(success(message, Sightings { items }))
