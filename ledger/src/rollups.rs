@@ -54,7 +54,7 @@ pub(crate) fn sum(links: &[Link]) -> BTreeMap<Key<'_>, Sums> {
             api_key_id,
         };
         match &entry.consumption {
-            Some(consumption) if entry.kind == EntryKind::Charge => {
+            Some(consumption) => {
                 for line in &consumption.lines {
                     let sum = sums
                         .entry(key(line.model_key.as_str(), consumption.api_key_id))
@@ -73,7 +73,7 @@ pub(crate) fn sum(links: &[Link]) -> BTreeMap<Key<'_>, Sums> {
                     sum.amount_nano = sum.amount_nano.saturating_sub(line.charge_nano);
                 }
             }
-            _ => {
+            None => {
                 let sum = sums.entry(key("", Uuid::nil())).or_default();
                 sum.entries += 1;
                 sum.amount_nano = sum.amount_nano.saturating_add(entry.amount_nano);

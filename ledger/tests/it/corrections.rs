@@ -265,6 +265,24 @@ async fn what_was_free_costs_what_its_new_price_says() {
     books.assert_verified().await;
 }
 
+#[tokio::test]
+async fn a_re_rating_names_one_price_for_each_model() {
+    let books = Books::open().await;
+    let [one, other] = [
+        books.set_price("m", "1", "0").await,
+        books.set_price("m", "2", "0").await,
+    ];
+    for versions in [vec![], vec![one.id, other.id], vec![one.id, one.id + 1000]] {
+        let preview = everything_priced_by(&versions);
+        let refused = books.ledger.preview_rerating(&preview).await;
+        assert_eq!(
+            problem(refused),
+            Problem::field("priceVersionIds", FieldFault::NotPriced),
+            "{versions:?}"
+        );
+    }
+}
+
 /// Each price to its own, one after the other, there and back; whatever was done is done once.
 #[tokio::test]
 async fn what_a_model_was_re_rated_to_stays_when_another_one_of_the_message_is() {

@@ -4,7 +4,7 @@ use shared::api::{EntryKind, RollupFilter, RollupPeriod, RollupSum, Rollups};
 use shared::clock::Timestamp;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::{Books, actor, message, now, points, problem, user};
 
@@ -195,4 +195,42 @@ async fn a_range_is_bounded() {
         problem(books.ledger.rollups(&backwards).await),
         Problem::InvalidField { field, fault: FieldFault::NotLater { .. } } if field == "to"
     ));
+}
+
+/// It counts whole when the range ends within it, and not at all when the range ends where it begins.
+#[tokio::test]
+async fn a_range_is_of_whole_hours() {
+    let books = busy().await;
+    let hour: OffsetDateTime = sqlx::query_scalar("select min(hour) from rollup")
+        .fetch_one(&books.pool)
+        .await
+        .unwrap();
+    let until = async |to| {
+        let filter = RollupFilter {
+            from: Timestamp::new(hour - Duration::hours(1)),
+            to: Timestamp::new(to),
+            ..last_hours(1)
+        };
+        books.ledger.rollups(&filter).await.unwrap().totals
+    };
+    assert_eq!(until(hour).await, []);
+    assert_ne!(until(hour + Duration::minutes(1)).await, []);
+}
+
+#[tokio::test]
+async fn tokens_of_every_category_are_summed() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let tokens = Tokens {
+        input: 1,
+        cached_input: 2,
+        cache_write: 4,
+        output: 8,
+        reasoning: 16,
+    };
+    let used = message("a", "u", "m", tokens);
+    books.ledger.deliver(books.delivery(used)).await.unwrap();
+    let sums = books.ledger.rollups(&last_hours(2)).await.unwrap().totals;
+    assert_eq!((sums[0].input_tokens, sums[0].output_tokens), (7, 24));
+    books.assert_verified().await;
 }

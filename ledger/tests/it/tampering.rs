@@ -403,6 +403,19 @@ async fn an_account_without_entries_must_be_empty() {
 }
 
 #[tokio::test]
+async fn all_faults_are_counted_and_the_first_thousand_named() {
+    let victim = Victim::open().await;
+    let report = victim
+        .report_after(
+            "insert into account (account_id, user_id, balance_nano, last_hash)
+             select gen_random_uuid(), 'thief ' || number, 1, sha256('')
+             from generate_series(1, 1001) as number",
+        )
+        .await;
+    assert_eq!((report.broken, report.findings.len()), (1001, 1000));
+}
+
+#[tokio::test]
 async fn a_changed_credit_is_named() {
     let victim = Victim::open().await;
     victim.expect(

@@ -408,6 +408,17 @@ impl Call {
 }
 
 impl Report {
+    /// With what the first report said and this one, which puts it right, does not repeat.
+    fn completed(mut self, first: &Self) -> Self {
+        for id in first.also.iter().chain(&first.call_ids) {
+            if !self.also.contains(id) && !self.call_ids.contains(id) {
+                self.also.push(*id);
+            }
+        }
+        self.happened = self.happened.or(first.happened);
+        self
+    }
+
     fn tokens(&self) -> u64 {
         self.calls.iter().map(Call::tokens).sum()
     }
@@ -1393,7 +1404,11 @@ impl Model {
         let entrance = reported
             .as_ref()
             .map_or(Entrance::Webhook, |report| report.entrance);
-        let Some(report) = corrected.cloned().or(reported) else {
+        let corrected = corrected.cloned().map(|corrected| match &reported {
+            Some(reported) => corrected.completed(reported),
+            None => corrected,
+        });
+        let Some(report) = corrected.or(reported) else {
             return refuse("usage", FieldFault::Missing);
         };
         let report = Report { entrance, ..report };
