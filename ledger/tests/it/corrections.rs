@@ -1,9 +1,9 @@
 //! Credits that run out, refunds, re-ratings: every change is an entry that names its origin.
 
-use ledger::{Grant, Rerating};
+use ledger::{Entrance, Grant, Rerating};
 use shared::api::{EntryKind, HistoryFilter};
 use shared::clock::Timestamp;
-use shared::dify::{MessageUsage, ModelCall};
+use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
@@ -283,6 +283,48 @@ async fn a_re_rating_names_one_price_for_each_model() {
     }
 }
 
+/// It was collected while it stood, and had cost nothing that could be given back.
+#[tokio::test]
+async fn what_is_replaced_while_a_re_rating_is_at_it_is_charged_once() {
+    let books = Books::open().await;
+    books.set_price("m", "0", "0").await;
+    books.set_price("better", "1", "0").await;
+    let poor = MessageUsage {
+        evidence: Evidence::AssumedModel,
+        ..message("msg", "u", "m", Tokens::new(1000, 0))
+    };
+    books.ledger.deliver(books.delivery(poor)).await.unwrap();
+    let dearer = books.set_price("m", "5", "0").await;
+    let mut lock = books.pool.begin().await.unwrap();
+    sqlx::query("select from account where user_id = 'u' for update")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let waiting = async |count: i64| {
+        let waiting = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting)
+            .fetch_one(&books.pool)
+            .await
+            .unwrap()
+            < count
+        {}
+    };
+    let mut better = books.delivery(message("msg", "u", "better", Tokens::new(1000, 0)));
+    better.entrance = Entrance::Langfuse;
+    let ledger = books.ledger.clone();
+    let better = tokio::spawn(async move { ledger.deliver(better).await });
+    waiting(1).await;
+    let (ledger, rerating) = (books.ledger.clone(), everything_priced_by(&[dearer.id]));
+    let rerated = tokio::spawn(async move { ledger.rerate(rerating, &actor()).await });
+    waiting(2).await;
+    lock.commit().await.unwrap();
+    better.await.unwrap().unwrap();
+    rerated.await.unwrap().unwrap();
+    assert_eq!(books.balance("u").await, points("-1"));
+    books.assert_verified().await;
+}
+
 /// Each price to its own, one after the other, there and back; whatever was done is done once.
 #[tokio::test]
 async fn what_a_model_was_re_rated_to_stays_when_another_one_of_the_message_is() {
@@ -313,6 +355,20 @@ async fn what_a_model_was_re_rated_to_stays_when_another_one_of_the_message_is()
         (&b, "-25"),
         (&a, "-30"),
     ] {
+        let rerating = everything_priced_by(&[version.id]);
+        books.ledger.rerate(rerating, &actor()).await.unwrap();
+        assert_eq!(books.balance("u").await, points(balance));
+    }
+    // Also where it gives nothing back, because more was given back already.
+    let refund = Some(points("20"));
+    let entry = 1;
+    books
+        .ledger
+        .refund(&user("u"), entry, refund, "sorry", &actor())
+        .await
+        .unwrap();
+    let nearly_free = books.set_price("b", "2", "0").await;
+    for (version, balance) in [(&cheap_a, "-10"), (&nearly_free, "-7")] {
         let rerating = everything_priced_by(&[version.id]);
         books.ledger.rerate(rerating, &actor()).await.unwrap();
         assert_eq!(books.balance("u").await, points(balance));

@@ -230,7 +230,11 @@ async fn tokens_of_every_category_are_summed() {
     };
     let used = message("a", "u", "m", tokens);
     books.ledger.deliver(books.delivery(used)).await.unwrap();
+    let used = message("b", "v", "m", tokens);
+    books.ledger.deliver(books.delivery(used)).await.unwrap();
+    let report = books.ledger.verify(None).await.unwrap();
+    assert_eq!((report.entries, report.consumptions), (2, 2));
     let sums = books.ledger.rollups(&last_hours(2)).await.unwrap().totals;
-    assert_eq!((sums[0].input_tokens, sums[0].output_tokens), (7, 24));
+    assert_eq!((sums[0].input_tokens, sums[0].output_tokens), (14, 48));
     books.assert_verified().await;
 }
