@@ -258,14 +258,15 @@ async fn history_is_told_in_pages_newest_first() {
 async fn a_time_to_which_nothing_can_be_added_is_a_time_like_any_other() {
     let world = World::new().await;
     world.grant("u1", "1").await;
-    for path in [
-        "user/points/history?userId=u1&to=9999-12-31T23:30:00Z",
-        "user/points/history?userId=u1&cursor=2-253402300799",
-        "admin/rollups?from=9999-12-31T00:00:00Z&to=9999-12-31T23:30:00Z",
-    ] {
-        let answer = world.get(&format!("/api/{path}")).await;
-        assert_eq!(answer.status, 200, "{path}");
+    for query in ["to=9999-12-31T23:30:00Z", "cursor=2-253402300799"] {
+        let answer = world
+            .get(&format!("/api/user/points/history?userId=u1&{query}"))
+            .await;
+        assert_eq!(answer.status, 200, "{query}");
     }
+    let last_hour = "rollups?from=9999-12-31T00:00:00Z&to=9999-12-31T23:30:00Z";
+    let answer = world.admin(Method::GET, last_hour, &Value::Null).await;
+    assert_eq!(answer.status, 200);
 }
 
 #[tokio::test]
