@@ -1,5 +1,8 @@
 //! Invariants 1, 3, 5 and 8: once, nothing lost, double entry, real cost.
 
+use std::sync::Arc;
+
+use ledger::{Delivery, Entrance};
 use shared::api::{Outcome, QuarantineReason};
 use shared::problem::Problem;
 use shared::tokens::Tokens;
@@ -431,4 +434,22 @@ async fn a_full_queue_says_busy_and_records_nothing() {
         balance.nano(),
         -i64::try_from(charged.len()).unwrap() * 1_000_000_000
     );
+}
+
+/// Bodies of 64 MiB may wait, each counted as more than it is.
+#[tokio::test]
+async fn what_waits_takes_so_much_memory_and_no_more() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let deliver = |id: &str, mib: usize| {
+        let used = message(id, "u", "m", Tokens::new(1000, 0));
+        let (key, body) = (Arc::clone(&books.key), vec![0; mib * 1024 * 1024]);
+        let delivery = Delivery::new(key, Entrance::Webhook, used, body, now());
+        books.ledger.deliver(delivery)
+    };
+    let together = [deliver("a", 1), deliver("b", 1), deliver("c", 1)];
+    futures::future::try_join_all(together).await.unwrap();
+    let refused = deliver("d", 64).await;
+    assert!(matches!(problem(refused), Problem::Busy { .. }));
+    assert_eq!(books.balance("u").await, points("-3"));
 }

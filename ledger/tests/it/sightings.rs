@@ -186,6 +186,22 @@ async fn cumulative_numbers_are_charged_for_their_difference() {
     books.assert_verified().await;
 }
 
+#[tokio::test]
+async fn cumulative_numbers_that_come_together_are_charged_for_their_difference() {
+    let books = Books::open_with(1).await;
+    books.set_price("m", "1", "1").await;
+    let together = [1000, 1500, 4000].map(|tokens| going_on(&books, whole("msg", tokens)));
+    let answers =
+        futures::future::try_join_all(together.map(|delivery| books.ledger.deliver(delivery)));
+    let paid = answers
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|it| it.points_deducted);
+    assert_eq!(paid.collect::<Vec<_>>(), ["1", "0.5", "2.5"].map(points));
+    books.assert_verified().await;
+}
+
 /// The second one is only recognised by what the first one of the same group tells.
 #[tokio::test]
 async fn cumulative_numbers_by_an_id_that_was_only_just_learned_are_charged_for_their_difference() {
