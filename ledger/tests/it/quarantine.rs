@@ -167,6 +167,28 @@ async fn who_puts_numbers_right_need_not_repeat_the_other_ids_and_the_time() {
 }
 
 #[tokio::test]
+async fn what_waits_leaves_when_another_entrance_reports_it_without_a_doubt() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let doubtful = MessageUsage {
+        reported_total: Some(1),
+        ..message("msg", "u", "m", Tokens::new(1000, 0))
+    };
+    books
+        .ledger
+        .deliver(books.delivery(doubtful))
+        .await
+        .unwrap();
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 1);
+    let mut plain = books.delivery(message("msg", "u", "m", Tokens::new(1000, 0)));
+    plain.entrance = Entrance::Langfuse;
+    let answer = books.ledger.deliver(plain).await.unwrap();
+    assert_eq!(answer.status, Outcome::Charged);
+    assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn what_waits_is_charged_once_however_many_administrators_read_it() {
     let books = Books::open().await;
     books.set_price("m", "1", "1").await;

@@ -539,6 +539,55 @@ async fn a_better_report_of_one_call_does_not_charge_the_others_again() {
 }
 
 #[tokio::test]
+async fn a_call_told_otherwise_by_its_own_party_is_a_conflict() {
+    let books = books().await;
+    let calls = [call("node-1", "m", 1000), call("node-2", "m", 500)];
+    deliver(&books, Entrance::Gateway, run("msg", "run", &calls)).await;
+    let otherwise = run("msg", "run", &[call("node-1", "m", 2000)]);
+    let answer = books
+        .ledger
+        .deliver(seen(&books, Entrance::Gateway, otherwise));
+    assert!(matches!(
+        problem(answer.await),
+        Problem::MessageConflict { .. }
+    ));
+    assert_eq!(books.balance("u").await, points("998.5"));
+    books.assert_verified().await;
+}
+
+/// What stands of a call is what the better report said of it.
+#[tokio::test]
+async fn a_part_of_a_better_report_told_again_is_no_difference_and_of_the_poorer_one_is() {
+    let books = books().await;
+    let poor = |calls: &[ModelCall]| MessageUsage {
+        evidence: Evidence::AssumedModel,
+        ..run("msg", "run", calls)
+    };
+    let (first, second) = (call("node-1", "m", 1000), call("node-2", "m", 500));
+    let calls = [first.clone(), second];
+    deliver(&books, Entrance::Gateway, poor(&calls)).await;
+    let better = [call("node-1", "dear", 1500), call("node-2", "dear", 500)];
+    deliver(&books, Entrance::Langfuse, run("msg", "run", &better)).await;
+    assert_eq!(books.balance("u").await, points("980"));
+    let count = async || {
+        books
+            .ledger
+            .differences(None, 50)
+            .await
+            .unwrap()
+            .items
+            .len()
+    };
+    let [one, _] = better;
+    let answer = deliver(&books, Entrance::Langfuse, run("msg", "run", &[one])).await;
+    assert_eq!((answer.status, count().await), (Outcome::Duplicate, 0));
+    let answer = deliver(&books, Entrance::Gateway, poor(&[first])).await;
+    assert_eq!((answer.status, count().await), (Outcome::Duplicate, 1));
+    assert_eq!(books.balance("u").await, points("980"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn calls_after_their_sum_contradict_a_party_that_was_sure_of_it() {
     let books = books().await;
     deliver(&books, Entrance::Gateway, whole("run", 300)).await;
