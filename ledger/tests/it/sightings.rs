@@ -828,6 +828,11 @@ async fn a_difference_is_recorded_and_charges_nothing() {
             ("langfuse", Some(SightingDifference::Tokens), 1100),
         ]
     );
+    let newest = books.ledger.differences(None, 1).await.unwrap();
+    let cursor = newest.next_cursor.as_deref();
+    let older = books.ledger.differences(cursor, 1).await.unwrap();
+    assert_eq!([newest.items, older.items].concat(), differences);
+    assert!(cursor.is_some() && older.next_cursor.is_none());
     assert_eq!(books.balance("u").await, points("999"));
     assert_eq!(books.balance("somebody").await, points("0"));
     // The same entrance must not change its mind.
