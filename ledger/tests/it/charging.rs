@@ -381,7 +381,7 @@ async fn every_delivery_leaves_a_row() {
         .ledger
         .reject(
             &books.key,
-            ledger::Entrance::Webhook,
+            Entrance::Webhook,
             b"not json",
             &Problem::InvalidJson {
                 detail: String::new(),

@@ -47,6 +47,9 @@ async fn doubtful_reports_wait_with_their_reason() {
             (Outcome::Quarantined, Some(reason))
         );
     }
+    let most = message("most", "u", "gpt-4", Tokens::new(20_000_000, 0));
+    let answer = books.ledger.deliver(books.delivery(most)).await.unwrap();
+    assert_eq!(answer.status, Outcome::Charged);
     // A new price does not charge what waits for another reason.
     books.set_price("gpt-4", "1", "1").await;
     assert_eq!(
