@@ -656,15 +656,11 @@ impl<'a> Batch<'a> {
         }
         let account_id = chain::account_id(&report.usage.user_id);
         for refund in refunds {
-            if self.accounts.append(account_id, refund)?.is_err() {
-                return Ok(Err(QuarantineReason::Overflow));
-            }
+            self.accounts.append(account_id, refund)??;
         }
         let mut charged: Option<Charge> = None;
         for piece in pieces {
-            let Some(charge) = self.append(report, piece, charged.is_none())? else {
-                return Ok(Err(QuarantineReason::Overflow));
-            };
+            let charge = self.append(report, piece, charged.is_none())?;
             charged = Some(match charged {
                 Some(charged) => charged.and(charge),
                 None => charge,
@@ -676,12 +672,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Appends one part of a message: what a report itself brings, or what stays of what it replaces.
-    fn append(
-        &mut self,
-        report: &Report<'a>,
-        piece: Piece<'_>,
-        is_own: bool,
-    ) -> Result<Option<Charge>> {
+    fn append(&mut self, report: &Report<'a>, piece: Piece<'_>, is_own: bool) -> Result<Charge> {
         let (namespace_id, message_id) = &report.key;
         let message = piece.message;
         let part = self.known.get(&report.key).map_or(0, Message::next_part);
@@ -724,9 +715,7 @@ impl<'a> Batch<'a> {
                 },
             },
         );
-        let Ok(link) = self.accounts.append(account_id, draft)? else {
-            return Ok(None);
-        };
+        let link = self.accounts.append(account_id, draft)??;
         let (entry, balance_after_nano) = (link.entry.entry, link.entry.balance_after_nano);
         for (name, fingerprint) in claims {
             self.known.claim(name, report.key.clone(), fingerprint);
@@ -781,12 +770,12 @@ impl<'a> Batch<'a> {
                 consumption_id: Some(consumption_id),
             });
         }
-        Ok(Some(Charge {
+        Ok(Charge {
             consumption_id,
             total_tokens: piece.total_tokens,
             charge_nano: piece.charge_nano,
             balance_after_nano,
-        }))
+        })
     }
 
     /// The further ids that a charge claims for its message, with what they stand for.
