@@ -1,6 +1,5 @@
 //! A place to see the gate at work: pick a model and a size, and ask for the call.
 
-use leptos::html;
 use leptos::prelude::*;
 use shared::api::DEFAULT_TOKENS;
 use shared::ids::ModelName;
@@ -9,7 +8,7 @@ use crate::api::fields::count;
 use crate::browser;
 use crate::components::BalanceProtection;
 use crate::components::erased::{Erase, flag, part, submit_with, words};
-use crate::components::field::{Field, fault_of};
+use crate::components::field::{Field, Select, choice, fault_of};
 use crate::error::AppError;
 use crate::text::{fill, use_text};
 
@@ -22,20 +21,18 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
     let hydrated = browser::use_hydrated();
     let input = RwSignal::new(DEFAULT_TOKENS.input.to_string());
     let output = RwSignal::new(DEFAULT_TOKENS.output.to_string());
-    let model = NodeRef::<html::Select>::new();
     let error = RwSignal::new(None::<AppError>);
     let asked = RwSignal::new(None::<Call>);
     // The last call that was let through.
     let passed = RwSignal::new(None::<Call>);
 
     let has_models = !models.is_empty();
-    let options = models
-        .into_iter()
-        .map(|model| {
-            let name = String::from(model);
-            view! { <option value=name>{name.clone()}</option> }.erased()
-        })
-        .collect_view();
+    let model = RwSignal::new(models.first().map(ToString::to_string).unwrap_or_default());
+    let options = models.into_iter().map(|model| {
+        let name = String::from(model);
+        choice(name.clone(), move || name.clone(), false)
+    });
+    let options = options.collect_view().erased();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let counts = input
@@ -44,14 +41,13 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
                 let output = output.with_untracked(|typed| count("callOutput", typed))?;
                 Ok((input, output))
             });
-        match (counts, model.get_untracked()) {
-            (Ok((input, output)), Some(model)) => {
+        match counts {
+            Ok((input, output)) => {
                 error.set(None);
                 passed.set(None);
-                asked.set(Some((model.value(), input, output)));
+                asked.set(Some((model.get_untracked(), input, output)));
             }
-            (Err(problem), _) => error.set(Some(AppError::Refused(problem))),
-            (Ok(_), None) => {}
+            Err(problem) => error.set(Some(AppError::Refused(problem))),
         }
     };
     let on_proceed = Callback::new(move |()| {
@@ -85,12 +81,7 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
             <h2 id="try-title">{text.say(|t| t.my.try_title)}</h2>
             <p class="quiet">{text.say(|t| t.my.try_hint)}</p>
             <form class="inline" novalidate on:submit=submit_with(submit)>
-                <div class="field">
-                    <label for="callModel">{text.say(|t| t.common.model)}</label>
-                    <select id="callModel" disabled=!has_models node_ref=model>
-                        {options}
-                    </select>
-                </div>
+                <Select id="callModel" label=|t| t.common.model value=model options disabled=!has_models />
                 <Field
                     id="callInput"
                     label=|t| t.calculator.input_tokens

@@ -4,7 +4,8 @@ use leptos::prelude::*;
 use shared::api::ServedMessage;
 
 use super::choice::Choice;
-use super::review::{Review, Reviewed, reviewed_part};
+use super::results::{Reviewed, reviewed_part};
+use super::review::Review;
 use crate::address::user_address;
 use crate::api::query::QueryResource;
 use crate::components::amount::count_text;
