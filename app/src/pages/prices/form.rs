@@ -11,9 +11,10 @@ use crate::api::prices::publish_price;
 use crate::api::query::QueryResource;
 use crate::browser;
 use crate::components::command::Command;
-use crate::components::erased::{Erase, flag, phrase, submit_with};
+use crate::components::erased::{Erase, submit_with};
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::notice::use_notices;
+use crate::components::submit::submit_button;
 use crate::text::{Say, fill, use_text};
 
 /// The form as it is typed.
@@ -88,7 +89,6 @@ pub fn PriceForm(
     let text = use_text();
     let notices = use_notices();
     let navigate = use_navigate();
-    let hydrated = browser::use_hydrated();
     let is_new = base.is_none();
     let is_active = base.as_ref().is_none_or(|version| version.is_active);
     let typed = Typed::new(first_draft(model, base));
@@ -125,16 +125,7 @@ pub fn PriceForm(
             <Fields typed publish is_new />
             <FormError error=Signal::derive(move || publish.error()) fields=&FIELDS />
             <div class="actions">
-                <button
-                    type="submit"
-                    class="button primary"
-                    disabled=flag(move || publish.is_pending() || !hydrated.get())
-                >
-                    {phrase(move || {
-                        let words = &text.get().prices;
-                        if publish.is_pending() { words.publishing } else { words.publish }
-                    })}
-                </button>
+                {submit_button("button primary", publish, |t| t.prices.publishing, move || text.get().prices.publish)}
                 <span class="quiet small">{text.say(|t| t.prices.publish_hint)}</span>
             </div>
         </form>

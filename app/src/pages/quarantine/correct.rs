@@ -7,13 +7,13 @@ use shared::tokens::Category;
 use super::done::use_done;
 use crate::api::correction::{CallDraft, Correction, call_field, tokens_field};
 use crate::api::quarantine::charge_waiting;
-use crate::browser;
 use crate::components::command::Command;
-use crate::components::erased::{Erase, flag, phrase, submit_with, words};
+use crate::components::erased::{Erase, submit_with, words};
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::receipt::category_label;
+use crate::components::submit::submit_button;
 use crate::error::AppError;
-use crate::text::{fill, use_text};
+use crate::text::{Say, fill, use_text};
 
 /// One model call in the form.
 #[derive(Clone, Copy)]
@@ -41,7 +41,6 @@ impl CallFields {
 #[component]
 pub fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl IntoView {
     let text = use_text();
-    let hydrated = browser::use_hydrated();
     let done = use_done();
     let refusal = done.refusal();
     let draft = Correction::of(usage.as_ref());
@@ -50,13 +49,12 @@ pub fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl I
     let user_id = RwSignal::new(draft.user_id);
     let calls: Vec<CallFields> = draft.calls.into_iter().map(CallFields::new).collect();
     let charge = Command::new();
-    let error = move || charge.error();
+    let error = move || charge.error().filter(is_nowhere);
     let fields = {
-        let calls = calls.clone();
         let is_one = calls.len() == 1;
         let fields =
             move |(number, fields)| view! { <Call number fields is_one charge /> }.erased();
-        calls.into_iter().enumerate().map(fields).collect_view()
+        calls.iter().copied().enumerate().map(fields).collect_view()
     };
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -77,52 +75,41 @@ pub fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl I
             Ok(())
         });
     };
-    let identity = (!is_read).then(|| {
-        view! {
-            <Field
-                id="messageId"
-                label=|t| t.receipt.message
-                value=message_id
-                fault=fault_of(error, "messageId")
-                takes_focus=true
-                required=true
-            />
-        }
-        .erased()
-    });
+    let label = move || text.get().quarantine.correct;
     view! {
         <details class="card more" open=is_open>
             <summary>{text.say(|t| t.quarantine.correct)}</summary>
             <p class="quiet">{text.say(|t| t.quarantine.correct_hint)}</p>
             <form class="stack" novalidate on:submit=submit_with(submit)>
-                <div class="columns">
-                    {identity}
-                    <Field
-                        id="userId"
-                        label=|t| t.common.user
-                        value=user_id
-                        fault=fault_of(error, "userId")
-                        takes_focus=true
-                        required=true
-                    />
-                </div>
+                <Identity message_id=(!is_read).then_some(message_id) user_id charge />
                 {fields}
-                <FormError error=Signal::derive(move || error().filter(is_nowhere)) fields=&[] />
+                <FormError error=Signal::derive(error) fields=&[] />
                 {refusal}
                 <div class="actions">
-                    <button
-                        type="submit"
-                        class="button primary"
-                        disabled=flag(move || charge.is_pending() || !hydrated.get())
-                    >
-                        {phrase(move || {
-                            let words = &text.get().quarantine;
-                            if charge.is_pending() { words.charging } else { words.correct }
-                        })}
-                    </button>
+                    {submit_button("button primary", charge, |t| t.quarantine.charging, label)}
                 </div>
             </form>
         </details>
+    }
+    .erased()
+}
+
+/// Whose message it is, and which; a message that could be read keeps its id.
+#[component]
+fn Identity(
+    message_id: Option<RwSignal<String>>,
+    user_id: RwSignal<String>,
+    charge: Command,
+) -> impl IntoView {
+    let field = move |id: &'static str, label: Say, value: RwSignal<String>| {
+        let fault = fault_of(move || charge.error(), id);
+        view! { <Field id label value fault takes_focus=true required=true /> }.erased()
+    };
+    view! {
+        <div class="columns">
+            {message_id.map(|message_id| field("messageId", |t| t.receipt.message, message_id))}
+            {field("userId", |t| t.common.user, user_id)}
+        </div>
     }
     .erased()
 }

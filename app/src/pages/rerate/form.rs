@@ -8,8 +8,9 @@ use crate::api::rerate::{ReratableModel, ReratableVersion, RerateDraft, preview_
 use crate::browser;
 use crate::components::amount::grouped;
 use crate::components::command::Command;
-use crate::components::erased::{Erase, flag, part, phrase, submit_with};
+use crate::components::erased::{Erase, part, submit_with};
 use crate::components::field::{Field, FormError, Select, choice, fault_of};
+use crate::components::submit::submit_button;
 use crate::text::{fill, use_text};
 
 /// The form as it is typed.
@@ -87,7 +88,6 @@ pub fn Form(
     jobs: QueryResource,
 ) -> impl IntoView {
     let text = use_text();
-    let hydrated = browser::use_hydrated();
     if models.is_empty() {
         return no_models();
     }
@@ -119,16 +119,7 @@ pub fn Form(
             <Fields typed compute />
             <FormError error=Signal::derive(move || compute.error()) fields=&["from", "to"] />
             <div class="actions">
-                <button
-                    type="submit"
-                    class="button primary"
-                    disabled=flag(move || compute.is_pending() || !hydrated.get())
-                >
-                    {phrase(move || {
-                        let words = &text.get().rerate;
-                        if compute.is_pending() { words.previewing } else { words.preview }
-                    })}
-                </button>
+                {submit_button("button primary", compute, |t| t.rerate.previewing, move || text.get().rerate.preview)}
             </div>
         </form>
         {part(move || match preview.get() {

@@ -5,12 +5,12 @@ use shared::api::Completeness;
 
 use crate::api::completeness::check_completeness;
 use crate::api::query::QueryResource;
-use crate::browser;
 use crate::components::command::Command;
-use crate::components::erased::{Erase, flag, part, phrase, submit_with};
+use crate::components::erased::{Erase, part, submit_with};
 use crate::components::field::{FormError, Select, choice};
 use crate::components::moment::Moment;
 use crate::components::refusal::Loading;
+use crate::components::submit::submit_button;
 use crate::text::{fill, use_text};
 
 /// How many days can be looked back.
@@ -20,7 +20,6 @@ const DAYS_BACK_AT_FIRST: u32 = 7;
 #[component]
 pub fn Check(completeness: Completeness, found: QueryResource) -> impl IntoView {
     let text = use_text();
-    let hydrated = browser::use_hydrated();
     let days = RwSignal::new(DAYS_BACK_AT_FIRST.to_string());
     let check = Command::new();
     let source = completeness.source;
@@ -71,16 +70,7 @@ pub fn Check(completeness: Completeness, found: QueryResource) -> impl IntoView 
                     options
                     is_narrow=true
                 />
-                <button
-                    type="submit"
-                    class="button"
-                    disabled=flag(move || check.is_pending() || !hydrated.get())
-                >
-                    {phrase(move || {
-                        let words = &text.get().completeness;
-                        if check.is_pending() { words.checking } else { words.check }
-                    })}
-                </button>
+                {submit_button("button", check, |t| t.completeness.checking, move || text.get().completeness.check)}
             </form>
             {part(move || {
                 if check.is_pending() { view! { <Loading /> }.erased() } else { ().erased() }

@@ -29,56 +29,19 @@ pub fn Cost(preview: Preview, charge: Command, on_charge: Callback<()>) -> impl 
         model_name, cost, ..
     } = preview;
     let ReviewCost { users, unpriced } = cost;
-    let messages: u64 = users.iter().map(|user| user.messages).sum();
-    let points = Points::sum(users.iter().map(|user| user.points));
     let waiting = (unpriced != 0).then(|| {
         let count = count_text(unpriced);
         let said = move || fill(text.get().completeness.unpriced, &[&count, &model_name]);
         view! { <p>{words(said)}</p> }.erased()
     });
-    let row = |user: UserCost| {
-        let name = String::from(user.user_id);
-        view! {
-            <tr>
-                <th scope="row" class="name">
-                    {name}
-                </th>
-                <td class="num">{count_text(user.messages)}</td>
-                <td class="num">{points_text(user.points)}</td>
-            </tr>
+    let costs = (!users.is_empty()).then(|| costs(users));
+    let label = phrase(move || {
+        let words = &text.get().quarantine;
+        if charge.is_pending() {
+            words.charging
+        } else {
+            words.charge
         }
-        .erased()
-    };
-    let rows = users.into_iter().map(row).collect_view();
-    let costs = (messages != 0).then(|| {
-        let body = view! {
-            <tbody>{rows}</tbody>
-            <tfoot>
-                <tr>
-                    <th scope="row">{text.say(|t| t.common.total)}</th>
-                    <td class="num">{count_text(messages)}</td>
-                    <td class="num">
-                        <strong>{points.map(points_text).unwrap_or_default()}</strong>
-                    </td>
-                </tr>
-            </tfoot>
-        }
-        .erased();
-        view! {
-            <div class="scroll tall" tabindex="0">
-                {table(
-                    "quote",
-                    |t| t.completeness.would_cost,
-                    &[
-                        Words(|t| t.common.user),
-                        Numbers(|t| t.rerate.messages),
-                        Numbers(|t| t.common.points),
-                    ],
-                    body,
-                )}
-            </div>
-        }
-        .erased()
     });
     view! {
         <section class="card stack" role="status" aria-labelledby="cost-title">
@@ -93,17 +56,52 @@ pub fn Cost(preview: Preview, charge: Command, on_charge: Callback<()>) -> impl 
                     disabled=flag(move || charge.is_pending())
                     on:click=press(move |_| on_charge.run(()))
                 >
-                    {phrase(move || {
-                        let texts = text.get();
-                        if charge.is_pending() {
-                            texts.quarantine.charging
-                        } else {
-                            texts.quarantine.charge
-                        }
-                    })}
+                    {label}
                 </button>
             </div>
         </section>
+    }
+    .erased()
+}
+
+fn costs(users: Vec<UserCost>) -> AnyView {
+    let text = use_text();
+    let messages: u64 = users.iter().map(|user| user.messages).sum();
+    let points = Points::sum(users.iter().map(|user| user.points));
+    let row = |user: UserCost| {
+        let name = String::from(user.user_id);
+        view! {
+            <tr>
+                <th scope="row" class="name">
+                    {name}
+                </th>
+                <td class="num">{count_text(user.messages)}</td>
+                <td class="num">{points_text(user.points)}</td>
+            </tr>
+        }
+        .erased()
+    };
+    let body = view! {
+        <tbody>{users.into_iter().map(row).collect_view()}</tbody>
+        <tfoot>
+            <tr>
+                <th scope="row">{text.say(|t| t.common.total)}</th>
+                <td class="num">{count_text(messages)}</td>
+                <td class="num">
+                    <strong>{points.map(points_text).unwrap_or_default()}</strong>
+                </td>
+            </tr>
+        </tfoot>
+    };
+    let heads = [
+        Words(|t| t.common.user),
+        Numbers(|t| t.rerate.messages),
+        Numbers(|t| t.common.points),
+    ];
+    view! {
+        <div class="scroll tall" tabindex="0">
+            {table("quote", |t| t.completeness.would_cost, &heads, body.erased())}
+        </div>
     }
     .erased()
 }
