@@ -48,10 +48,7 @@ pub type Checking = std::pin::Pin<Box<dyn Future<Output = ledger::Result<()>> + 
 pub struct AppContext {
     pub ledger: ledger::Ledger,
     pub check_served: CheckServed,
-    /// Signs the session cookie.
-    pub cookie_key: axum_extra::extract::cookie::Key,
-    /// Whether cookies are marked `Secure`, which they are behind TLS.
-    pub secure_cookies: bool,
+    pub access: access::Access,
     /// Where an end user buys points; without it they are told to ask the operator.
     pub recharge_url: Option<String>,
 }

@@ -11,10 +11,7 @@ use shared::ids::UserId;
 use crate::AppError;
 
 #[cfg(feature = "ssr")]
-pub use guard::{
-    COOKIE_NAME, Subject, administrator, app_context, now, session_cookie, somebody, subject,
-    visitor_from,
-};
+pub use guard::{Subject, administrator, app_context, now, somebody, subject};
 
 /// Who the visitor is, as pages need to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,12 +72,12 @@ pub async fn sign_in(name: String, password: String, next: String) -> Result<(),
 /// Ends the session and forgets the cookie.
 #[server(prefix = "/api/fn", endpoint = "sign_out")]
 pub async fn sign_out() -> Result<(), AppError> {
-    guard::refuse_cross_site()?;
     let context = app_context()?;
+    guard::refuse_cross_site(&context)?;
     if let Some(token) = guard::session_token(&context) {
         context.ledger.sign_out(&token).await?;
     }
-    guard::set_cookie(guard::expired_cookie(&context))?;
+    guard::set_cookie(context.access.expired_cookie())?;
     guard::redirect_form_post("/sign-in");
     Ok(())
 }

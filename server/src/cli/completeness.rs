@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use dify_client::Client;
 use ledger::Ledger;
 use serde::Serialize;
 use shared::api::{Completeness, ReviewedMessage, arrived_share};
@@ -55,7 +56,7 @@ impl Check {
         let since = self.since.unwrap_or_else(|| {
             Timestamp::new(OffsetDateTime::now_utc() - time::Duration::days(DAYS_BACK))
         });
-        let client = completeness::client()?;
+        let client = Client::new(dify_client::connections()?);
         completeness::check(ledger, &client, &source, since, &self.users).await?;
         let completeness = ledger.completeness(&source).await.map_err(in_words)?;
         let charged = if self.charge {

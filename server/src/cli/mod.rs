@@ -18,7 +18,6 @@ mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
@@ -30,6 +29,7 @@ use shared::locale::Locale;
 use crate::books::Books;
 use crate::config::Config;
 use crate::telemetry;
+use crate::terminal::{note, say};
 
 /// A prepaid gate for AI apps built with Dify: prices every message and takes the points, once.
 #[derive(Debug, Parser)]
@@ -198,16 +198,6 @@ fn in_words(error: ledger::Error) -> anyhow::Error {
         ledger::Error::Problem(problem) => anyhow!(problem.message(Locale::En)),
         error => error.into(),
     }
-}
-
-/// Prints to standard output. Whoever closes it early (`| head`) has seen enough.
-pub(crate) fn say(text: &str) {
-    drop(writeln!(io::stdout(), "{text}"));
-}
-
-/// Prints to standard error.
-pub(crate) fn note(text: &str) {
-    drop(writeln!(io::stderr(), "{text}"));
 }
 
 /// For clap: reads a moment, of which a bare date is the beginning in UTC.

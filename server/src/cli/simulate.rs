@@ -14,8 +14,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Report, actor, in_words, note, parsed};
+use super::{Report, actor, in_words, parsed};
 use crate::config::Config;
+use crate::terminal::note;
 
 /// Requests under way at most; more would measure this program instead of the server.
 const IN_FLIGHT_MAX: usize = 2000;

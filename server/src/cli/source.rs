@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Report, actor, in_words, parsed};
 use crate::config::{Config, parse_url};
-use crate::http::langfuse;
+use crate::http::parties::langfuse;
 
 /// Where the upstream key is looked for, if no option gives it.
 const UPSTREAM_KEY: &str = "TOLLGATE_UPSTREAM_KEY";

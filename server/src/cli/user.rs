@@ -1,3 +1,4 @@
+use access::sign_in_link;
 use anyhow::Result;
 use clap::Subcommand;
 use ledger::Ledger;
@@ -5,7 +6,6 @@ use shared::ids::UserId;
 
 use super::{Report, actor, in_words, parsed};
 use crate::config::Config;
-use crate::http::sign_in_url;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -27,6 +27,6 @@ impl Command {
             .create_user_session(&user, minutes * 60, &actor())
             .await
             .map_err(in_words)?;
-        Ok(Report::ok(sign_in_url(&config.base_url(), &session.token)))
+        Ok(Report::ok(sign_in_link(&config.base_url(), &session.token)))
     }
 }

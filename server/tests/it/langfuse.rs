@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use ledger::NewSource;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use server::http::langfuse::public_key;
+use server::http::parties::langfuse::public_key;
 use shared::api::{LiveEvent, Outcome};
 use shared::source::{SourceEntrance, SourceSettings};
 

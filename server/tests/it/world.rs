@@ -247,7 +247,9 @@ impl World {
         let session = ledger.sign_in(name, password, "test").await;
         let session = session.expect("a session");
         let context = self.server.context();
-        let cookie = app::auth::session_cookie(context, session.token, session.expires_at);
+        let cookie = context
+            .access
+            .session_cookie(session.token, session.expires_at);
         let cookie = cookie.expect("a cookie");
         let cookie = cookie.to_str().expect("text").split(';').next();
         cookie.expect("a cookie").to_owned()

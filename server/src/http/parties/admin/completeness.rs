@@ -1,0 +1,71 @@
+//! How complete the reports about an app's messages are, and what was never reported.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use shared::clock::Timestamp;
+use shared::ids::ModelName;
+
+use crate::http::plumbing::administrator::Administrator;
+use crate::http::plumbing::answer::{Language, success, words};
+use crate::http::plumbing::params::Params;
+use crate::http::plumbing::refusal::Refusal;
+use crate::http::plumbing::state::Http;
+
+/// `GET /api/admin/completeness?source=NAME`: what the last checks found.
+pub async fn show(
+    State(http): State<Http>,
+    _: Administrator,
+    Language(locale): Language,
+    mut params: Params,
+) -> Result<Response, Refusal> {
+    let source = params.required_text("source")?;
+    params.finish()?;
+    let source = http.ledger().gateway_source(Some(&source)).await?;
+    let found = http.ledger().completeness(&source).await?;
+    Ok(success(words(locale, "Completeness", "完整性"), found))
+}
+
+/// `POST /api/admin/completeness` with `source` and `since`: asks Dify now.
+pub async fn check(
+    State(http): State<Http>,
+    _: Administrator,
+    Language(locale): Language,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let mut params = Params::from_body(request.into_body()).await?;
+    let source = params.required_text("source")?;
+    let since: Timestamp = params.required_time("since")?;
+    params.finish()?;
+    let ledger = http.ledger();
+    let source = ledger.gateway_source(Some(&source)).await?;
+    // Who asks sees in the answer why it did not come to its end.
+    (http.0.context.check_served)(Arc::clone(&source), since).await?;
+    let found = ledger.completeness(&source).await?;
+    Ok(success(words(locale, "Completeness", "完整性"), found))
+}
+
+/// `POST /api/admin/completeness/charge` with `source`, and if wanted `messages`
+/// (`[{"messageId"}]`) and `modelName`: charges what is missing.
+pub async fn charge(
+    State(http): State<Http>,
+    Administrator(actor): Administrator,
+    Language(locale): Language,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let mut params = Params::from_body(request.into_body()).await?;
+    let source = params.required_text("source")?;
+    let model_name: Option<ModelName> = params.id("modelName")?;
+    let messages = match params.has("messages") {
+        true => Some(params.each("messages", |message| message.required_text("messageId"))?),
+        false => None,
+    };
+    params.finish()?;
+    let ledger = http.ledger();
+    let source = ledger.gateway_source(Some(&source)).await?;
+    let charged = ledger
+        .charge_missing(&source, messages.as_deref(), model_name, &actor)
+        .await?;
+    Ok(success(words(locale, "Charged", "已扣费"), charged))
+}

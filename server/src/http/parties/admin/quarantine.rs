@@ -1,0 +1,113 @@
+//! Messages that wait, and what ends their wait.
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use shared::api::QuarantineReason;
+use shared::dify::parse_webhook;
+use shared::problem::Problem;
+use uuid::Uuid;
+
+use crate::http::plumbing::administrator::Administrator;
+use crate::http::plumbing::answer::{Language, charged, success, words};
+use crate::http::plumbing::body;
+use crate::http::plumbing::params::Params;
+use crate::http::plumbing::refusal::Refusal;
+use crate::http::plumbing::state::Http;
+
+fn parse_id(text: &str) -> Result<Uuid, Problem> {
+    text.parse().map_err(|_| Problem::NotFound)
+}
+
+/// `GET /api/admin/quarantine`
+pub async fn list(
+    State(http): State<Http>,
+    _: Administrator,
+    Language(locale): Language,
+    mut params: Params,
+) -> Result<Response, Refusal> {
+    let reason = params.one_of("reason", &QuarantineReason::ALL, QuarantineReason::as_str)?;
+    let (cursor, limit) = params.page()?;
+    params.finish()?;
+    let page = http
+        .ledger()
+        .quarantine_for(reason, cursor.as_deref(), limit)
+        .await?;
+    Ok(success(
+        words(locale, "Waiting messages", "待处理的消息"),
+        page,
+    ))
+}
+
+/// `GET /api/admin/quarantine/{id}`
+pub async fn show(
+    State(http): State<Http>,
+    _: Administrator,
+    Language(locale): Language,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let detail = http.ledger().quarantined(parse_id(&id)?).await?;
+    Ok(success(words(locale, "Message", "消息"), detail))
+}
+
+/// `POST /api/admin/quarantine/{id}/charge`: as it was reported.
+pub async fn charge(
+    State(http): State<Http>,
+    Administrator(actor): Administrator,
+    Language(locale): Language,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let params = Params::from_optional_body(request.into_body()).await?;
+    params.finish()?;
+    let answer = http
+        .ledger()
+        .charge_quarantined(parse_id(&id)?, None, &actor)
+        .await?;
+    let message = words(locale, "Charged as reported", "已按上报内容扣费");
+    Ok(charged(answer, locale, message))
+}
+
+/// `POST /api/admin/quarantine/{id}/correct`: with the numbers of the body, which has the webhook's
+/// format.
+pub async fn correct(
+    State(http): State<Http>,
+    Administrator(actor): Administrator,
+    Language(locale): Language,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let body = body::read(request.into_body())
+        .await
+        .map_err(|refused| refused.problem)?;
+    let usage = parse_webhook(&body)?;
+    let answer = http
+        .ledger()
+        .charge_quarantined(parse_id(&id)?, Some(usage), &actor)
+        .await?;
+    let message = words(locale, "Corrected and charged", "已更正并扣费");
+    Ok(charged(answer, locale, message))
+}
+
+/// `POST /api/admin/quarantine/{id}/dismiss`
+pub async fn dismiss(
+    State(http): State<Http>,
+    Administrator(actor): Administrator,
+    Language(locale): Language,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let mut params = Params::from_body(request.into_body()).await?;
+    let reason = params.required_text("reason")?;
+    params.finish()?;
+    let id = parse_id(&id)?;
+    http.ledger()
+        .dismiss_quarantined(id, &reason, &actor)
+        .await?;
+    let detail = http.ledger().quarantined(id).await?;
+    let message = words(
+        locale,
+        "Dismissed: it will not be charged",
+        "已忽略，不会扣费",
+    );
+    Ok(success(message, detail))
+}
