@@ -176,6 +176,20 @@ impl Cluster {
         Self::start_with(data_dir, Durability::Full).await
     }
 
+    /// Whether a data folder has a cluster, also one that only another user may enter. Changes nothing.
+    #[must_use]
+    pub fn exists(data_dir: &Path) -> bool {
+        let elsewhere = read_location(data_dir);
+        let folders = [Some(data_dir.join("postgres")), elsewhere];
+        folders.into_iter().flatten().any(|folder| {
+            let version = std::fs::metadata(folder.join("data/PG_VERSION"));
+            version.map_or_else(
+                |error| error.kind() == io::ErrorKind::PermissionDenied,
+                |_| true,
+            )
+        })
+    }
+
     /// As [`Cluster::start`]. The durability is that of whoever starts Postgres; those who join
     /// later take it as it is.
     ///

@@ -31,6 +31,7 @@ mod prices;
 mod quarantine;
 mod rerate;
 mod rollups;
+mod schema;
 mod sealing;
 mod sessions;
 mod sources;
@@ -57,6 +58,7 @@ pub use live::LivePage;
 pub use paused::{ForgottenRun, PausedRun, Taken};
 pub use prices::NewPrice;
 pub use rerate::{Difference, Rerating};
+pub use schema::Schema;
 pub use sealing::SealingKey;
 pub use sessions::{NewSession, Visitor};
 pub use sources::{LastDelivery, NewSource, SourceSummary};
@@ -149,7 +151,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::Migration`] names the migration that failed.
     pub async fn migrate(&self) -> Result<()> {
-        sqlx::migrate!("../migrations").run(self.pool()).await?;
+        schema::MIGRATIONS.run(self.pool()).await?;
         self.maintain().await
     }
 

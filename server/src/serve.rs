@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::books::Books;
+use crate::books::{Books, Opening};
 use crate::completeness;
 use crate::config::{Config, local_url};
 use crate::http::parties::gateway::Gateway;
@@ -71,7 +71,7 @@ impl Server {
             addr,
             ..config.clone()
         };
-        let books = Box::pin(Books::open(&config)).await?;
+        let books = Box::pin(Books::open(&config, Opening::Prepare)).await?;
         let upstream = dify_client::connections()?;
         let dify = dify_client::Client::new(upstream.clone());
         let context = AppContext {

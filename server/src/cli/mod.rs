@@ -26,7 +26,7 @@ use ledger::Actor;
 use shared::clock::Timestamp;
 use shared::locale::Locale;
 
-use crate::books::Books;
+use crate::books::{Books, Opening};
 use crate::config::Config;
 use crate::telemetry;
 use crate::terminal::{note, say};
@@ -51,7 +51,8 @@ struct CommandLine {
 enum Command {
     /// Start the server.
     Serve,
-    /// Bring the database schema up to date. Every command does so by itself.
+    /// Make an installation, or bring its database schema up to date. Starting the server does so
+    /// too; all other commands use only one that is there.
     Migrate,
     /// Manage administrators.
     #[command(subcommand)]
@@ -148,7 +149,11 @@ async fn execute(command: Command, config: &Config) -> Result<Report> {
     if matches!(command, Command::Serve) {
         return Box::pin(serve::run(config)).await;
     }
-    let books = Box::pin(Books::open(config)).await?;
+    let opening = match command {
+        Command::Migrate => Opening::Prepare,
+        _ => Opening::Use,
+    };
+    let books = Box::pin(Books::open(config, opening)).await?;
     let ledger = &books.ledger;
     match command {
         Command::Serve | Command::Migrate => Ok(migrate::run()),

@@ -91,20 +91,7 @@ impl Command {
                     is_bought: bought,
                     expires_at: expires,
                 };
-                let posted = ledger
-                    .grant_once(&user, &grant, None, &actor())
-                    .await
-                    .map_err(in_words)?;
-                if json {
-                    return Report::json(&posted);
-                }
-                let until = expires
-                    .map(|expires| format!(", of which {points} are good until {expires}"))
-                    .unwrap_or_default();
-                let balance = posted.balance;
-                Ok(Report::ok(format!(
-                    "{user} now has {balance} points{until}."
-                )))
+                add(ledger, &user, &grant, json).await
             }
             Self::Refund {
                 user,
@@ -113,24 +100,8 @@ impl Command {
                 reason,
                 json,
             } => {
-                let entry = match (charge.entry, charge.consumption) {
-                    (Some(entry), _) => entry,
-                    (None, id) => ledger
-                        .charge_entry(&user, &id.unwrap_or_default())
-                        .await
-                        .map_err(in_words)?,
-                };
-                let posted = ledger
-                    .refund_once(&user, entry, points, &reason, None, &actor())
-                    .await
-                    .map_err(in_words)?;
-                if json {
-                    return Report::json(&posted);
-                }
-                Ok(Report::ok(format!(
-                    "{} points of entry {entry} were given back; {user} now has {} points.",
-                    posted.points, posted.balance
-                )))
+                let entry = charge.entry(ledger, &user).await?;
+                refund(ledger, &user, entry, points, &reason, json).await
             }
             Self::DebtLimit { user, limit, json } => {
                 let balance = ledger
@@ -147,4 +118,55 @@ impl Command {
             }
         }
     }
+}
+
+impl Charge {
+    /// Its number in the user's history.
+    async fn entry(self, ledger: &Ledger, user: &UserId) -> Result<i64> {
+        match (self.entry, self.consumption) {
+            (Some(entry), _) => Ok(entry),
+            (None, id) => ledger
+                .charge_entry(user, &id.unwrap_or_default())
+                .await
+                .map_err(in_words),
+        }
+    }
+}
+
+async fn add(ledger: &Ledger, user: &UserId, grant: &Grant, json: bool) -> Result<Report> {
+    let posted = ledger.grant_once(user, grant, None, &actor()).await;
+    let posted = posted.map_err(in_words)?;
+    if json {
+        return Report::json(&posted);
+    }
+    let points = grant.points;
+    let until = grant
+        .expires_at
+        .map(|expires| format!(", of which {points} are good until {expires}"))
+        .unwrap_or_default();
+    let balance = posted.balance;
+    Ok(Report::ok(format!(
+        "{user} now has {balance} points{until}."
+    )))
+}
+
+async fn refund(
+    ledger: &Ledger,
+    user: &UserId,
+    entry: i64,
+    points: Option<Points>,
+    reason: &str,
+    json: bool,
+) -> Result<Report> {
+    let posted = ledger
+        .refund_once(user, entry, points, reason, None, &actor())
+        .await
+        .map_err(in_words)?;
+    if json {
+        return Report::json(&posted);
+    }
+    Ok(Report::ok(format!(
+        "{} points of entry {entry} were given back; {user} now has {} points.",
+        posted.points, posted.balance
+    )))
 }

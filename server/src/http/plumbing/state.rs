@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 /// What every handler shares. Cheap to clone.
 #[derive(Clone)]
-pub struct Http(pub(in crate::http) Arc<Shared>);
+pub struct Http(pub(crate) Arc<Shared>);
 
 /// The parts of [`Http`].
 pub struct Shared {
@@ -40,11 +40,11 @@ impl Http {
         Self(Arc::new(shared))
     }
 
-    pub(in crate::http) fn ledger(&self) -> &Ledger {
+    pub(crate) fn ledger(&self) -> &Ledger {
         &self.0.context.ledger
     }
 
-    pub(in crate::http) fn access(&self) -> &Access {
+    pub(crate) fn access(&self) -> &Access {
         &self.0.context.access
     }
 }
