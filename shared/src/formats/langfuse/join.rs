@@ -2,26 +2,23 @@
 
 use std::iter;
 
-use super::{Part, PartKind};
-use crate::dify::{Evidence, MessageUsage, ModelCall};
+use super::part::{Part, PartKind};
 use crate::ids::{ModelName, UserId};
 use crate::tokens::Tokens;
-
-/// The model of a call that nobody names. Its message waits in quarantine, like that of any model
-/// without a price.
-const UNNAMED_MODEL: &str = "unknown";
+use crate::usage::message::{Evidence, model_or_unknown};
+use crate::usage::{MessageUsage, ModelCall};
 
 /// A part, and whether nothing more is to be expected for it.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct AgedPart<'a> {
     pub part: &'a Part,
     pub is_old: bool,
 }
 
 /// What can be told of a trace.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Joined {
-    pub reports: Vec<Report>,
+pub struct TraceUsage {
+    pub messages: Vec<TraceMessage>,
     /// The parts, by their place, that tell of tokens and still miss something: a user, the tokens
     /// themselves, or the calls.
     pub incomplete: Vec<usize>,
@@ -31,7 +28,7 @@ pub struct Joined {
 
 /// One message, or what is known of it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct TraceMessage {
     pub message: MessageUsage,
     /// The parts that it is made of, by their place.
     pub parts: Vec<usize>,
@@ -41,12 +38,16 @@ pub struct Report {
 /// messages of their own. A part that is old is taken as it is; `assumed_model` stands in where no
 /// model is told.
 #[must_use]
-pub fn join(trace_id: &str, seen: &[Seen<'_>], assumed_model: Option<&ModelName>) -> Joined {
+pub fn join(
+    trace_id: &str,
+    parts: &[AgedPart<'_>],
+    assumed_model: Option<&ModelName>,
+) -> TraceUsage {
     let of_kind = |kind| {
-        let parts = seen.iter().enumerate();
-        parts.filter(move |(_, seen)| seen.part.kind == kind)
+        let parts = parts.iter().enumerate();
+        parts.filter(move |(_, part)| part.part.kind == kind)
     };
-    let mut joined = Joined::default();
+    let mut usage = TraceUsage::default();
     // Calls by the trace they belong to; last, those that have none.
     let heads: Vec<_> = of_kind(PartKind::Trace).collect();
     let mut calls_of: Vec<Vec<usize>> = vec![Vec::new(); heads.len() + 1];
@@ -69,17 +70,17 @@ pub fn join(trace_id: &str, seen: &[Seen<'_>], assumed_model: Option<&ModelName>
         .chain(iter::once(None))
         .zip(calls_of)
     {
-        let group = Group {
+        let calls_of_head = TraceCalls {
             trace_id,
-            seen,
+            parts,
             head,
             assumed_model,
         };
-        is_announced &= group.is_announced(&calls);
-        group.report(calls, &mut joined);
+        is_announced &= calls_of_head.is_announced(&calls);
+        calls_of_head.report(calls, &mut usage);
     }
-    joined.is_complete = is_announced && joined.incomplete.is_empty();
-    joined
+    usage.is_complete = is_announced && usage.incomplete.is_empty();
+    usage
 }
 
 /// How surely a call belongs to a trace of the same id: `None` when it cannot.
@@ -99,16 +100,16 @@ fn kinship(head: &Part, call: &Part) -> Option<u8> {
 }
 
 /// Calls that belong to one trace, or to none.
-struct Group<'a> {
+struct TraceCalls<'a> {
     trace_id: &'a str,
-    seen: &'a [Seen<'a>],
-    head: Option<(usize, &'a Seen<'a>)>,
+    parts: &'a [AgedPart<'a>],
+    head: Option<(usize, &'a AgedPart<'a>)>,
     assumed_model: Option<&'a ModelName>,
 }
 
-impl<'a> Group<'a> {
-    fn at(&self, place: usize) -> Option<&'a Seen<'a>> {
-        self.seen.get(place)
+impl<'a> TraceCalls<'a> {
+    fn at(&self, place: usize) -> Option<&'a AgedPart<'a>> {
+        self.parts.get(place)
     }
 
     fn head(&self) -> Option<&'a Part> {
@@ -124,15 +125,15 @@ impl<'a> Group<'a> {
             // A basic app: one call, with no id.
             return !calls.is_empty();
         }
-        let told = calls
+        let used = calls
             .iter()
             .filter_map(|place| self.at(*place)?.part.tokens);
-        let told = told.fold(0, |sum: u64, tokens| sum.saturating_add(tokens.total()));
+        let used = used.fold(0, |sum: u64, tokens| sum.saturating_add(tokens.total()));
         head.total_tokens
-            .is_some_and(|announced| announced <= told && announced > 0)
+            .is_some_and(|announced| announced <= used && announced > 0)
     }
 
-    fn report(&self, calls: Vec<usize>, joined: &mut Joined) {
+    fn report(&self, calls: Vec<usize>, usage: &mut TraceUsage) {
         if calls.is_empty() {
             self.report_head(joined);
             return;
@@ -141,89 +142,53 @@ impl<'a> Group<'a> {
         for place in calls {
             let Some(call) = self.at(place) else { continue };
             if self.user(call).is_none() || (call.part.tokens.is_none() && !call.is_old) {
-                joined.incomplete.push(place);
+                usage.incomplete.push(place);
             } else if call.part.call_id.is_some() {
                 itemized.push(place);
             } else {
-                joined.reports.extend(self.message(vec![place]));
+                usage.messages.extend(self.message(vec![place]));
             }
         }
-        joined.reports.extend(self.message(itemized));
+        usage.messages.extend(self.message(itemized));
     }
 
     /// A trace without calls: that of a basic app tells enough by itself, once nothing more is
     /// expected; others used tokens that nobody itemized, or none.
-    fn report_head(&self, joined: &mut Joined) {
+    fn report_head(&self, usage: &mut TraceUsage) {
         let Some((place, head)) = self.head else {
             return;
         };
         let is_used = head.part.tokens.is_some_and(|tokens| tokens.total() > 0);
         if is_used && head.is_old && head.part.user_id.is_some() {
-            joined.reports.extend(self.message(vec![place]));
+            usage.messages.extend(self.message(vec![place]));
         } else if is_used || head.part.total_tokens.is_some_and(|total| total > 0) {
-            joined.incomplete.push(place);
+            usage.incomplete.push(place);
         }
     }
 
     /// The trace names the user. A call of a basic app does so too, which helps when its trace is
     /// lost.
-    fn user(&self, call: &Seen<'a>) -> Option<&'a UserId> {
+    fn user(&self, call: &AgedPart<'a>) -> Option<&'a UserId> {
         let of_call = call.part.user_id.as_ref().filter(|_| call.is_old);
         self.head()
             .and_then(|head| head.user_id.as_ref())
             .or(of_call)
     }
 
-    fn message(&self, mut places: Vec<usize>) -> Option<Report> {
+    fn message(&self, mut places: Vec<usize>) -> Option<TraceMessage> {
         let parts: Vec<&Part> = places
             .iter()
             .filter_map(|place| Some(self.at(*place)?.part))
             .collect();
         let first = places.first().and_then(|place| self.at(*place))?;
         let head = self.head();
-        let both = || head.into_iter().chain(parts.iter().copied());
-        let message_id = both().find_map(|part| part.message_id.clone());
-        let run_id = both().find_map(|part| part.workflow_run_id.clone());
-        // Dify calls a chatflow's trace by the message, which it tells nowhere else.
-        let is_by_message = head.is_none_or(|head| head.is_message) && looks_made(self.trace_id);
-        let named = is_by_message.then(|| self.trace_id.to_owned());
-        let ids: Vec<String> = [message_id.or(named), run_id]
-            .into_iter()
-            .flatten()
-            .collect();
-        let (message_id, also_known_as) = match ids.split_first() {
-            Some((first, others)) => (
-                first.clone(),
-                others.iter().filter(|id| *id != first).cloned().collect(),
-            ),
-            None => (self.trace_id.to_owned(), Vec::new()),
-        };
-        let mut evidence = Evidence::Reported;
-        let calls = parts.iter().map(|part| {
-            let told = part.model_name.as_ref();
-            let told = told.or_else(|| head.and_then(|head| head.model_name.as_ref()));
-            let model_name = match (told, self.assumed_model) {
-                (Some(name), _) => name.clone(),
-                (None, assumed) => {
-                    evidence = Evidence::AssumedModel;
-                    match assumed {
-                        Some(name) => name.clone(),
-                        None => UNNAMED_MODEL.parse().ok()?,
-                    }
-                }
-            };
-            Some(ModelCall {
-                call_id: part.call_id.clone(),
-                model_name,
-                tokens: part.tokens.unwrap_or_default(),
-            })
-        });
-        let calls: Option<Vec<ModelCall>> = calls.collect();
-        let report = MessageUsage {
+        let (message_id, also_known_as) = self.ids(&parts);
+        let (calls, evidence) = self.model_calls(&parts)?;
+        let message = MessageUsage {
             message_id,
             also_known_as,
             user_id: self.user(first)?.clone(),
-            conversation_id: both().find_map(|part| part.conversation_id.clone()),
+            conversation_id: with_head(head, &parts).find_map(|part| part.conversation_id.clone()),
             request_id: None,
             occurred_at: parts
                 .iter()
@@ -232,7 +197,7 @@ impl<'a> Group<'a> {
                 .or_else(|| head.and_then(|head| head.occurred_at)),
             reported_total: untold_total(&parts),
             has_answer: has_answer(&parts),
-            calls: calls?,
+            calls,
             evidence,
         };
         places.extend(
@@ -240,11 +205,58 @@ impl<'a> Group<'a> {
                 .map(|(place, _)| place)
                 .filter(|place| !places.contains(place)),
         );
-        Some(Report {
-            message: report,
+        Some(TraceMessage {
+            message,
             parts: places,
         })
     }
+
+    /// The message's id, and its others.
+    fn ids(&self, parts: &[&Part]) -> (String, Vec<String>) {
+        let head = self.head();
+        let message_id = with_head(head, parts).find_map(|part| part.message_id.clone());
+        let run_id = with_head(head, parts).find_map(|part| part.workflow_run_id.clone());
+        // Dify calls a chatflow's trace by the message, which it tells nowhere else.
+        let is_by_message = head.is_none_or(|head| head.is_message) && looks_made(self.trace_id);
+        let by_trace = is_by_message.then(|| self.trace_id.to_owned());
+        let ids: Vec<String> = [message_id.or(by_trace), run_id]
+            .into_iter()
+            .flatten()
+            .collect();
+        match ids.split_first() {
+            Some((first, others)) => (
+                first.clone(),
+                others.iter().filter(|id| *id != first).cloned().collect(),
+            ),
+            None => (self.trace_id.to_owned(), Vec::new()),
+        }
+    }
+
+    fn model_calls(&self, parts: &[&Part]) -> Option<(Vec<ModelCall>, Evidence)> {
+        let of_head = self.head().and_then(|head| head.model_name.as_ref());
+        let mut evidence = Evidence::Reported;
+        let mut calls = Vec::with_capacity(parts.len());
+        for part in parts {
+            let model_name = match part.model_name.as_ref().or(of_head) {
+                Some(name) => name.clone(),
+                None => {
+                    evidence = Evidence::AssumedModel;
+                    model_or_unknown(self.assumed_model)?
+                }
+            };
+            calls.push(ModelCall {
+                call_id: part.call_id.clone(),
+                model_name,
+                tokens: part.tokens.unwrap_or_default(),
+            });
+        }
+        Some((calls, evidence))
+    }
+}
+
+/// The trace itself, if it is there, and parts of it.
+fn with_head<'a>(head: Option<&'a Part>, parts: &[&'a Part]) -> impl Iterator<Item = &'a Part> {
+    head.into_iter().chain(parts.iter().copied())
 }
 
 /// Whether an id was made by Dify, and not chosen by whoever called it.

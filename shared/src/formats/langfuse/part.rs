@@ -1,18 +1,10 @@
-//! What Langfuse's SDKs send, as far as it tells what a message of Dify used. A message arrives as a
-//! trace in several parts: the trace itself, which knows the user, and a generation for each model
-//! call, which knows model and tokens. `events` reads the parts, `join` puts them together.
-
-mod events;
-mod join;
+//! What one part of a trace tells.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId};
 use crate::tokens::Tokens;
-
-pub use events::{Event, Told, parse_batch};
-pub use join::{Joined, Report, Seen, join};
 
 /// Whether a part of a trace is the trace itself or a model call in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +53,7 @@ const fn is_false(value: &bool) -> bool {
 }
 
 impl Part {
-    const fn new(kind: PartKind) -> Self {
+    pub const fn new(kind: PartKind) -> Self {
         Self {
             kind,
             message_id: None,

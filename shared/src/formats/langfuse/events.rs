@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Part, PartKind};
-use crate::dify::Fields;
+use super::part::{Part, PartKind};
+use crate::formats::fields::Fields;
 use crate::problem::{FieldFault, Problem};
 use crate::tokens::Tokens;
 
@@ -27,12 +27,12 @@ pub struct Event<'a> {
     /// As received.
     pub raw: &'a str,
     /// Nothing for events that say nothing of tokens.
-    pub told: Result<Option<Told>, Problem>,
+    pub part: Result<Option<TracedPart>, Problem>,
 }
 
-/// What an event tells about one part of a trace.
+/// One part of a trace, as an event tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct TracedPart {
     pub trace_id: String,
     /// The same for every event about this part.
     pub part_id: String,
@@ -67,11 +67,11 @@ fn parse_event(raw: &RawValue) -> Event<'_> {
     Event {
         id: text(&event, "id").unwrap_or_default().to_owned(),
         raw,
-        told: told(&event),
+        part: traced_part(&event),
     }
 }
 
-fn told(event: &Value) -> Result<Option<Told>, Problem> {
+fn traced_part(event: &Value) -> Result<Option<TracedPart>, Problem> {
     let (is_call, is_create) = match text(event, "type") {
         Some("trace-create") => (false, true),
         Some("generation-create") => (true, true),
@@ -143,7 +143,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn trace(self, sent_at: Option<&str>) -> Result<Told, Problem> {
+    fn trace(self, sent_at: Option<&str>) -> Result<TracedPart, Problem> {
         let trace_id = self.fields.id("id")?;
         let input = self.value("input");
         let tags = self.value("tags").as_array();
@@ -174,7 +174,7 @@ impl<'a> Body<'a> {
         };
         // A caller of Dify may give several runs the same trace id.
         let run = part.workflow_run_id.as_ref().or(part.message_id.as_ref());
-        Ok(Told {
+        Ok(TracedPart {
             trace_id,
             part_id: run.map_or_else(|| "trace".to_owned(), |run| format!("trace {run}")),
             part,
@@ -182,7 +182,7 @@ impl<'a> Body<'a> {
     }
 
     /// `None` when it counts something else than a message's tokens.
-    fn call(self, is_create: bool) -> Result<Option<Told>, Problem> {
+    fn call(self, is_create: bool) -> Result<Option<TracedPart>, Problem> {
         let name = self.value("name").as_str();
         let usage = self.fields.object("usage", "body.usage.")?;
         let unit = usage.and_then(|usage| usage.get("unit")?.as_str());
@@ -224,7 +224,7 @@ impl<'a> Body<'a> {
             tokens: tokens.map(|(tokens, _)| tokens),
             ..part
         };
-        Ok(Some(Told {
+        Ok(Some(TracedPart {
             trace_id: self.fields.id("traceId")?,
             part_id: format!("call {observation_id}"),
             part,
@@ -282,7 +282,7 @@ fn details_tokens(details: Fields<'_>) -> Result<Counted, Problem> {
 
 /// Whether an output holds words of a model, in any of the shapes that Dify gives it.
 fn has_text(output: &Value) -> bool {
-    let said = |object: &Map<String, Value>| {
+    let has_words = |object: &Map<String, Value>| {
         ["text", "content", "answer"]
             .iter()
             .any(|name| object.get(*name).is_some_and(has_text))
@@ -290,7 +290,7 @@ fn has_text(output: &Value) -> bool {
     match output {
         Value::String(text) => !text.trim().is_empty(),
         Value::Array(items) => items.iter().any(has_text),
-        Value::Object(object) => said(object),
+        Value::Object(object) => has_words(object),
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! A copy of JSON that goes by: all that is needed of it, and bounded.
+//! A bounded copy of JSON that passes by: what is too large in it is left out.
 
 /// Longer strings are copied as empty ones: what is read from an event is short, and what is long
 /// is a file or an audio in base64.
@@ -10,11 +10,11 @@ const PART_BYTES_MAX: usize = 1024 * 1024;
 const INNER_PART_BYTES_MAX: usize = PART_BYTES_MAX / 2;
 /// JSON that is still longer without all that is given up.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How much is kept of the beginning of what was given up.
+/// How much is kept of the beginning of JSON that was given up.
 const START_BYTES: usize = 4 * 1024;
 
 #[derive(Debug, Clone, Copy, Default)]
-enum At {
+enum Place {
     #[default]
     Outside,
     /// In a string that begins there in the copy.
@@ -25,7 +25,7 @@ enum At {
     LongPart { open: usize, string: InString },
 }
 
-/// Whether what is passed over is in a string.
+/// Whether what is left out is in a string.
 #[derive(Debug, Clone, Copy)]
 enum InString {
     No,
@@ -34,68 +34,70 @@ enum InString {
 
 /// Copies one JSON text, byte by byte, wherever it is cut on the way.
 #[derive(Debug, Default)]
-pub(super) struct Skimmer {
+pub struct BoundedJson {
     copy: Vec<u8>,
-    at: At,
+    place: Place,
     /// Objects and lists that are open, and where those of the third and the fourth level begin.
     depth: usize,
     third: usize,
     fourth: usize,
-    is_given_up: bool,
+    is_too_long: bool,
 }
 
-impl Skimmer {
-    pub(super) fn push(&mut self, byte: u8) {
-        if self.is_given_up {
+impl BoundedJson {
+    pub fn push(&mut self, byte: u8) {
+        if self.is_too_long {
             return;
         }
         // A backslash takes away the meaning of the byte after it, of a second backslash too.
         let escapes = |is_escaped: bool| !is_escaped && byte == b'\\';
         let ends = |is_escaped: bool| !is_escaped && byte == b'"';
-        self.at = match self.at {
-            At::Outside if byte == b'"' => At::String {
+        self.place = match self.place {
+            Place::Outside if byte == b'"' => Place::String {
                 from: self.copy.len() + 1,
                 is_escaped: false,
             },
-            At::Outside => {
-                self.see_bracket(byte);
-                At::Outside
+            Place::Outside => {
+                self.count_bracket(byte);
+                Place::Outside
             }
-            At::String { is_escaped, .. } | At::LongString { is_escaped } if ends(is_escaped) => {
-                At::Outside
+            Place::String { is_escaped, .. } | Place::LongString { is_escaped }
+                if ends(is_escaped) =>
+            {
+                Place::Outside
             }
-            At::String { from, is_escaped } if self.copy.len() - from >= STRING_BYTES_MAX => {
+            Place::String { from, is_escaped } if self.copy.len() - from >= STRING_BYTES_MAX => {
                 self.copy.truncate(from);
-                At::LongString {
+                Place::LongString {
                     is_escaped: escapes(is_escaped),
                 }
             }
-            At::String { from, is_escaped } => At::String {
+            Place::String { from, is_escaped } => Place::String {
                 from,
                 is_escaped: escapes(is_escaped),
             },
-            At::LongString { is_escaped } => At::LongString {
+            Place::LongString { is_escaped } => Place::LongString {
                 is_escaped: escapes(is_escaped),
             },
-            At::LongPart { open, string } => {
-                self.at = passed_over(open, string, byte);
+            Place::LongPart { open, string } => {
+                self.place = after_left_out(open, string, byte);
                 return;
             }
         };
-        if matches!(self.at, At::LongString { .. }) {
+        if matches!(self.place, Place::LongString { .. }) {
             return;
         }
         self.copy.push(byte);
-        if matches!(self.at, At::Outside) {
-            self.leave_long_parts();
+        if matches!(self.place, Place::Outside) {
+            self.leave_out_long_parts();
         }
         if self.copy.len() > BYTES_MAX {
             self.copy = self.copy.get(..START_BYTES).unwrap_or_default().to_vec();
-            self.is_given_up = true;
+            self.is_too_long = true;
         }
     }
 
-    fn see_bracket(&mut self, byte: u8) {
+    fn count_bracket(&mut self, byte: u8) {
         match byte {
             b'{' | b'[' => {
                 self.depth += 1;
@@ -111,7 +113,7 @@ impl Skimmer {
     }
 
     /// Puts `null` in the place of an open object or list that is too long.
-    fn leave_long_parts(&mut self) {
+    fn leave_out_long_parts(&mut self) {
         let is_long = |from: usize, max| self.copy.len().saturating_sub(from) > max;
         let (level, from) = if self.depth >= 4 && is_long(self.fourth, INNER_PART_BYTES_MAX) {
             (4, self.fourth)
@@ -122,7 +124,7 @@ impl Skimmer {
         };
         self.copy.truncate(from);
         self.copy.extend_from_slice(b"null");
-        self.at = At::LongPart {
+        self.place = Place::LongPart {
             open: self.depth + 1 - level,
             string: InString::No,
         };
@@ -130,18 +132,18 @@ impl Skimmer {
     }
 
     /// The copy, and a fresh start; when the JSON was too long, only its beginning.
-    pub(super) fn take(&mut self) -> Result<Vec<u8>, Vec<u8>> {
-        let done = std::mem::take(self);
-        if done.is_given_up {
-            Err(done.copy)
+    pub fn take(&mut self) -> Result<Vec<u8>, Vec<u8>> {
+        let json = std::mem::take(self);
+        if json.is_too_long {
+            Err(json.copy)
         } else {
-            Ok(done.copy)
+            Ok(json.copy)
         }
     }
 }
 
 /// Where one more byte of a part that is too long leads.
-const fn passed_over(open: usize, string: InString, byte: u8) -> At {
+const fn after_left_out(open: usize, string: InString, byte: u8) -> Place {
     let (open, string) = match (string, byte) {
         (InString::No, b'"') => (open, InString::Yes { is_escaped: false }),
         (InString::No, b'{' | b'[') => (open + 1, string),
@@ -154,8 +156,8 @@ const fn passed_over(open: usize, string: InString, byte: u8) -> At {
         }
     };
     if open == 0 {
-        At::Outside
+        Place::Outside
     } else {
-        At::LongPart { open, string }
+        Place::LongPart { open, string }
     }
 }
