@@ -14,3 +14,4 @@ pub mod problem;
 pub mod quote;
 pub mod source;
 pub mod tokens;
+pub mod usage;

@@ -1,0 +1,9 @@
+//! What messages used: reports of several parties, what they say together, and what of it is paid.
+
+mod merge;
+mod payable;
+mod report;
+
+pub use merge::{Merged, merge};
+pub use payable::{PayableLine, Place, lines};
+pub use report::{Count, Evidence, Line, Party, Report, Usage, Whole};
