@@ -13,6 +13,7 @@ pub mod quote;
 pub mod source;
 pub mod tokens;
 pub mod usage;
+<<<<<<< HEAD
 
 /// Former paths.
 pub mod dify {
@@ -35,3 +36,5 @@ pub mod langfuse {
         TracedPart as Told, join, parse_batch,
     };
 }
+=======
+>>>>>>> main
