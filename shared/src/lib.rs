@@ -13,7 +13,6 @@ pub mod quote;
 pub mod source;
 pub mod tokens;
 pub mod usage;
-<<<<<<< HEAD
 
 /// Former paths.
 pub mod dify {
@@ -36,5 +35,3 @@ pub mod langfuse {
         TracedPart as Told, join, parse_batch,
     };
 }
-=======
->>>>>>> main

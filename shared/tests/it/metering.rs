@@ -367,13 +367,13 @@ fn a_continuation_guesses_nothing_of_what_still_runs() {
     let mut meter = Meter::stream();
     meter.read(stream(&[event(NODE_FINISHED), started, said("0123456789")]).as_bytes());
     let usage = meter.finish();
-    let usage = usage.report(&CallContext {
+    let message = usage.report(&CallContext {
         is_continuation: true,
         ..context()
     });
-    let usage = usage.unwrap();
-    assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
-    assert_eq!(usage.evidence, Evidence::Reported);
+    let message = message.unwrap();
+    assert_eq!(calls(&message), [("gpt-4o", 100, 50)]);
+    assert_eq!(message.evidence, Evidence::Reported);
     assert_eq!(usage.pause(), None);
     assert_eq!(usage.rest().expect("a run").run_id, RUN_ID);
 }

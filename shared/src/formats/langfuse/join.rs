@@ -135,7 +135,7 @@ impl<'a> TraceCalls<'a> {
 
     fn report(&self, calls: Vec<usize>, usage: &mut TraceUsage) {
         if calls.is_empty() {
-            self.report_head(joined);
+            self.report_head(usage);
             return;
         }
         let mut itemized = Vec::new();
