@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures::FutureExt;
-use ledger::cluster::Durability;
+use private_postgres::Durability;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;

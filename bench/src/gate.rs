@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
-use ledger::cluster::PgConnectOptions;
 use ledger::{Actor, Ledger, SealingKey, Settings};
+use private_postgres::PgConnectOptions;
 use serde::Deserialize;
 use tokio::process::Command;
 

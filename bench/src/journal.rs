@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures::FutureExt;
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
-use ledger::cluster::Durability;
+use private_postgres::Durability;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use ledger::cluster::{Cluster, PgConnectOptions};
 use ledger::{Ledger, Settings};
+use private_postgres::{Cluster, PgConnectOptions};
 
 use crate::config::Config;
 use crate::secret::SecretKey;

@@ -1,14 +1,23 @@
 //! The private Postgres, by itself.
 
+#![cfg(test)] // Tells clippy that helpers are test code too.
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use futures::future::join_all;
-use ledger::cluster::{Cluster, ClusterError, Durability};
-use ledger::{Ledger, SealingKey, Settings};
+use private_postgres::{Cluster, ClusterError, Durability};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::world::folder;
+/// A folder of this test's own, empty.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("private-postgres")
+        .join(format!("{name}-{}", std::process::id()));
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(&folder).expect("a folder for the test");
+    folder
+}
 
 async fn start(data_dir: &Path) -> Cluster {
     let started = Cluster::start_with(data_dir, Durability::Disposable).await;
@@ -16,10 +25,12 @@ async fn start(data_dir: &Path) -> Cluster {
 }
 
 async fn answers(cluster: &Cluster) {
-    let sealing = SealingKey::from_bytes([7; 32]);
-    let ledger = Ledger::connect(cluster.options(), sealing, Settings::default()).await;
-    let ledger = ledger.expect("a ledger");
-    ledger.ready().await.expect("an answer");
+    let connection = PgConnection::connect_with(&cluster.options()).await;
+    connection
+        .expect("a connection")
+        .ping()
+        .await
+        .expect("an answer");
 }
 
 /// Whether Postgres and its supervisor are gone.
@@ -139,5 +150,27 @@ async fn data_of_another_version_is_named() {
         matches!(&error, ClusterError::OtherVersion { made_by, .. } if made_by == "9"),
         "{error}"
     );
+    remove(&data_dir, &folder);
+}
+
+#[tokio::test]
+async fn whole_pages_in_the_log_are_compressed_as_well_as_this_postgres_can() {
+    let data_dir = folder("cluster-log");
+    let cluster = Cluster::start(&data_dir).await.expect("a cluster");
+    let mut connection = PgConnection::connect_with(&cluster.options())
+        .await
+        .expect("a connection");
+    // Postgres lists only those ways that it was built with; before version 15 it lists none.
+    let is_best: bool = sqlx::query_scalar(
+        "select setting = case when 'lz4' = any(enumvals) then 'lz4' else 'on' end
+        from pg_settings where name = 'wal_compression'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .expect("an answer");
+    assert!(is_best);
+    connection.close().await.expect("closed");
+    let folder = cluster.folder().to_owned();
+    cluster.leave().await;
     remove(&data_dir, &folder);
 }
