@@ -17,7 +17,7 @@ TOKEN = re.compile(
   | [bc]?r(?P<hashes>\#*)"(?P<raw>.*?)"(?P=hashes)
   | [bc]?"(?P<string>(?:[^"\\]|\\.)*)"
   | (?P<word>(?:r\#)?[^\W\d]\w*)
-  | (?P<mark>::|=>|->|[{}()\[\];,\#!<>*=.$])
+  | (?P<mark>::|\S)
     """,
     re.DOTALL | re.VERBOSE,
 )
@@ -217,8 +217,7 @@ class Reader:
             self.module = Module(outer.path + (opens[1],), outer.file)
             self.source.modules.append(self.module)
             opens = ("module", outer)
-        self.open.append((*opens, self.brackets))
-        self.brackets = 0
+        self.open.append(opens)
 
     def closed(self, word):
         line = self.line()
@@ -226,7 +225,7 @@ class Reader:
         if word != "}":
             self.brackets = max(0, self.brackets - 1)
         elif self.open:
-            kind, *rest, self.brackets = self.open.pop()
+            kind, *rest = self.open.pop()
             self.next_brace = None
             if kind == "module":
                 self.module = rest[0]

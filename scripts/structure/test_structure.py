@@ -59,6 +59,11 @@ class Crates(Case):
         high = manifest("high", dependencies=["low"])
         self.assert_clean(check({"low/src/lib.rs": "", "high/src/lib.rs": "", "high/Cargo.toml": high}))
 
+    def test_crates_of_one_floor_may_depend_on_each_other(self):
+        low = manifest("low", dependencies=["high"])
+        files = {"low/src/lib.rs": "", "high/src/lib.rs": "", "low/Cargo.toml": low}
+        self.assert_clean(check(files, floors(crates=["low high"])))
+
     def test_a_crate_may_not_depend_on_one_above(self):
         low = manifest("low", dependencies=["high"])
         found = check({"low/src/lib.rs": "", "high/src/lib.rs": "", "low/Cargo.toml": low})
@@ -183,6 +188,20 @@ class Rings(Case):
         found = self.ring(a, "pub struct B(Option<Box<crate::a::A>>);", c=c, d=d)
         self.assert_found(found, "2 files of low", "low/src/a.rs:2: uses B of b")
 
+    def test_a_name_that_a_glob_passes_on_is_followed(self):
+        c = "pub use crate::b::*;"
+        found = self.ring("use crate::c::B; pub struct A(B);", "pub struct B(crate::a::A);", c=c)
+        self.assert_found(found, "2 files of low", "low/src/a.rs:1: uses B of b")
+
+    def test_a_glob_of_which_nothing_is_recognised_uses_the_module(self):
+        found = self.ring("use crate::b::*; pub struct A;", "made_by_a_macro!(); fn f(_: crate::a::A) {}")
+        self.assert_found(found, "low/src/a.rs:1: uses * of b")
+
+    def test_a_path_from_outside_of_the_crate_is_not_its_module(self):
+        files = {"low/src/lib.rs": "mod b; pub struct Root; fn f(_: ::b::B) {}"}
+        files["low/src/b.rs"] = "use crate::Root; pub struct B(Root);"
+        self.assert_clean(check(files))
+
     def test_a_glob_uses_only_what_is_named(self):
         c = "pub use crate::b::B; pub use crate::d::D;"
         self.assert_clean(
@@ -201,6 +220,8 @@ class Rings(Case):
         self.assert_clean(check(dict(files)))
         files["low/src/a/mod.rs"] += " fn f() -> child::Child { loop {} }"
         self.assert_found(check(dict(files)), "low/src/a/mod.rs:1: uses Child of a/child", "uses Shared of a")
+        files["low/src/a/mod.rs"] = "mod child; use child::Child; pub struct Shared;"
+        self.assert_found(check(dict(files)), "low/src/a/mod.rs:1: uses Child of a/child", "uses Shared of a")
 
     def test_what_a_file_imports_for_itself_is_not_followed(self):
         files = {
@@ -218,6 +239,7 @@ class Rings(Case):
             const E: char = '"';
             #[cfg(test)] use crate::b::B as Unused;
             #[cfg(all(test, unix))] #[expect(dead_code)] pub(crate) fn f() -> crate::b::B { loop {} }
+            #[cfg(test)] static LAST: u8 = { 1 } + crate::b::LAST;
             #[cfg(test)] mod tests { use crate::b::B; #[test] fn f() { { B } } }
             pub struct Fields { #[cfg(test)] left: [crate::b::B; 1], right: () }"""
         self.assert_clean(self.ring(a, "use crate::a::A; pub struct B(A);"))
@@ -231,9 +253,17 @@ class Rings(Case):
         self.assert_clean(check(files))
 
     def test_what_is_compiled_for_everything_but_tests_counts(self):
-        found = self.ring(
-            "#[cfg(not(test))] use crate::b::B; pub struct A;", "use crate::a::A; pub struct B;"
-        )
+        for before in (
+            "#[cfg(not(test))]",
+            "#[cfg(all(unix, not(test)))]",
+            "#[cfg(test)] static TEXT: T = T {} + 1;",
+            "#[cfg(test)] use std::{a, b};",
+            "#[cfg(test)] fn f() {}",
+            "struct Fields { #[cfg(test)] of_tests: u8, text: String }",
+        ):
+            found = self.ring(f"{before} use crate::b::B; pub struct A;", "use crate::a::A; pub struct B;")
+            self.assert_found(found, "2 files of low")
+        found = self.ring("struct A { #[cfg(test)] of_tests: u8, b: crate::b::B }", "struct B(crate::a::A);")
         self.assert_found(found, "2 files of low")
 
     def test_a_path_in_an_attribute_is_a_use(self):
@@ -243,12 +273,11 @@ class Rings(Case):
         )
 
     def test_a_program_beside_a_library_uses_it_by_its_name(self):
-        files = {
-            "low/src/lib.rs": "pub mod a;",
-            "low/src/main.rs": "use low::a::A; mod inner { use crate::run; } fn run() {}",
-            "low/src/a.rs": "pub struct A;",
-        }
-        self.assert_clean(check(files))
+        files = {"low/src/lib.rs": "pub mod a;", "low/src/a.rs": "pub struct A;"}
+        files["low/src/main.rs"] = "use low::a::A; mod inner { use crate::run; } fn run() {}"
+        self.assert_clean(check(dict(files)))
+        found = check(dict(files), floors(crates=["low"], files='low = ["main", "a"]\n'))
+        self.assert_found(found, "low/src/main.rs:1: main uses A of a")
 
     def test_a_large_ring_is_shown_by_its_shortest_way_around_and_whole_in_a_report(self):
         texts = {
