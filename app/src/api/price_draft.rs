@@ -7,6 +7,8 @@ use shared::money::Points;
 use shared::price::Rates;
 use shared::problem::{FieldFault, Problem};
 
+use super::fields::{amount, optional_amount};
+
 /// Longest note, in characters.
 const NOTE_CHARS_MAX: u16 = 500;
 
@@ -100,36 +102,18 @@ pub fn parse_rates(typed: [&str; 6]) -> Result<Rates, Problem> {
         per_request,
     ] = typed;
     Ok(Rates {
-        input: required("input", input)?,
-        output: required("output", output)?,
-        cached_input: optional("cachedInput", cached_input)?,
-        cache_write: optional("cacheWrite", cache_write)?,
-        reasoning: optional("reasoning", reasoning)?,
-        per_request: match optional::<Points>("perRequest", per_request)? {
+        input: amount("input", input)?,
+        output: amount("output", output)?,
+        cached_input: optional_amount("cachedInput", cached_input)?,
+        cache_write: optional_amount("cacheWrite", cache_write)?,
+        reasoning: optional_amount("reasoning", reasoning)?,
+        per_request: match optional_amount::<Points>("perRequest", per_request)? {
             Some(points) if points.is_negative() => {
                 return Err(Problem::field("perRequest", FieldFault::Negative));
             }
             points => points.unwrap_or_default(),
         },
     })
-}
-
-fn required<T>(field: &str, typed: &str) -> Result<T, Problem>
-where
-    T: std::str::FromStr<Err = shared::money::AmountError>,
-{
-    typed.parse().map_err(|fault| Problem::field(field, fault))
-}
-
-fn optional<T>(field: &str, typed: &str) -> Result<Option<T>, Problem>
-where
-    T: std::str::FromStr<Err = shared::money::AmountError>,
-{
-    if typed.trim().is_empty() {
-        Ok(None)
-    } else {
-        required(field, typed).map(Some)
-    }
 }
 
 #[cfg(test)]

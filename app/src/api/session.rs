@@ -1,20 +1,10 @@
-//! Who is asking: signing in and out, and the guard at the door of every server function.
-
-#[cfg(feature = "ssr")]
-mod guard;
-pub mod session;
+//! Who is asking, as pages know it; signing in and out.
 
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use shared::ids::UserId;
 
-use crate::AppError;
-
-#[cfg(feature = "ssr")]
-pub use guard::{
-    COOKIE_NAME, Subject, administrator, app_context, now, session_cookie, somebody, subject,
-    visitor_from,
-};
+use crate::error::AppError;
 
 /// Who the visitor is, as pages need to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +25,9 @@ pub enum Session {
 pub async fn current_session() -> Result<Session, AppError> {
     use ledger::Visitor;
 
-    let (context, visitor) = guard::visitor().await?;
+    use crate::auth;
+
+    let (context, visitor) = auth::visitor().await?;
     Ok(match visitor {
         None => Session::Nobody,
         Some(Visitor::Administrator { name }) => Session::Administrator {
@@ -55,11 +47,12 @@ pub async fn current_session() -> Result<Session, AppError> {
 /// A wrong name or password, too many attempts, or a form that another site has sent.
 #[server(prefix = "/api/fn", endpoint = "sign_in")]
 pub async fn sign_in(name: String, password: String, next: String) -> Result<(), AppError> {
-    use crate::pages::sign_in::refused_address;
+    use crate::address::refused_address;
+    use crate::auth;
 
-    if let Err(error) = guard::sign_in(&name, &password).await {
+    if let Err(error) = auth::sign_in(&name, &password).await {
         if let Some(problem) = error.problem() {
-            guard::redirect_form_post(&refused_address(problem, &name, &next));
+            auth::redirect_form_post(&refused_address(problem, &name, &next));
         }
         return Err(error);
     }
@@ -68,20 +61,22 @@ pub async fn sign_in(name: String, password: String, next: String) -> Result<(),
     } else {
         "/".to_owned()
     };
-    guard::redirect_form_post(&next);
+    auth::redirect_form_post(&next);
     Ok(())
 }
 
 /// Ends the session and forgets the cookie.
 #[server(prefix = "/api/fn", endpoint = "sign_out")]
 pub async fn sign_out() -> Result<(), AppError> {
-    guard::refuse_cross_site()?;
-    let context = app_context()?;
-    if let Some(token) = guard::session_token(&context) {
+    use crate::auth;
+
+    auth::refuse_cross_site()?;
+    let context = auth::app_context()?;
+    if let Some(token) = auth::session_token(&context) {
         context.ledger.sign_out(&token).await?;
     }
-    guard::set_cookie(guard::expired_cookie(&context))?;
-    guard::redirect_form_post("/sign-in");
+    auth::set_cookie(auth::expired_cookie(&context))?;
+    auth::redirect_form_post("/sign-in");
     Ok(())
 }
 

@@ -7,18 +7,18 @@ use leptos::reactive::owner::WeakOwner;
 use leptos::reactive::spawn_local_scoped_with_cancellation;
 use shared::problem::Problem;
 
-use crate::AppError;
+use crate::error::AppError;
 
 /// Something that is done on demand: whether it is under way, and why it failed the last time.
 #[derive(Clone, Copy)]
-pub struct Task {
+pub struct Command {
     /// Weak, because an owner that owned itself would never be cleaned up.
     owner: StoredValue<Option<WeakOwner>>,
     is_pending: RwSignal<bool>,
     error: RwSignal<Option<AppError>>,
 }
 
-impl Task {
+impl Command {
     #[must_use]
     pub fn new() -> Self {
         Self {

@@ -7,6 +7,8 @@ use shared::ids::checked_id;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::{Category, Tokens};
 
+use super::fields::{count_or_zero, parse_user};
+
 /// One model call as it is typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,10 +78,7 @@ impl Correction {
                 .map_err(|fault| Problem::field("messageId", fault))?
                 .to_owned(),
         };
-        let user_id = self
-            .user_id
-            .parse()
-            .map_err(|fault| Problem::field("userId", FieldFault::from(fault)))?;
+        let user_id = parse_user(&self.user_id)?;
         let calls = self
             .calls
             .iter()
@@ -112,13 +111,7 @@ impl CallDraft {
         })?;
         let mut counts = [0; 5];
         for ((count, typed), category) in counts.iter_mut().zip(&self.tokens).zip(Category::ALL) {
-            let typed = typed.trim();
-            if !typed.is_empty() {
-                *count = typed.parse().map_err(|_| {
-                    let field = call_field(number, tokens_field(category));
-                    Problem::field(field, FieldFault::NotACount)
-                })?;
-            }
+            *count = count_or_zero(&call_field(number, tokens_field(category)), typed)?;
         }
         let [input, cached_input, cache_write, output, reasoning] = counts;
         Ok(ModelCall {

@@ -2,16 +2,16 @@
 
 use leptos::prelude::*;
 
-use super::Session;
-use crate::AppError;
-use crate::ask::{Answer, Ask, Asked, ask};
+use crate::api::query::{Answer, Query, QueryResource, use_query};
+use crate::api::session::Session;
+use crate::error::AppError;
 
 #[derive(Clone, Copy)]
-pub struct SharedSession(Asked);
+pub struct SharedSession(QueryResource);
 
 /// Provides [`use_session`].
 pub fn provide_session() {
-    provide_context(SharedSession(ask(|| Ask::Session)));
+    provide_context(SharedSession(use_query(|| Query::Session)));
 }
 
 /// Who is signed in. `None` outside the app.

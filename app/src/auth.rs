@@ -1,4 +1,4 @@
-//! The server's side of sessions. Every server function is a public endpoint, so each begins with
+//! Who is asking: the server's side of sessions. Every server function is a public endpoint, so each begins with
 //! one of [`administrator`], [`subject`] or [`somebody`].
 
 use std::net::SocketAddr;
@@ -16,7 +16,8 @@ use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::problem::Problem;
 
-use crate::{AppContext, AppError};
+use crate::context::AppContext;
+use crate::error::AppError;
 
 /// The session cookie; signed, so that guessing costs a valid signature before it costs a query.
 pub const COOKIE_NAME: &str = "tollgate_session";
@@ -45,7 +46,7 @@ pub fn now() -> Timestamp {
 }
 
 /// The visitor's address, for the audit and for the limit on failed sign-ins.
-pub(super) fn origin() -> String {
+pub(crate) fn origin() -> String {
     use_context::<Parts>()
         .and_then(|parts| {
             parts
@@ -70,7 +71,7 @@ fn token_from(context: &AppContext, headers: &HeaderMap) -> Option<String> {
         })
 }
 
-pub(super) fn session_token(context: &AppContext) -> Option<String> {
+pub(crate) fn session_token(context: &AppContext) -> Option<String> {
     token_from(context, &headers())
 }
 
@@ -89,7 +90,7 @@ pub async fn visitor_from(
     }
 }
 
-pub(super) async fn visitor() -> Result<(AppContext, Option<Visitor>), AppError> {
+pub(crate) async fn visitor() -> Result<(AppContext, Option<Visitor>), AppError> {
     let context = app_context()?;
     let visitor = visitor_from(&context, &headers()).await?;
     Ok((context, visitor))
@@ -156,7 +157,7 @@ fn wrong_scope() -> AppError {
 
 /// A cross-site form could otherwise sign the visitor in as somebody else, which the middleware
 /// cannot see, because nobody is signed in yet.
-pub(super) fn refuse_cross_site() -> Result<(), AppError> {
+pub(crate) fn refuse_cross_site() -> Result<(), AppError> {
     let headers = headers();
     let site = headers
         .get("sec-fetch-site")
@@ -186,7 +187,7 @@ pub fn session_cookie(
 }
 
 /// The `Set-Cookie` value that makes a browser forget its session.
-pub(super) fn expired_cookie(context: &AppContext) -> Option<HeaderValue> {
+pub(crate) fn expired_cookie(context: &AppContext) -> Option<HeaderValue> {
     session_cookie(
         context,
         String::new(),
@@ -194,7 +195,7 @@ pub(super) fn expired_cookie(context: &AppContext) -> Option<HeaderValue> {
     )
 }
 
-pub(super) fn set_cookie(cookie: Option<HeaderValue>) -> Result<(), AppError> {
+pub(crate) fn set_cookie(cookie: Option<HeaderValue>) -> Result<(), AppError> {
     match (cookie, use_context::<ResponseOptions>()) {
         (Some(cookie), Some(options)) => {
             options.append_header(SET_COOKIE, cookie);
@@ -206,7 +207,7 @@ pub(super) fn set_cookie(cookie: Option<HeaderValue>) -> Result<(), AppError> {
 }
 
 /// Checks the password, and sets the cookie when it is right.
-pub(super) async fn sign_in(name: &str, password: &str) -> Result<(), AppError> {
+pub(crate) async fn sign_in(name: &str, password: &str) -> Result<(), AppError> {
     refuse_cross_site()?;
     let context = app_context()?;
     let session = context.ledger.sign_in(name, password, &origin()).await?;
@@ -214,7 +215,7 @@ pub(super) async fn sign_in(name: &str, password: &str) -> Result<(), AppError> 
 }
 
 /// Sends the browser that posted a form on to another page; any other caller gets its answer.
-pub(super) fn redirect_form_post(path: &str) {
+pub(crate) fn redirect_form_post(path: &str) {
     let is_form_post = headers()
         .get(ACCEPT)
         .and_then(|accept| accept.to_str().ok())

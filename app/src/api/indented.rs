@@ -1,7 +1,6 @@
 //! Bodies made readable without being changed: numbers keep their digits, names their order.
 
 /// The JSON with one value a line; `None` for what is not JSON.
-#[cfg(feature = "ssr")]
 pub fn indented(json: &str) -> Option<String> {
     serde_json::from_str::<serde::de::IgnoredAny>(json).ok()?;
     let mut text = String::with_capacity(json.len() * 2);
@@ -53,14 +52,12 @@ pub fn indented(json: &str) -> Option<String> {
     Some(text)
 }
 
-#[cfg(feature = "ssr")]
 fn new_line(text: &mut String, depth: usize) {
     text.push('\n');
     text.extend(std::iter::repeat_n("  ", depth));
 }
 
 #[cfg(test)]
-#[cfg(feature = "ssr")]
 mod tests {
     use super::*;
 

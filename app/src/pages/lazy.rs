@@ -15,10 +15,10 @@ use std::task::{Context, Poll, Waker};
 use leptos::__reexports::send_wrapper::SendWrapper;
 use leptos::prelude::*;
 
-use crate::AppError;
 use crate::components::awaited::awaited;
+use crate::components::erased::Erase;
 use crate::components::refusal::Refusal;
-use crate::lean::Lean;
+use crate::error::AppError;
 
 type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>> + Send>>;
 
@@ -38,7 +38,7 @@ fn page(load: fn() -> Loading) -> AnyView {
 fn shown(loaded: Result<AnyView, AppError>) -> AnyView {
     match loaded {
         Ok(view) => view,
-        Err(error) => view! { <Refusal error /> }.lean(),
+        Err(error) => view! { <Refusal error /> }.erased(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! costs kilobytes of code, and each type that Leptos erases carries a second, asynchronous way of
 //! hydrating that only lazily loaded routes need.
 //!
-//! End a view with [`Lean::lean`] instead of `into_any()`, and wrap what changes in [`words`],
+//! End a view with [`Erase::lean`] instead of `into_any()`, and wrap what changes in [`words`],
 //! [`flag`] or [`part`], so that all such closures are one type each.
 
 use leptos::ev::{MouseEvent, SubmitEvent};
@@ -71,16 +71,16 @@ fn erased_list(items: Box<dyn Fn() -> Vec<Item> + Send + Sync>) -> AnyView {
             {(item.view)()}
         </For>
     }
-    .lean()
+    .erased()
 }
 
 /// Erases a view's type.
-pub trait Lean {
-    fn lean(self) -> AnyView;
+pub trait Erase {
+    fn erased(self) -> AnyView;
 }
 
-impl<V: RenderHtml + 'static> Lean for V {
-    fn lean(self) -> AnyView {
+impl<V: RenderHtml + 'static> Erase for V {
+    fn erased(self) -> AnyView {
         Synchronous(self).into_any()
     }
 }

@@ -5,8 +5,8 @@ use shared::api::ExpiringPoints;
 use shared::money::Points;
 
 use crate::components::amount::points_text;
+use crate::components::erased::{Erase, words};
 use crate::components::moment::Moment;
-use crate::lean::{Lean, words};
 use crate::text::{fill, use_text};
 
 #[component]
@@ -49,15 +49,15 @@ pub fn Figures(
                             {expiring.into_iter().map(|part| expiry(&part)).collect_view()}
                         </ul>
                     }
-                        .lean()
+                        .erased()
                 })}
             {is_in_debt
                 .then(|| {
-                    view! { <p class="verdict bad">{text.say(|t| t.balance.in_debt)}</p> }.lean()
+                    view! { <p class="verdict bad">{text.say(|t| t.balance.in_debt)}</p> }.erased()
                 })}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 fn expiry(part: &ExpiringPoints) -> AnyView {
@@ -69,5 +69,5 @@ fn expiry(part: &ExpiringPoints) -> AnyView {
             <Moment at=part.expires_at />
         </li>
     }
-    .lean()
+    .erased()
 }
