@@ -256,6 +256,7 @@ for group in "$@"; do
         need_npm_packages end2end
         need_browser
         need_sdk openai end2end/openai/requirements.txt
+        need_sdk schemathesis end2end/schemathesis/requirements.txt
         need_sdk langfuse-2 end2end/langfuse/requirements-2.txt
         need_sdk langfuse-4 end2end/langfuse/requirements-4.txt
         ;;

@@ -1,6 +1,6 @@
 use shared::problem::{FieldFault, Problem};
 
-use crate::signature;
+use crate::signature::SignatureFault;
 
 /// Why a request may not do what it asks for.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum Denial {
     #[error("the request comes from another site")]
     CrossSite,
     #[error(transparent)]
-    Signature(#[from] signature::Fault),
+    Signature(#[from] SignatureFault),
     /// Nobody can be asked.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
@@ -40,9 +40,9 @@ impl Denial {
             Self::OtherUser => Problem::OtherUser,
             Self::NobodyNamed => Problem::field("userId", FieldFault::Missing),
             Self::CrossSite => Problem::CrossSite,
-            Self::Signature(signature::Fault::Missing) => Problem::MissingSignature,
-            Self::Signature(signature::Fault::Invalid) => Problem::InvalidSignature,
-            Self::Signature(signature::Fault::Stale) => Problem::StaleTimestamp,
+            Self::Signature(SignatureFault::Missing) => Problem::MissingSignature,
+            Self::Signature(SignatureFault::Invalid) => Problem::InvalidSignature,
+            Self::Signature(SignatureFault::Stale) => Problem::StaleTimestamp,
             Self::Ledger(error) => error.problem(),
         }
     }

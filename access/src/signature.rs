@@ -16,7 +16,7 @@ const TOLERANCE_SECONDS: u64 = 300;
 
 /// What is wrong with a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum SignatureFault {
     #[error("the signature is missing, or a part of it")]
     Missing,
     #[error("the signature is not of now")]
@@ -29,21 +29,21 @@ pub enum Fault {
 /// requires it.
 ///
 /// # Errors
-/// [`Fault`].
+/// [`SignatureFault`].
 pub fn verify(
     headers: &HeaderMap,
     body: &[u8],
     secret: &[u8],
     is_required: bool,
     now: Timestamp,
-) -> Result<(), Fault> {
+) -> Result<(), SignatureFault> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let is_present = [ID, TIMESTAMP, SIGNATURE]
         .iter()
         .any(|name| headers.contains_key(*name));
     if !is_present {
         return if is_required {
-            Err(Fault::Missing)
+            Err(SignatureFault::Missing)
         } else {
             Ok(())
         };
@@ -51,14 +51,14 @@ pub fn verify(
     let (Some(id), Some(timestamp), Some(signatures)) =
         (text(ID), text(TIMESTAMP), text(SIGNATURE))
     else {
-        return Err(Fault::Missing);
+        return Err(SignatureFault::Missing);
     };
-    let seconds: i64 = timestamp.parse().map_err(|_| Fault::Stale)?;
+    let seconds: i64 = timestamp.parse().map_err(|_| SignatureFault::Stale)?;
     let now = now.moment().unix_timestamp();
     if now.abs_diff(seconds) > TOLERANCE_SECONDS {
-        return Err(Fault::Stale);
+        return Err(SignatureFault::Stale);
     }
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Fault::Invalid)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| SignatureFault::Invalid)?;
     for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
         mac.update(part);
     }
@@ -72,7 +72,7 @@ pub fn verify(
     if is_valid {
         Ok(())
     } else {
-        Err(Fault::Invalid)
+        Err(SignatureFault::Invalid)
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         body: &[u8],
         now: i64,
         is_required: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), SignatureFault> {
         let mut headers = HeaderMap::new();
         for (name, value) in [(ID, id), (TIMESTAMP, timestamp), (SIGNATURE, signature)] {
             if let Some(value) = value {
@@ -106,7 +106,7 @@ mod tests {
         verify(&headers, body, &secret, is_required, now)
     }
 
-    fn signed(signature: &str, now: i64) -> Result<(), Fault> {
+    fn signed(signature: &str, now: i64) -> Result<(), SignatureFault> {
         let at = AT.to_string();
         check([Some(MESSAGE), Some(&at), Some(signature)], BODY, now, true)
     }
@@ -120,10 +120,10 @@ mod tests {
     #[test]
     fn a_timestamp_is_good_for_five_minutes_either_way() {
         for (offset, expected) in [
-            (-301, Err(Fault::Stale)),
+            (-301, Err(SignatureFault::Stale)),
             (-300, Ok(())),
             (300, Ok(())),
-            (301, Err(Fault::Stale)),
+            (301, Err(SignatureFault::Stale)),
         ] {
             assert_eq!(signed(SIGNED, AT + offset), expected, "{offset}");
         }
@@ -143,7 +143,7 @@ mod tests {
         ] {
             assert_eq!(
                 check(headers, body, AT, false),
-                Err(Fault::Invalid),
+                Err(SignatureFault::Invalid),
                 "{headers:?}"
             );
         }
@@ -152,10 +152,13 @@ mod tests {
     #[test]
     fn a_signature_is_missing_when_required_or_when_only_a_part_is_there() {
         assert_eq!(check([None; 3], BODY, AT, false), Ok(()));
-        assert_eq!(check([None; 3], BODY, AT, true), Err(Fault::Missing));
+        assert_eq!(
+            check([None; 3], BODY, AT, true),
+            Err(SignatureFault::Missing)
+        );
         assert_eq!(
             check([Some(MESSAGE), None, Some(SIGNED)], BODY, AT, false),
-            Err(Fault::Missing)
+            Err(SignatureFault::Missing)
         );
     }
 }

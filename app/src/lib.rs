@@ -1,57 +1,44 @@
-//! What people see: pages, components, and the server functions beside the pages that call them.
+//! What people see, on floors; each imports only from those below it:
+//!
+//! - [`pages`]: the views, one folder for each group of them,
+//! - [`components`]: what several pages share,
+//! - `api`: what travels between a page and the server, and the server functions,
+//! - `auth`: who is asking, on the server,
+//! - `context`, [`address`], `browser`, [`text`], `error`, `json`.
 //!
 //! The same views are rendered by the server (feature `ssr`) and taken over in the browser
 //! (feature `hydrate`), so nothing in a view may differ between the two: no clock, no time zone and
 //! no browser state before hydration is over (see [`browser::use_hydrated`]).
 
-mod ask;
+pub mod address;
+mod api;
+#[cfg(feature = "ssr")]
 pub mod auth;
 mod browser;
-mod chunk;
 pub mod components;
+#[cfg(feature = "ssr")]
+mod context;
 mod error;
-mod lean;
+mod json;
 pub mod pages;
-mod task;
 pub mod text;
-mod wire;
 
 use leptos::prelude::*;
 use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::{SsrMode, path};
 
+#[cfg(feature = "ssr")]
+pub use context::{AppContext, CheckServed, Checking};
 #[cfg(feature = "hydrate")]
-pub use chunk::preload;
-pub use error::AppError;
+pub use pages::lazy::preload;
 
 use components::layout::Layout;
 use components::preferences::server_preferences;
 use pages::home::HomePage;
+use pages::lazy;
 use pages::missing::MissingPage;
 use pages::sign_in::SignInPage;
-
-/// Asks Dify what the app behind a gateway source has served since then, and compares it with what
-/// arrived. What came of it stands in the ledger, also when Dify could not be asked.
-#[cfg(feature = "ssr")]
-pub type CheckServed = std::sync::Arc<
-    dyn Fn(std::sync::Arc<ledger::ApiKey>, shared::clock::Timestamp) -> Checking + Send + Sync,
->;
-
-/// A check under way.
-#[cfg(feature = "ssr")]
-pub type Checking = std::pin::Pin<Box<dyn Future<Output = ledger::Result<()>> + Send>>;
-
-/// What server functions need; the server provides it as context for rendering and for calls.
-#[cfg(feature = "ssr")]
-#[derive(Clone)]
-pub struct AppContext {
-    pub ledger: ledger::Ledger,
-    pub check_served: CheckServed,
-    pub access: access::Access,
-    /// Where an end user buys points; without it they are told to ask the operator.
-    pub recharge_url: Option<String>,
-}
 
 /// The document around the app. The visitor's language and theme are attributes of `<html>`,
 /// so that the page is right before any script has run.
@@ -85,8 +72,8 @@ pub fn App() -> impl IntoView {
     components::preferences::provide_preferences();
     browser::provide_hydrated();
     components::notice::provide_notices();
-    components::layout::provide_waiting();
-    auth::session::provide_session();
+    components::waiting_count::provide_waiting_count();
+    components::session::provide_session();
 
     view! {
         <Title formatter=|title: String| {
@@ -98,14 +85,14 @@ pub fn App() -> impl IntoView {
                 <FlatRoutes fallback=MissingPage>
                     <Route path=path!("/") view=HomePage ssr=SsrMode::Async />
                     <Route path=path!("/sign-in") view=SignInPage ssr=SsrMode::Async />
-                    <Route path=path!("/admin") view=chunk::Monitor ssr=SsrMode::Async />
-                    <Route path=path!("/admin/prices") view=chunk::Prices ssr=SsrMode::Async />
-                    <Route path=path!("/admin/calculator") view=chunk::Calculator ssr=SsrMode::Async />
-                    <Route path=path!("/admin/prices/rerate") view=chunk::Rerate ssr=SsrMode::Async />
-                    <Route path=path!("/admin/users") view=chunk::Users ssr=SsrMode::Async />
-                    <Route path=path!("/admin/quarantine") view=chunk::Quarantine ssr=SsrMode::Async />
-                    <Route path=path!("/admin/sources") view=chunk::Sources ssr=SsrMode::Async />
-                    <Route path=path!("/my") view=chunk::My ssr=SsrMode::Async />
+                    <Route path=path!("/admin") view=lazy::Monitor ssr=SsrMode::Async />
+                    <Route path=path!("/admin/prices") view=lazy::Prices ssr=SsrMode::Async />
+                    <Route path=path!("/admin/calculator") view=lazy::Calculator ssr=SsrMode::Async />
+                    <Route path=path!("/admin/prices/rerate") view=lazy::Rerate ssr=SsrMode::Async />
+                    <Route path=path!("/admin/users") view=lazy::Users ssr=SsrMode::Async />
+                    <Route path=path!("/admin/quarantine") view=lazy::Quarantine ssr=SsrMode::Async />
+                    <Route path=path!("/admin/sources") view=lazy::Sources ssr=SsrMode::Async />
+                    <Route path=path!("/my") view=lazy::My ssr=SsrMode::Async />
                 </FlatRoutes>
             </Layout>
         </Router>

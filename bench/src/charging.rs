@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures::FutureExt;
-use ledger::cluster::Durability;
+use private_postgres::Durability;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -56,6 +56,7 @@ pub async fn measure(
         databases: &databases,
         database: "tollgate",
     };
+    gate.install().await?;
     gate.price(MODEL).await?;
     let (webhook_key, points_key) = (gate.key("webhook").await?, gate.key("points").await?);
     note(&format!("Giving points to {USERS} users"));

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
+use shared::formats::sse::EventReader;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
@@ -145,32 +146,25 @@ impl Feed {
     }
 
     async fn read(&self, mut connection: Connection) -> Result<()> {
-        let mut text = Vec::new();
+        let mut events = EventReader::default();
         loop {
             let answer = connection.receive().await?;
             let at = Instant::now();
-            text.extend(answer.drain());
+            events.read(answer.drain().as_slice(), |data| {
+                if let Some(number) = message_of(data, &self.prefix) {
+                    self.saw(number, at);
+                }
+            });
             if answer.is_complete() {
                 bail!("it ended");
             }
-            let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else {
-                continue;
-            };
-            let lines = std::str::from_utf8(text.get(..end).unwrap_or_default())
-                .context("it is not UTF-8")?;
-            for line in lines.lines() {
-                if let Some(number) = message_of(line, &self.prefix) {
-                    self.saw(number, at);
-                }
-            }
-            text.drain(..=end);
         }
     }
 }
 
-/// The number of this run's message that a line of the stream tells of.
-fn message_of(line: &str, prefix: &str) -> Option<u64> {
-    let data = line.strip_prefix("data:")?;
+/// The number of this run's message that the data of an event tells of.
+fn message_of(data: &[u8], prefix: &str) -> Option<u64> {
+    let data = str::from_utf8(data).ok()?;
     let (_, id) = data.split_once(r#""messageId":""#)?;
     let (number, _) = id.strip_prefix(prefix)?.split_once('"')?;
     number.parse().ok()
@@ -191,7 +185,7 @@ mod tests {
 
     #[test]
     fn messages_of_this_run_are_recognised() {
-        let of = |line: &str| message_of(line, "bench-7-");
+        let of = |data: &str| message_of(data.as_bytes(), "bench-7-");
         let line = r#"data: {"outcome":"charged","messageId":"bench-7-12","points":1}"#;
         assert_eq!(of(line), Some(12));
         assert_eq!(of(&line.replace("bench-7-", "bench-70-")), None);

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
-use ledger::cluster::PgConnectOptions;
 use ledger::{Actor, Ledger, SealingKey, Settings};
+use private_postgres::PgConnectOptions;
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -47,6 +47,13 @@ impl Gate<'_> {
             .data_dir
             .join(format!("{}.log", self.database));
         Server::start(self.command(&["serve"]), &log).await
+    }
+
+    /// Makes the installation.
+    pub async fn install(&self) -> Result<()> {
+        process::output(self.command(&["migrate"]), "")
+            .await
+            .map(drop)
     }
 
     pub async fn price(&self, model: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
-use ledger::cluster::Durability;
+use private_postgres::Durability;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -53,6 +53,7 @@ pub async fn measure(
         databases: &databases,
         database: "tollgate",
     };
+    gate.install().await?;
     gate.price(MODEL).await?;
     gate.give_points(0..STREAMS).await?;
     let mut command = process::command(&std::env::current_exe()?);

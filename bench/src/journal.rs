@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures::FutureExt;
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
-use ledger::cluster::Durability;
+use private_postgres::Durability;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -117,6 +117,7 @@ impl Journal<'_> {
         note(&format!("Filling a journal with {total} entries"));
         let (databases, database): (&Databases, _) = (self.gate.databases, self.gate.database);
         databases.create(database).await?;
+        self.gate.install().await?;
         for model in MODELS {
             self.gate.price(model).await?;
         }

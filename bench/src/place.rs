@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ledger::cluster::{Cluster, Durability};
+use private_postgres::{Cluster, Durability};
 use tokio::time::{Instant, sleep};
 
 /// How long Postgres may take to stop.

@@ -2,12 +2,10 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
-pub type Result<T> = std::result::Result<T, Error>;
-
 /// Why Dify does not say what it was asked. Addresses are told without their query, which names
 /// users.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum AskError {
     #[error("{0} is no address")]
     NoAddress(String),
     #[error("{address} does not answer")]
@@ -31,7 +29,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl AskError {
     pub(crate) fn unreachable(address: &Url, source: reqwest::Error) -> Self {
         Self::Unreachable {
             address: without_query(address),

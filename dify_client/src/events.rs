@@ -7,7 +7,7 @@ use reqwest::header::ACCEPT_ENCODING;
 use reqwest::{Response, Url};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{App, Error, Result};
+use crate::{App, AskError};
 
 /// A person waits for it when a form is submitted.
 const HEAD_MAX: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub enum Show {
 }
 
 /// The bytes of a stream of server-sent events.
-pub struct Events {
+pub struct RunEvents {
     response: Response,
     address: Url,
     heard_at: Instant,
@@ -42,7 +42,7 @@ impl App {
         user: &str,
         show: Show,
         silence_max: Duration,
-    ) -> Result<Events> {
+    ) -> Result<RunEvents, AskError> {
         let mut address = self.address(&["workflow", run, "events"])?;
         address.query_pairs_mut().append_pair("user", user);
         if show == Show::State {
@@ -53,11 +53,11 @@ impl App {
         let request = self.http.get(address.clone());
         let request = request.header(ACCEPT_ENCODING, "identity");
         let response = timeout(HEAD_MAX, self.send(request, &address)).await;
-        let response = response.map_err(|_| Error::silent(&address, HEAD_MAX))??;
+        let response = response.map_err(|_| AskError::silent(&address, HEAD_MAX))??;
         if !response.status().is_success() {
-            return Err(Error::refused(&address, response.status()));
+            return Err(AskError::refused(&address, response.status()));
         }
-        Ok(Events {
+        Ok(RunEvents {
             response,
             address,
             heard_at: Instant::now(),
@@ -66,21 +66,65 @@ impl App {
     }
 }
 
-impl Events {
+impl RunEvents {
     /// The next piece; `None` at the stream's end. A call that is given up loses nothing, and does
     /// not make silence shorter.
     ///
     /// # Errors
     /// When the stream breaks off or falls silent; nothing more comes then.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
         let silent_at = self.heard_at + self.silence_max;
         match timeout_at(silent_at, self.response.chunk()).await {
             Ok(Ok(piece)) => {
                 self.heard_at = Instant::now();
                 Ok(piece)
             }
-            Ok(Err(error)) => Err(Error::broken_off(&self.address, error)),
-            Err(_) => Err(Error::silent(&self.address, self.silence_max)),
+            Ok(Err(error)) => Err(AskError::broken_off(&self.address, error)),
+            Err(_) => Err(AskError::silent(&self.address, self.silence_max)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use futures::{StreamExt as _, stream};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{Dify, connections};
+
+    #[tokio::test]
+    async fn silence_is_measured_from_what_came_last() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let events = async || {
+            let one = stream::iter([Ok::<_, std::io::Error>("data: {}\n\n")]);
+            Body::from_stream(one.chain(stream::pending()))
+        };
+        let routes = Router::new().route("/v1/workflow/run/events", get(events));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let app = Dify::new(connections().expect("connections"))
+            .app(&format!("http://{address}/v1"), "key");
+        let app = app.expect("an address");
+        let silence_max = Duration::from_millis(500);
+        let events = app.run_events("run", "ann", Show::New, silence_max).await;
+        let mut events = events.expect("a stream");
+        let piece = events.next().await.expect("a piece");
+        assert_eq!(piece.as_deref(), Some(&b"data: {}\n\n"[..]));
+        let begun = Instant::now();
+        // Looking away in between does not begin anew.
+        while let Err(_waiting) = timeout(Duration::from_millis(50), events.next()).await {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it never ends");
+        }
+        assert!(matches!(events.next().await, Err(AskError::Silent { .. })));
+
+        let missing = app
+            .run_events("other", "ann", Show::State, silence_max)
+            .await;
+        assert!(matches!(missing, Err(AskError::Refused { .. })));
     }
 }

@@ -15,20 +15,20 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub use connection::connections;
-pub use error::{Error, Result};
-pub use events::{Events, Show};
-pub use lists::{Conversation, Message, PAGE_ITEMS, Page, Run};
+pub use error::AskError;
+pub use events::{RunEvents, Show};
+pub use lists::{ChatMessage, Conversation, ListPage, PAGE_ITEMS, WorkflowRun};
 
 /// A call waits for whose id this is.
 const END_USER_MAX: Duration = Duration::from_secs(5);
 
 /// Asks Dify. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct Dify {
     http: reqwest::Client,
 }
 
-impl Client {
+impl Dify {
     /// On [`connections`], or on others that follow no redirects either: each takes a key along.
     #[must_use]
     pub const fn new(http: reqwest::Client) -> Self {
@@ -38,9 +38,9 @@ impl Client {
     /// The app behind an address such as `https://dify.example.com/v1` that this key opens.
     ///
     /// # Errors
-    /// [`Error::NoAddress`].
-    pub fn app(&self, address: &str, key: impl Into<String>) -> Result<App> {
-        let no_address = || Error::NoAddress(address.to_owned());
+    /// [`AskError::NoAddress`].
+    pub fn app(&self, address: &str, key: impl Into<String>) -> Result<App, AskError> {
+        let no_address = || AskError::NoAddress(address.to_owned());
         let base: Url = address.parse().map_err(|_| no_address())?;
         if base.cannot_be_a_base() {
             return Err(no_address());
@@ -51,6 +51,13 @@ impl Client {
             key: key.into(),
         })
     }
+}
+
+/// Somebody who uses an app.
+#[derive(Deserialize)]
+struct EndUser {
+    /// The name by which the app's callers know them.
+    session_id: Option<String>,
 }
 
 /// One app's API.
@@ -75,11 +82,7 @@ impl App {
     ///
     /// # Errors
     /// When Dify does not answer within 5 seconds, or something else.
-    pub async fn end_user(&self, id: Uuid) -> Result<Option<String>> {
-        #[derive(Deserialize)]
-        struct EndUser {
-            session_id: Option<String>,
-        }
+    pub async fn end_user(&self, id: Uuid) -> Result<Option<String>, AskError> {
         let address = self.address(&["end-users", &id.to_string()])?;
         let request = self.http.get(address.clone()).timeout(END_USER_MAX);
         let response = self.send(request, &address).await?;
@@ -89,27 +92,67 @@ impl App {
                 let user: EndUser = read(response, &address).await?;
                 Ok(user.session_id)
             }
-            status => Err(Error::refused(&address, status)),
+            status => Err(AskError::refused(&address, status)),
         }
     }
 
     /// An address below that of the app; each part is one, whatever it contains.
-    fn address(&self, parts: &[&str]) -> Result<Url> {
+    fn address(&self, parts: &[&str]) -> Result<Url, AskError> {
         let mut address = self.base.clone();
         match address.path_segments_mut() {
             Ok(mut segments) => drop(segments.pop_if_empty().extend(parts)),
-            Err(()) => return Err(Error::NoAddress(self.base.to_string())),
+            Err(()) => return Err(AskError::NoAddress(self.base.to_string())),
         }
         Ok(address)
     }
 
-    async fn send(&self, request: RequestBuilder, address: &Url) -> Result<Response> {
+    async fn send(&self, request: RequestBuilder, address: &Url) -> Result<Response, AskError> {
         let sent = request.bearer_auth(&self.key).send().await;
-        sent.map_err(|error| Error::unreachable(address, error))
+        sent.map_err(|error| AskError::unreachable(address, error))
     }
 }
 
-async fn read<T: serde::de::DeserializeOwned>(response: Response, address: &Url) -> Result<T> {
+async fn read<T: serde::de::DeserializeOwned>(
+    response: Response,
+    address: &Url,
+) -> Result<T, AskError> {
     let read = response.json().await;
-    read.map_err(|error| Error::unreadable(address, error))
+    read.map_err(|error| AskError::unreadable(address, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(address: &str) -> Result<App, AskError> {
+        Dify::new(connections().expect("connections")).app(address, "app-secret")
+    }
+
+    #[test]
+    fn each_part_of_an_address_stays_one() {
+        for base in ["https://dify.example/v1", "https://dify.example/v1/"] {
+            let app = app(base).expect("an address");
+            let address = app.address(&["workflow", "a/../b?c", "events"]);
+            assert_eq!(
+                address.expect("an address").as_str(),
+                "https://dify.example/v1/workflow/a%2F..%2Fb%3Fc/events"
+            );
+        }
+        for base in ["", "dify.example", "mailto:dify@example"] {
+            assert!(matches!(app(base), Err(AskError::NoAddress(_))), "{base}");
+        }
+    }
+
+    #[test]
+    fn neither_keys_nor_users_are_told() {
+        let app = app("https://dify.example/v1").expect("an address");
+        assert!(!format!("{app:?}").contains("secret"));
+        let address = "https://dify.example/v1/messages?user=ann";
+        let address = address.parse().expect("an address");
+        let error = AskError::refused(&address, StatusCode::FORBIDDEN);
+        assert_eq!(
+            error.to_string(),
+            "https://dify.example/v1/messages answers 403 Forbidden"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{App, Error, Result, read};
+use crate::{App, AskError, EndUser, read};
 
 /// Dify's own limit.
 pub const PAGE_ITEMS: u32 = 100;
@@ -15,7 +15,7 @@ const LIST_MAX: Duration = Duration::from_secs(30);
 
 /// A part of a list.
 #[derive(Debug, Deserialize)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     pub data: Vec<T>,
     #[serde(default)]
     pub has_more: bool,
@@ -31,7 +31,7 @@ pub struct Conversation {
 
 /// Old versions of Dify do not tell tokens.
 #[derive(Debug, Deserialize)]
-pub struct Message {
+pub struct ChatMessage {
     pub id: String,
     pub created_at: i64,
     pub message_tokens: Option<u64>,
@@ -41,7 +41,7 @@ pub struct Message {
 
 /// A run of a workflow.
 #[derive(Debug)]
-pub struct Run {
+pub struct WorkflowRun {
     pub id: String,
     pub created_at: i64,
     pub total_tokens: Option<u64>,
@@ -50,10 +50,10 @@ pub struct Run {
 }
 
 #[derive(Deserialize)]
-struct Log {
+struct WorkflowLog {
     workflow_run: Option<LoggedRun>,
     created_by_end_user: Option<EndUser>,
-    created_by_account: Option<Account>,
+    created_by_account: Option<Member>,
 }
 
 #[derive(Deserialize)]
@@ -64,20 +64,15 @@ struct LoggedRun {
 }
 
 #[derive(Deserialize)]
-struct EndUser {
-    session_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Account {
+struct Member {
     id: String,
 }
 
-impl Log {
-    fn run(self) -> Option<Run> {
+impl WorkflowLog {
+    fn run(self) -> Option<WorkflowRun> {
         let run = self.workflow_run?;
         let end_user = self.created_by_end_user.and_then(|user| user.session_id);
-        Some(Run {
+        Some(WorkflowRun {
             id: run.id,
             created_at: run.created_at,
             total_tokens: run.total_tokens,
@@ -91,14 +86,14 @@ impl App {
     ///
     /// # Errors
     /// When Dify does not answer within 30 seconds, refuses, or answers something else.
-    pub async fn runs(&self, page: u32) -> Result<Option<Page<Run>>> {
+    pub async fn runs(&self, page: u32) -> Result<Option<ListPage<WorkflowRun>>, AskError> {
         let page = page.to_string();
         let query = [("page", page.as_str())];
-        let logs: Option<Page<Log>> = self.list(&["workflows", "logs"], &query).await?;
-        Ok(logs.map(|logs| Page {
+        let logs: Option<ListPage<WorkflowLog>> = self.list(&["workflows", "logs"], &query).await?;
+        Ok(logs.map(|logs| ListPage {
             // Logs without a run are left out, so an empty page need not be the last.
             has_more: logs.has_more && !logs.data.is_empty(),
-            data: logs.data.into_iter().filter_map(Log::run).collect(),
+            data: logs.data.into_iter().filter_map(WorkflowLog::run).collect(),
         }))
     }
 
@@ -111,7 +106,7 @@ impl App {
         &self,
         user: &str,
         after: Option<&str>,
-    ) -> Result<Option<Page<Conversation>>> {
+    ) -> Result<Option<ListPage<Conversation>>, AskError> {
         let mut query = vec![("user", user), ("sort_by", "-updated_at")];
         query.extend(after.map(|id| ("last_id", id)));
         self.list(&["conversations"], &query).await
@@ -127,7 +122,7 @@ impl App {
         user: &str,
         conversation: &str,
         before: Option<&str>,
-    ) -> Result<Option<Page<Message>>> {
+    ) -> Result<Option<ListPage<ChatMessage>>, AskError> {
         let mut query = vec![("user", user), ("conversation_id", conversation)];
         query.extend(before.map(|id| ("first_id", id)));
         self.list(&["messages"], &query).await
@@ -138,7 +133,7 @@ impl App {
         &self,
         parts: &[&str],
         query: &[(&str, &str)],
-    ) -> Result<Option<Page<T>>> {
+    ) -> Result<Option<ListPage<T>>, AskError> {
         let mut address = self.address(parts)?;
         address
             .query_pairs_mut()
@@ -149,7 +144,7 @@ impl App {
         match response.status() {
             StatusCode::OK => Ok(Some(read(response, &address).await?)),
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Ok(None),
-            status => Err(Error::refused(&address, status)),
+            status => Err(AskError::refused(&address, status)),
         }
     }
 }

@@ -9,7 +9,6 @@ mod api_keys;
 mod audit;
 mod calls;
 mod chain;
-pub mod cluster;
 mod completeness;
 mod connection;
 mod consumption;

@@ -184,7 +184,7 @@ impl Ledger {
             let mut parts = trace.parts_at(&report.parts);
             parts.any(|part| !part.is_reported)
         };
-        let reports = joined.reports.iter().filter(is_new);
+        let reports = joined.messages.iter().filter(is_new);
         let delivered = reports.map(async |report| {
             let delivery = Delivery::new(
                 Arc::clone(&trace.source),

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use ledger::cluster::{Cluster, PgConnectOptions};
 use ledger::{Ledger, Schema, Settings};
+use private_postgres::{Cluster, PgConnectOptions};
 
 use crate::config::Config;
 use crate::secret::SecretKey;

@@ -73,7 +73,7 @@ impl Server {
         };
         let books = Box::pin(Books::open(&config, Opening::Prepare)).await?;
         let upstream = dify_client::connections()?;
-        let dify = dify_client::Client::new(upstream.clone());
+        let dify = dify_client::Dify::new(upstream.clone());
         let context = AppContext {
             check_served: completeness::on_demand(books.ledger.clone(), dify.clone()),
             ledger: books.ledger.clone(),

@@ -117,6 +117,12 @@ impl Tokens {
         self.each(other, u64::min)
     }
 
+    /// Category by category, in their order.
+    #[must_use]
+    pub fn map(self, mut count: impl FnMut(u64) -> u64) -> Self {
+        self.each(self, |this, _| count(this))
+    }
+
     fn each(self, other: Self, mut combine: impl FnMut(u64, u64) -> u64) -> Self {
         Self {
             input: combine(self.input, other.input),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::refusal::Loading;
-use crate::lean::Lean;
+use crate::components::erased::Erase;
 
 /// A view that is not there yet.
 pub type Awaited = Pin<Box<dyn Future<Output = AnyView> + Send>>;
@@ -25,9 +25,9 @@ pub fn awaited_quietly(view: impl Fn() -> Awaited + Send + Sync + 'static) -> An
 fn erased(view: Arc<dyn Fn() -> Awaited + Send + Sync>, says_loading: bool) -> AnyView {
     let fallback = move || {
         if says_loading {
-            view! { <Loading /> }.lean()
+            view! { <Loading /> }.erased()
         } else {
-            ().lean()
+            ().erased()
         }
     };
     view! {
@@ -38,5 +38,5 @@ fn erased(view: Arc<dyn Fn() -> Awaited + Send + Sync>, says_loading: bool) -> A
             }
         </Transition>
     }
-    .lean()
+    .erased()
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use shared::api::{EntryKind, Outcome};
 
-use crate::lean::Lean;
+use crate::components::erased::Erase;
 use crate::text::{Say, Texts, use_text};
 
 /// How a state feels.
@@ -29,7 +29,7 @@ impl Tone {
 #[component]
 pub fn Badge(tone: Tone, label: Say) -> impl IntoView {
     let text = use_text();
-    view! { <span class=tone.class()>{text.say(label)}</span> }.lean()
+    view! { <span class=tone.class()>{text.say(label)}</span> }.erased()
 }
 
 #[must_use]

@@ -1,7 +1,6 @@
 //! What stands between a user and an AI call: the balance, the estimate, and what would remain.
 
 use leptos::prelude::*;
-use serde::{Deserialize, Serialize};
 use shared::api::BalanceCheck;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
@@ -9,41 +8,12 @@ use shared::problem::{FieldFault, Problem};
 use super::amount::{count_text, percent, points_text};
 use super::awaited::awaited;
 use super::receipt::QuoteTable;
-use crate::AppError;
-use crate::ask::{Answer, Ask, answer_to, ask};
-use crate::lean::{Lean, flag, part, phrase, press, words};
-use crate::task::Task;
+use crate::api::my::Protection;
+use crate::api::query::{Answer, Query, answer_to, use_query};
+use crate::components::command::Command;
+use crate::components::erased::{Erase, flag, part, phrase, press, words};
+use crate::error::AppError;
 use crate::text::{fill, use_text};
-
-/// The gate's answer, and where to buy points.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Protection {
-    pub check: BalanceCheck,
-    pub recharge_url: Option<String>,
-}
-
-/// Whether the signed-in user can afford a call.
-///
-/// # Errors
-/// A name that is none, and whatever keeps the gate from answering.
-#[cfg(feature = "ssr")]
-pub async fn check(model_name: &str, input: u64, output: u64) -> Result<Protection, AppError> {
-    let not_a_name = |fault| Problem::field("modelName", fault);
-    let request = shared::api::CheckBalance {
-        model_name: model_name.parse().map_err(not_a_name)?,
-        estimated_input_tokens: Some(input),
-        estimated_output_tokens: Some(output),
-        user_id: None,
-        hold: false,
-        hold_seconds: None,
-    };
-    let subject = crate::auth::subject(None).await?;
-    let ledger = &subject.context.ledger;
-    Ok(Protection {
-        check: ledger.check_balance(&subject.user_id, &request).await?,
-        recharge_url: subject.context.recharge_url,
-    })
-}
 
 /// Shows the signed-in user what a call will cost before it is made, and lets it through only if
 /// it is affordable. The balance is checked again at the moment of proceeding; when that check
@@ -59,16 +29,16 @@ pub fn BalanceProtection(
     #[prop(into)] on_cancel: Callback<()>,
 ) -> impl IntoView {
     let text = use_text();
-    let question = move || Ask::Gate {
+    let question = move || Query::Protection {
         model_name: model_name.get(),
         input_tokens: estimated_input_tokens.get(),
         output_tokens: estimated_output_tokens.get(),
     };
-    let checked = ask(question);
+    let checked = use_query(question);
 
     // True after "proceed" was refused, to say that it was looked at again.
     let was_refused = RwSignal::new(false);
-    let proceed = Task::new();
+    let proceed = Command::new();
     let on_retry = Callback::new(move |()| checked.refetch());
     let on_proceed = Callback::new(move |()| {
         was_refused.set(false);
@@ -94,7 +64,7 @@ pub fn BalanceProtection(
             <h3 id="protection-title">{text.say(|t| t.protection.title)}</h3>
             {awaited(move || Box::pin(async move {
                     match protection(checked.await) {
-                        Ok(None) => ().lean(),
+                        Ok(None) => ().erased(),
                         Ok(Some(protection)) => {
                             view! {
                                 <Checked
@@ -105,23 +75,23 @@ pub fn BalanceProtection(
                                     on_cancel
                                 />
                             }
-                                .lean()
+                                .erased()
                         }
                         Err(error) => {
                             let model = model_name.get_untracked();
-                            view! { <CannotCheck error model on_retry on_cancel /> }.lean()
+                            view! { <CannotCheck error model on_retry on_cancel /> }.erased()
                         }
                     }
                 }))}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 /// What the gate told, where it was asked.
 fn protection(answer: Result<Answer, AppError>) -> Result<Option<Protection>, AppError> {
     match answer? {
-        Answer::Gate(told) => told.read().map(Some),
+        Answer::Protection(json) => json.read().map(Some),
         _ => Ok(None),
     }
 }
@@ -166,14 +136,14 @@ fn CannotCheck(
             </button>
         </div>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
 fn Checked(
     protection: Protection,
     was_refused: RwSignal<bool>,
-    proceed: Task,
+    proceed: Command,
     on_proceed: Callback<()>,
     on_cancel: Callback<()>,
 ) -> impl IntoView {
@@ -195,7 +165,7 @@ fn Checked(
                 <dd class="num">{points_text(check.held)}</dd>
             </div>
         }
-        .lean()
+        .erased()
     });
     view! {
         <p class="quiet">
@@ -232,9 +202,9 @@ fn Checked(
                     {text.say(|t| t.protection.affordable)}
                 </p>
             }
-                .lean()
+                .erased()
         } else {
-            view! { <Shortfall check recharge_url was_refused /> }.lean()
+            view! { <Shortfall check recharge_url was_refused /> }.erased()
         }}
         <div class="actions">
             <button
@@ -253,7 +223,7 @@ fn Checked(
             </button>
         </div>
     }
-    .lean()
+    .erased()
 }
 
 /// The estimate as a part of what is available. The figures say the same in words.
@@ -266,7 +236,7 @@ fn ShareBar(part: Points, whole: Points, is_short: bool) -> impl IntoView {
             <span style=style></span>
         </div>
     }
-    .lean()
+    .erased()
 }
 
 /// How much is missing, what would be affordable instead, and how to get more points.
@@ -296,9 +266,9 @@ fn Shortfall(
             </p>
             {part(move || {
                 if was_refused.get() {
-                    view! { <p>{text.say(|t| t.protection.changed_meanwhile)}</p> }.lean()
+                    view! { <p>{text.say(|t| t.protection.changed_meanwhile)}</p> }.erased()
                 } else {
-                    ().lean()
+                    ().erased()
                 }
             })}
         </div>
@@ -311,10 +281,10 @@ fn Shortfall(
                         </a>
                     </p>
                 }
-                    .lean()
+                    .erased()
             }
-            None => view! { <p>{text.say(|t| t.protection.ask_operator)}</p> }.lean(),
+            None => view! { <p>{text.say(|t| t.protection.ask_operator)}</p> }.erased(),
         }}
     }
-    .lean()
+    .erased()
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::browser::use_hydrated;
-use crate::lean::{Lean, flag, part, phrase, press};
+use crate::components::erased::{Erase, flag, part, phrase, press};
 use crate::text::{Say, use_text};
 
 /// Asks before acting: the button opens the consequence and a second button that does it.
@@ -48,8 +48,8 @@ pub fn ConfirmButton(
                         </button>
                     </div>
                 </div>
-            }.lean() } else { ().lean() })}
+            }.erased() } else { ().erased() })}
         </div>
     }
-    .lean()
+    .erased()
 }

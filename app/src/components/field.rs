@@ -1,19 +1,22 @@
-//! A labelled text input with its hint and its error.
+//! A labelled input with its hint and its error.
 
-use leptos::html;
 use leptos::prelude::*;
+use leptos::{ev, html};
 use shared::problem::{FieldFault, Problem};
 
-use crate::AppError;
+use super::erased::{Erase, flag, part, words};
 use crate::browser::use_hydrated;
-use crate::lean::{Lean, flag, part, words};
+use crate::error::AppError;
 use crate::text::{Say, use_text};
+
+/// What is wrong with a field.
+type Fault = Signal<Option<FieldFault>>;
 
 /// A text input. What was typed before hydration is kept: the signal takes it over, not the
 /// other way round.
 #[component]
 pub fn Field(
-    /// Unique in the page.
+    /// Unique in the page; also the name in a form that is sent without scripts.
     #[prop(into)]
     id: String,
     label: Say,
@@ -21,7 +24,7 @@ pub fn Field(
     #[prop(optional)] hint: Option<Say>,
     /// What is wrong with it.
     #[prop(optional, into)]
-    fault: Signal<Option<FieldFault>>,
+    fault: Fault,
     #[prop(default = "text")] kind: &'static str,
     #[prop(default = "text")] inputmode: &'static str,
     #[prop(default = "off")] autocomplete: &'static str,
@@ -32,10 +35,14 @@ pub fn Field(
     #[prop(optional)]
     takes_focus: bool,
 ) -> impl IntoView {
-    let text = use_text();
     let input = NodeRef::<html::Input>::new();
-    let is_hydrating = !use_hydrated().get_untracked();
-    follow(input, value, is_hydrating);
+    let shown = move || input.get().map(|input| input.value());
+    let show = move |wanted: &str| {
+        if let Some(input) = input.get_untracked() {
+            input.set_value(wanted);
+        }
+    };
+    follow(value, shown, show);
     if takes_focus {
         Effect::new(move |_| {
             if fault.with(Option::is_some)
@@ -46,73 +53,187 @@ pub fn Field(
             }
         });
     }
-
-    let error_id = [&id, "-error"].concat();
-    let hint_id = [&id, "-hint"].concat();
-    let described_by = {
-        let (error_id, hint_id) = (error_id.clone(), hint_id.clone());
-        move || match (fault.with(Option::is_some), hint.is_some()) {
-            (true, true) => Some([&error_id, " ", &hint_id].concat()),
-            (true, false) => Some(error_id.clone()),
-            (false, true) => Some(hint_id.clone()),
-            (false, false) => None,
-        }
+    let described_by = described_by(&id, fault, hint.is_some());
+    let control = view! {
+        <input
+            id=id.clone()
+            name=id.clone()
+            type=kind
+            inputmode=inputmode
+            autocomplete=autocomplete
+            spellcheck="false"
+            value=value.get_untracked()
+            required=required
+            readonly=flag(move || readonly.get())
+            aria-invalid=move || fault.with(Option::is_some).then_some("true")
+            aria-describedby=described_by
+            node_ref=input
+            on:input=move |event| value.set(event_target_value(&event))
+        />
     };
-    let message = move || {
-        fault.with(|fault| {
-            fault
-                .as_ref()
-                .map(|fault| text.fault(fault))
-                .unwrap_or_default()
-        })
-    };
-    view! {
-        <div class="field" class:invalid=flag(move || fault.with(Option::is_some))>
-            <label for=id.clone()>{text.say(label)}</label>
-            <input
-                id=id.clone()
-                name=id
-                type=kind
-                inputmode=inputmode
-                autocomplete=autocomplete
-                spellcheck="false"
-                value=value.get_untracked()
-                required=required
-                readonly=flag(move || readonly.get())
-                aria-invalid=move || fault.with(Option::is_some).then_some("true")
-                aria-describedby=described_by
-                node_ref=input
-                on:input=move |event| value.set(event_target_value(&event))
-            />
-            <p class="error" id=error_id hidden=flag(move || fault.with(Option::is_none))>
-                {words(message)}
-            </p>
-            {hint
-                .map(|hint| {
-                    view! {
-                        <p class="hint" id=hint_id>
-                            {text.say(hint)}
-                        </p>
-                    }.lean()
-                })}
-        </div>
-    }
-    .lean()
+    frame(
+        Frame {
+            id,
+            label,
+            fault,
+            hint,
+            is_narrow: false,
+        },
+        control.erased(),
+    )
 }
 
-/// Keeps an input and a signal together; while hydrating, what is in the input wins.
-fn follow(input: NodeRef<html::Input>, value: RwSignal<String>, is_hydrating: bool) {
-    Effect::new(move |was_seen: Option<bool>| {
-        let Some(input) = input.get() else {
+/// A choice of several. What was chosen before hydration is kept.
+#[component]
+pub fn Select(
+    /// Unique in the page; also the name in a form that is sent without scripts.
+    id: &'static str,
+    label: Say,
+    value: RwSignal<String>,
+    /// Made by [`choice`].
+    options: AnyView,
+    #[prop(optional)] hint: Option<Say>,
+    #[prop(optional, into)] fault: Fault,
+    #[prop(optional)] disabled: bool,
+    /// Whether it takes no more room than it needs.
+    #[prop(optional)]
+    is_narrow: bool,
+) -> impl IntoView {
+    let select = NodeRef::<html::Select>::new();
+    let shown = move || select.get().map(|select| select.value());
+    let show = move |wanted: &str| {
+        if let Some(select) = select.get_untracked() {
+            select.set_value(wanted);
+        }
+    };
+    follow(value, shown, show);
+    Effect::new(move |_| {
+        if fault.with(Option::is_some)
+            && let Some(select) = select.get_untracked()
+        {
+            drop(select.focus());
+        }
+    });
+    let described_by = described_by(id, fault, hint.is_some());
+    let change = move |event: ev::Event| value.set(event_target_value(&event));
+    let control = view! {
+        <select
+            id=id
+            name=id
+            disabled=disabled
+            aria-invalid=move || fault.with(Option::is_some).then_some("true")
+            aria-describedby=described_by
+            node_ref=select
+            on:change=change
+        >
+            {options}
+        </select>
+    };
+    frame(
+        Frame {
+            id: id.to_owned(),
+            label,
+            fault,
+            hint,
+            is_narrow,
+        },
+        control.erased(),
+    )
+}
+
+/// One of the options of a [`Select`].
+pub fn choice(
+    value: String,
+    label: impl FnMut() -> String + Send + 'static,
+    is_chosen: bool,
+) -> AnyView {
+    view! {
+        <option value=value selected=is_chosen>
+            {words(label)}
+        </option>
+    }
+    .erased()
+}
+
+/// What stands around an input.
+struct Frame {
+    id: String,
+    label: Say,
+    fault: Fault,
+    hint: Option<Say>,
+    is_narrow: bool,
+}
+
+fn frame(frame: Frame, control: AnyView) -> AnyView {
+    let Frame {
+        id,
+        label,
+        fault,
+        hint,
+        is_narrow,
+    } = frame;
+    let text = use_text();
+    let message = move || {
+        fault.with(|fault| {
+            let sentence = fault.as_ref().map(|fault| text.fault(fault));
+            sentence.unwrap_or_default()
+        })
+    };
+    let hint = hint.map(|hint| {
+        view! {
+            <p class="hint" id=[&id, "-hint"].concat()>
+                {text.say(hint)}
+            </p>
+        }
+        .erased()
+    });
+    view! {
+        <div class="field" class:narrow=is_narrow class:invalid=flag(move || fault.with(Option::is_some))>
+            <label for=id.clone()>{text.say(label)}</label>
+            {control}
+            <p
+                class="error"
+                id=[&id, "-error"].concat()
+                hidden=flag(move || fault.with(Option::is_none))
+            >
+                {words(message)}
+            </p>
+            {hint}
+        </div>
+    }
+    .erased()
+}
+
+/// What explains an input to a screen reader: its error and its hint, where there are any.
+fn described_by(id: &str, fault: Fault, has_hint: bool) -> impl Fn() -> Option<String> + use<> {
+    let error_id = [id, "-error"].concat();
+    let hint_id = [id, "-hint"].concat();
+    move || match (fault.with(Option::is_some), has_hint) {
+        (true, true) => Some([&error_id, " ", &hint_id].concat()),
+        (true, false) => Some(error_id.clone()),
+        (false, true) => Some(hint_id.clone()),
+        (false, false) => None,
+    }
+}
+
+/// Keeps an input and a signal together; while hydrating, what is in the input wins. `shown` is
+/// what is in the input, once it is in the page.
+fn follow(
+    value: RwSignal<String>,
+    shown: impl Fn() -> Option<String> + 'static,
+    show: impl Fn(&str) + 'static,
+) {
+    let is_hydrating = !use_hydrated().get_untracked();
+    Effect::new(move |was_in_page: Option<bool>| {
+        let Some(shown) = shown() else {
             return false;
         };
         let wanted = value.get();
-        let shown = input.value();
         if shown != wanted {
-            if is_hydrating && was_seen != Some(true) {
+            if is_hydrating && was_in_page != Some(true) {
                 value.set(shown);
             } else {
-                input.set_value(&wanted);
+                show(&wanted);
             }
         }
         true
@@ -123,7 +244,7 @@ fn follow(input: NodeRef<html::Input>, value: RwSignal<String>, is_hydrating: bo
 pub fn fault_of(
     error: impl Fn() -> Option<AppError> + Send + Sync + 'static,
     field: impl Into<String>,
-) -> Signal<Option<FieldFault>> {
+) -> Fault {
     let field = field.into();
     Signal::derive(move || match error()? {
         AppError::Refused(Problem::InvalidField { field: at, fault }) if at == field => Some(fault),
@@ -150,10 +271,10 @@ pub fn FormError(
     view! {
         <div role="alert" class="alert">
             {part(move || match message() {
-                Some(message) => view! { <p class="form-error">{message}</p> }.lean(),
-                None => ().lean(),
+                Some(message) => view! { <p class="form-error">{message}</p> }.erased(),
+                None => ().erased(),
             })}
         </div>
     }
-    .lean()
+    .erased()
 }

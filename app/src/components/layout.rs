@@ -5,52 +5,13 @@ use leptos::server_fn::ServerFn;
 
 use super::amount::count_text;
 use super::awaited::awaited_quietly;
+use super::erased::{Erase, part, phrase};
 use super::notice::{NoticeBar, use_notices};
 use super::preferences::{LanguageSwitch, ThemeSwitch};
-use crate::ask::{Answer, Ask, answer_to};
-use crate::auth::session::use_session;
-use crate::auth::{Session, SignOut};
-use crate::lean::{Lean, part, phrase};
-use crate::task::Task;
+use super::session::use_session;
+use super::waiting_count::{WaitingCount, use_waiting_count};
+use crate::api::session::{Session, SignOut};
 use crate::text::{Say, fill, use_text};
-
-/// How many messages wait in quarantine, as far as this browser knows.
-#[derive(Clone, Copy)]
-pub struct Waiting {
-    count: RwSignal<u64>,
-    look: Task,
-}
-
-impl Waiting {
-    fn new() -> Self {
-        Self {
-            count: RwSignal::new(0),
-            look: Task::new(),
-        }
-    }
-
-    /// Asks the server again.
-    pub fn look_again(self) {
-        self.look.run(async move {
-            if let Answer::Session(Session::Administrator { waiting, .. }) =
-                answer_to(Ask::Session).await?
-            {
-                self.count.try_set(waiting);
-            }
-            Ok(())
-        });
-    }
-}
-
-/// Provides [`use_waiting`].
-pub fn provide_waiting() {
-    provide_context(Waiting::new());
-}
-
-#[must_use]
-pub fn use_waiting() -> Waiting {
-    use_context().unwrap_or_else(Waiting::new)
-}
 
 #[component]
 pub fn Layout(children: Children) -> impl IntoView {
@@ -85,7 +46,7 @@ pub fn Layout(children: Children) -> impl IntoView {
             {children()}
         </main>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
@@ -96,7 +57,7 @@ fn Mark() -> impl IntoView {
             <circle cx="12" cy="11" r="5" />
         </svg>
     }
-    .lean()
+    .erased()
 }
 
 /// Links by role, and the way out.
@@ -119,15 +80,15 @@ fn Navigation() -> impl IntoView {
                 }
             }))}
     }
-    .lean()
+    .erased()
 }
 
 fn nobody_links() -> AnyView {
-    view! { <span class="spacer"></span> }.lean()
+    view! { <span class="spacer"></span> }.erased()
 }
 
 /// `waiting` is a number beside the words, for what somebody should look at.
-fn link(href: &'static str, label: Say, waiting: Option<Waiting>) -> AnyView {
+fn link(href: &'static str, label: Say, waiting: Option<WaitingCount>) -> AnyView {
     let text = use_text();
     let path = leptos_router::hooks::use_location().pathname;
     let current = phrase(move || {
@@ -144,15 +105,15 @@ fn link(href: &'static str, label: Say, waiting: Option<Waiting>) -> AnyView {
             </a>
         </li>
     }
-    .lean()
+    .erased()
 }
 
-fn count_badge(waiting: Waiting) -> AnyView {
+fn count_badge(waiting: WaitingCount) -> AnyView {
     let text = use_text();
     part(move || {
-        let count = waiting.count.get();
+        let count = waiting.get();
         if count == 0 {
-            return ().lean();
+            return ().erased();
         }
         let count = count_text(count);
         let said = fill(text.get().nav.waiting_count, &[&count]);
@@ -164,15 +125,15 @@ fn count_badge(waiting: Waiting) -> AnyView {
                 <span class="visually-hidden">{said}</span>
             </span>
         }
-        .lean()
+        .erased()
     })
-    .lean()
+    .erased()
 }
 
 fn administrator_links(name: String, waiting: u64) -> AnyView {
     let text = use_text();
-    let known = use_waiting();
-    known.count.set(waiting);
+    let known = use_waiting_count();
+    known.set(waiting);
     let path = leptos_router::hooks::use_location().pathname;
     Effect::new(move |seen: Option<String>| {
         let path = path.get();
@@ -194,7 +155,7 @@ fn administrator_links(name: String, waiting: u64) -> AnyView {
         </nav>
         <Account name />
     }
-    .lean()
+    .erased()
 }
 
 fn user_links(name: String) -> AnyView {
@@ -205,7 +166,7 @@ fn user_links(name: String) -> AnyView {
         </nav>
         <Account name />
     }
-    .lean()
+    .erased()
 }
 
 /// Signing out is a plain form post: it works without scripts, and loads a fresh page.
@@ -222,5 +183,5 @@ fn Account(name: String) -> impl IntoView {
             </button>
         </form>
     }
-    .lean()
+    .erased()
 }

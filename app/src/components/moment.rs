@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::clock::Timestamp;
 
 use crate::browser;
-use crate::lean::{Lean, words};
+use crate::components::erased::{Erase, words};
 
 /// UTC as the server sends it, marked with a `Z`; the browser then shows its own time zone, and
 /// keeps the exact UTC moment as a tooltip.
@@ -24,5 +24,5 @@ pub fn Moment(at: Timestamp) -> impl IntoView {
             {words(shown)}
         </time>
     }
-    .lean()
+    .erased()
 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::lean::{Lean, flag, part, press, words};
+use crate::components::erased::{Erase, flag, part, press, words};
 use crate::text::use_text;
 
 /// Tells the visitor that something was done.
@@ -45,8 +45,8 @@ pub fn NoticeBar() -> impl IntoView {
                 <button type="button" class="tool" on:click=press(move |_| notices.clear())>
                     {text.say(|t| t.common.dismiss)}
                 </button>
-            }.lean() } else { ().lean() })}
+            }.erased() } else { ().erased() })}
         </div>
     }
-    .lean()
+    .erased()
 }

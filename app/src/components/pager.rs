@@ -1,69 +1,77 @@
-//! Walking through keyset pages: forward by cursor, back by remembering the cursors that led here.
+//! Walking through keyset pages: forward by cursor, back by the cursors that led here. They stand
+//! in the address, one after the other.
 
 use leptos::prelude::*;
 
-use crate::lean::{Lean, flag, press, words};
-use crate::text::{fill, use_text};
+use super::address_query::{AddressQuery, use_address_query};
+use super::erased::{Erase, words};
+use crate::text::{Say, fill, use_text};
 
-/// Which page of a list is shown. Its signal belongs to the source of the list's resource.
+/// The name of a cursor in the address.
+pub const CURSOR: &str = "after";
+
+/// Which page of a list is shown.
 #[derive(Clone, Copy)]
-pub struct Pages(RwSignal<Vec<String>>);
+pub struct Pages(AddressQuery);
 
-impl Default for Pages {
-    fn default() -> Self {
-        Self(RwSignal::new(Vec::new()))
-    }
+#[must_use]
+pub fn use_pages() -> Pages {
+    Pages(use_address_query())
 }
 
 impl Pages {
     /// The cursor of the page that is shown; `None` for the first, tracked.
     #[must_use]
     pub fn cursor(self) -> Option<String> {
-        self.0.with(|cursors| cursors.last().cloned())
-    }
-
-    /// Back to the first page, for a new filter.
-    pub fn restart(self) {
-        if !self.0.with_untracked(Vec::is_empty) {
-            self.0.update(Vec::clear);
-        }
+        self.0.all(CURSOR).pop()
     }
 }
 
-/// "Newer", "Older" and the page's number; nothing when there is only one page.
+/// The ways to the page before and the page after, and the page's number; nothing when there is
+/// only one page.
 #[component]
 pub fn Pager(pages: Pages, next_cursor: Option<String>) -> impl IntoView {
     let text = use_text();
-    let is_first = move || pages.0.with(Vec::is_empty);
-    let is_last = next_cursor.is_none();
-    let go_on = move |_| {
-        if let Some(cursor) = next_cursor.clone() {
-            pages.0.update(|cursors| cursors.push(cursor));
-        }
-    };
-    let number = move || {
-        let number = (pages.0.with(Vec::len) + 1).to_string();
-        fill(text.get().common.page_number, &[&number])
-    };
+    let Pages(address) = pages;
+    let cursors = untrack(|| address.all(CURSOR));
+    let number = (cursors.len() + 1).to_string();
+    let address_of = |cursors: Vec<String>| untrack(|| address.with(&[(CURSOR, cursors)]));
+    let before = cursors
+        .split_last()
+        .map(|(_, before)| address_of(before.to_vec()));
+    let after = next_cursor.map(|cursor| {
+        let mut cursors = cursors.clone();
+        cursors.push(cursor);
+        address_of(cursors)
+    });
+    let is_only = before.is_none() && after.is_none();
     view! {
-        <nav
-            class="pager"
-            aria-label=text.say(|t| t.common.pages)
-            hidden=flag(move || is_first() && is_last)
-        >
-            <button
-                type="button"
-                class="button"
-                disabled=flag(is_first)
-                on:click=press(move |_| pages.0.update(|cursors| drop(cursors.pop())))
-            >
-                {text.say(|t| t.common.previous_page)}
-            </button>
-            <span class="quiet">{words(number)}</span>
-            <button type="button" class="button" disabled=is_last on:click=press(go_on)>
-                {text.say(|t| t.common.next_page)}
-            </button>
+        <nav class="pager" aria-label=text.say(|t| t.common.pages) hidden=is_only>
+            {step(before, |t| t.common.previous_page)}
+            <span class="quiet">
+                {words(move || fill(text.get().common.page_number, &[&number]))}
+            </span>
+            {step(after, |t| t.common.next_page)}
         </nav>
     }
-    .lean()
+    .erased()
+}
+
+/// A link, or a button that cannot be pressed where it would lead nowhere.
+fn step(address: Option<String>, label: Say) -> AnyView {
+    let text = use_text();
+    match address {
+        Some(href) => view! {
+            <a class="button" href=href data-noscroll="">
+                {text.say(label)}
+            </a>
+        }
+        .erased(),
+        None => view! {
+            <button type="button" class="button" disabled>
+                {text.say(label)}
+            </button>
+        }
+        .erased(),
+    }
 }

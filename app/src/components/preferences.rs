@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::locale::Locale;
 
 use crate::browser;
-use crate::lean::{Lean, phrase, press};
+use crate::components::erased::{Erase, phrase, press};
 use crate::text::use_text;
 
 /// The theme; `System` follows the device.
@@ -141,7 +141,7 @@ pub fn LanguageSwitch() -> impl IntoView {
             })}
         </button>
     }
-    .lean()
+    .erased()
 }
 
 /// The button that steps through system, light and dark.
@@ -176,7 +176,7 @@ pub fn ThemeSwitch() -> impl IntoView {
             </svg>
         </button>
     }
-    .lean()
+    .erased()
 }
 
 #[cfg(test)]

@@ -1,23 +1,15 @@
 //! How a charge comes about, computed on the spot with the same function the ledger uses.
 
 use leptos::prelude::*;
-use serde::{Deserialize, Serialize};
 use shared::api::ConsumptionDetail;
 use shared::money::Points;
-use shared::price::Rates;
 use shared::quote::{QuoteLine, quote};
 use shared::tokens::Category;
 
 use super::amount::{count_text, grouped, points_text};
-use crate::lean::{Lean, words};
+use crate::api::history::VersionRates;
+use crate::components::erased::{Erase, words};
 use crate::text::{Say, Texts, fill, use_text};
-
-/// The unit prices of one price version, to compute a receipt with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VersionRates {
-    pub price_version_id: i64,
-    pub rates: Rates,
-}
 
 #[must_use]
 pub fn category_label(category: Category) -> Say {
@@ -50,7 +42,7 @@ pub fn QuoteTable(
                     <td class="num">{points_text(line.points)}</td>
                 </tr>
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     let per_request = (!per_request.is_zero()).then(|| {
@@ -62,7 +54,7 @@ pub fn QuoteTable(
                 <td class="num">{points_text(per_request)}</td>
             </tr>
         }
-        .lean()
+        .erased()
     });
     view! {
         <div class="scroll" tabindex="0">
@@ -96,7 +88,7 @@ pub fn QuoteTable(
             </table>
         </div>
     }
-    .lean()
+    .erased()
 }
 
 /// The receipt of one charged message. Each model call is priced again from its price version,
@@ -141,11 +133,11 @@ pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates
                                     total=quoted.points
                                     caption=name
                                 />
-                            }.lean()
+                            }.erased()
                         })}
                 </section>
             }
-            .lean(),
+            .erased(),
         );
     }
     let verdict = match sum {
@@ -156,7 +148,7 @@ pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates
                     {words(move || fill(text.get().receipt.agrees, &[&points]))}
                 </p>
             }
-            .lean()
+            .erased()
         }
         Some(sum) => {
             let (ours, ledger) = (points_text(sum), points_text(charged));
@@ -165,9 +157,9 @@ pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates
                     {words(move || fill(text.get().receipt.disagrees, &[&ours, &ledger]))}
                 </p>
             }
-            .lean()
+            .erased()
         }
-        None => view! { <p class="verdict">{text.say(|t| t.receipt.price_missing)}</p> }.lean(),
+        None => view! { <p class="verdict">{text.say(|t| t.receipt.price_missing)}</p> }.erased(),
     };
     view! {
         <div class="receipt">
@@ -189,10 +181,10 @@ pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates
                             <dd>
                                 <code>{conversation}</code>
                             </dd>
-                        }.lean()
+                        }.erased()
                     })}
             </dl>
         </div>
     }
-    .lean()
+    .erased()
 }

@@ -3,9 +3,9 @@
 use leptos::prelude::*;
 use shared::problem::Problem;
 
-use crate::AppError;
-use crate::lean::{Lean, words};
-use crate::pages::sign_in::SignInForm;
+use super::sign_in_form::SignInForm;
+use crate::components::erased::{Erase, words};
+use crate::error::AppError;
 use crate::text::use_text;
 
 /// Offers the way out: the sign-in form, the visitor's own page, or another try.
@@ -13,7 +13,7 @@ use crate::text::use_text;
 pub fn Refusal(error: AppError) -> impl IntoView {
     let text = use_text();
     match error {
-        AppError::Refused(Problem::SignInRequired) => view! { <SignInForm /> }.lean(),
+        AppError::Refused(Problem::SignInRequired) => view! { <SignInForm /> }.erased(),
         AppError::Refused(Problem::WrongScope { .. }) => view! {
             <section class="card narrow">
                 <h1>{text.say(|t| t.common.not_yours)}</h1>
@@ -25,7 +25,7 @@ pub fn Refusal(error: AppError) -> impl IntoView {
                 </p>
             </section>
         }
-        .lean(),
+        .erased(),
         error => view! {
             <section class="card narrow" role="alert">
                 <h1>{text.say(|t| t.common.failed)}</h1>
@@ -38,7 +38,7 @@ pub fn Refusal(error: AppError) -> impl IntoView {
                 </p>
             </section>
         }
-        .lean(),
+        .erased(),
     }
 }
 
@@ -52,5 +52,5 @@ pub fn Loading() -> impl IntoView {
             {text.say(|t| t.common.loading)}
         </p>
     }
-    .lean()
+    .erased()
 }

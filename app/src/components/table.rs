@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::lean::Lean;
+use crate::components::erased::Erase;
 use crate::text::{Say, use_text};
 
 /// What a column is called.
@@ -21,7 +21,7 @@ pub fn listing(caption: Say, heads: &[Head], rows: Vec<AnyView>) -> AnyView {
         "listing",
         caption,
         heads,
-        view! { <tbody>{rows}</tbody> }.lean(),
+        view! { <tbody>{rows}</tbody> }.erased(),
     )
 }
 
@@ -29,19 +29,19 @@ pub fn listing(caption: Say, heads: &[Head], rows: Vec<AnyView>) -> AnyView {
 pub fn table(class: &'static str, caption: Say, heads: &[Head], body: AnyView) -> AnyView {
     let text = use_text();
     let head = |head: &Head| match *head {
-        Head::Words(label) => view! { <th scope="col">{text.say(label)}</th> }.lean(),
+        Head::Words(label) => view! { <th scope="col">{text.say(label)}</th> }.erased(),
         Head::Numbers(label) => view! {
             <th scope="col" class="num">
                 {text.say(label)}
             </th>
         }
-        .lean(),
+        .erased(),
         Head::Unseen(label) => view! {
             <th scope="col">
                 <span class="visually-hidden">{text.say(label)}</span>
             </th>
         }
-        .lean(),
+        .erased(),
     };
     view! {
         <table class=class>
@@ -52,5 +52,5 @@ pub fn table(class: &'static str, caption: Say, heads: &[Head], body: AnyView) -
             {body}
         </table>
     }
-    .lean()
+    .erased()
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use shared::locale::Locale;
 use shared::problem::Problem;
 
+use crate::json::JsonText;
 use crate::text::Texts;
-use crate::wire::JsonText;
 
 mod words;
 

@@ -5,18 +5,20 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use shared::money::Points;
 use shared::price::Rates;
-use shared::problem::{FieldFault, Problem};
+use shared::problem::Problem;
 use shared::quote::{Quote, quote};
 use shared::tokens::Tokens;
 
-use super::prices::{ModelPrice, parse_rates};
-use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise, shown};
+use crate::api::fields::count_or_zero;
+use crate::api::price_draft::parse_rates;
+use crate::api::prices::ModelPrice;
+use crate::api::query::{Answer, Query, use_query};
 use crate::components::amount::{percent, points_text};
-use crate::components::awaited::awaited;
+use crate::components::answer::{answered, nothing};
+use crate::components::erased::{Erase, part, words};
 use crate::components::field::{Field, fault_of};
 use crate::components::receipt::QuoteTable;
-use crate::lean::{Lean, part, words};
+use crate::error::AppError;
 use crate::text::{Say, use_text};
 
 /// How many models are compared to begin with.
@@ -25,19 +27,18 @@ const PICKED_AT_FIRST: usize = 5;
 #[component]
 pub fn CalculatorPage() -> impl IntoView {
     let text = use_text();
-    let prices = ask(|| Ask::Prices);
+    let prices = use_query(|| Query::Prices);
     view! {
         <Title text=text.say(|t| t.calculator.title) />
-        {awaited(move || Box::pin(async move {
-                match prices.await {
-                    Ok(Answer::Prices(told)) => {
-                        shown(&told, |prices| view! { <Calculator prices /> }.lean())
-                    }
-                    other => otherwise(other),
-                }
-            }))}
+        {answered(prices, |answer| match answer {
+            Answer::Prices(json) => {
+                let prices = json.read()?;
+                Ok(view! { <Calculator prices /> }.erased())
+            }
+            _ => nothing(),
+        })}
     }
-    .lean()
+    .erased()
 }
 
 /// A model to compare.
@@ -61,27 +62,16 @@ struct TypedTokens {
 
 impl TypedTokens {
     fn read(self) -> Result<Tokens, Problem> {
+        let read =
+            |field: &str, typed: RwSignal<String>| typed.with(|typed| count_or_zero(field, typed));
         Ok(Tokens {
-            input: count("inputTokens", self.input)?,
-            cached_input: count("cachedInputTokens", self.cached_input)?,
-            cache_write: count("cacheWriteTokens", self.cache_write)?,
-            output: count("outputTokens", self.output)?,
-            reasoning: count("reasoningTokens", self.reasoning)?,
+            input: read("inputTokens", self.input)?,
+            cached_input: read("cachedInputTokens", self.cached_input)?,
+            cache_write: read("cacheWriteTokens", self.cache_write)?,
+            output: read("outputTokens", self.output)?,
+            reasoning: read("reasoningTokens", self.reasoning)?,
         })
     }
-}
-
-/// A whole number as people type it; nothing is 0.
-fn count(field: &str, typed: RwSignal<String>) -> Result<u64, Problem> {
-    typed.with(|typed| {
-        let digits = typed.replace([',', ' ', '_'], "");
-        if digits.is_empty() {
-            return Ok(0);
-        }
-        digits
-            .parse()
-            .map_err(|_| Problem::field(field, FieldFault::NotACount))
-    })
 }
 
 #[component]
@@ -121,7 +111,7 @@ fn Calculator(prices: Vec<ModelPrice>) -> impl IntoView {
                 view! {
                     <span class="quiet small">{text.say(|t| t.prices.inactive)}</span>
                 }
-                .lean()
+                .erased()
             });
             view! {
                 <label class="pick">
@@ -133,7 +123,7 @@ fn Calculator(prices: Vec<ModelPrice>) -> impl IntoView {
                     <span>{name} " " {inactive}</span>
                 </label>
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     let compared = Signal::derive(move || {
@@ -173,7 +163,7 @@ fn Calculator(prices: Vec<ModelPrice>) -> impl IntoView {
             <Comparison compared />
         </div>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
@@ -181,7 +171,7 @@ fn TokenFields(typed: TypedTokens, tokens: Signal<Result<Tokens, Problem>>) -> i
     let text = use_text();
     let error = move || tokens.get().err().map(AppError::Refused);
     let field = move |id: &'static str, label: Say, value: RwSignal<String>| {
-        view! { <Field id label value fault=fault_of(error, id) inputmode="numeric" /> }.lean()
+        view! { <Field id label value fault=fault_of(error, id) inputmode="numeric" /> }.erased()
     };
     view! {
         <fieldset class="card">
@@ -196,7 +186,7 @@ fn TokenFields(typed: TypedTokens, tokens: Signal<Result<Tokens, Problem>>) -> i
             <p class="quiet small">{text.say(|t| t.calculator.exclusive)}</p>
         </fieldset>
     }
-    .lean()
+    .erased()
 }
 
 /// Prices that are not published, to try out before publishing them.
@@ -248,7 +238,7 @@ fn OwnRates(own_rates: RwSignal<Option<Rates>>) -> impl IntoView {
     Effect::new(move |_| own_rates.set(parsed.get().ok().flatten()));
     let error = move || parsed.get().err().map(AppError::Refused);
     let field = move |id: &'static str, name: &'static str, label: Say, value: RwSignal<String>| {
-        view! { <Field id label value fault=fault_of(error, name) inputmode="decimal" /> }.lean()
+        view! { <Field id label value fault=fault_of(error, name) inputmode="decimal" /> }.erased()
     };
     view! {
         <details class="card more">
@@ -264,7 +254,7 @@ fn OwnRates(own_rates: RwSignal<Option<Rates>>) -> impl IntoView {
             </div>
         </details>
     }
-    .lean()
+    .erased()
 }
 
 /// One row of the comparison: a model's name (`None` for typed rates) and its charge (`None` when
@@ -275,9 +265,9 @@ type Compared = Option<Vec<(Option<String>, Option<Quote>)>>;
 fn Comparison(compared: Signal<Compared>) -> impl IntoView {
     let text = use_text();
     let body = move || match compared.get() {
-        None => view! { <p class="quiet">{text.say(|t| t.calculator.fix_fields)}</p> }.lean(),
+        None => view! { <p class="quiet">{text.say(|t| t.calculator.fix_fields)}</p> }.erased(),
         Some(rows) if rows.is_empty() => {
-            view! { <p class="quiet">{text.say(|t| t.calculator.pick_one)}</p> }.lean()
+            view! { <p class="quiet">{text.say(|t| t.calculator.pick_one)}</p> }.erased()
         }
         Some(rows) => {
             let dearest = rows
@@ -288,7 +278,7 @@ fn Comparison(compared: Signal<Compared>) -> impl IntoView {
             rows.into_iter()
                 .map(|(name, quote)| compared_row(name, quote, dearest))
                 .collect_view()
-                .lean()
+                .erased()
         }
     };
     view! {
@@ -297,7 +287,7 @@ fn Comparison(compared: Signal<Compared>) -> impl IntoView {
             {part(body)}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 fn compared_row(name: Option<String>, quote: Option<Quote>, dearest: Points) -> AnyView {
@@ -316,7 +306,7 @@ fn compared_row(name: Option<String>, quote: Option<Quote>, dearest: Points) -> 
                 </p>
             </div>
         }
-        .lean();
+        .erased();
     };
     let style = ["width:", &percent(quote.points, dearest).to_string(), "%"].concat();
     view! {
@@ -342,5 +332,5 @@ fn compared_row(name: Option<String>, quote: Option<Quote>, dearest: Points) -> 
             />
         </details>
     }
-    .lean()
+    .erased()
 }

@@ -3,11 +3,11 @@
 use leptos::prelude::*;
 use leptos_router::components::Redirect;
 
-use crate::auth::Session;
-use crate::auth::session::use_session;
+use crate::api::session::Session;
 use crate::components::awaited::awaited;
+use crate::components::erased::Erase;
 use crate::components::refusal::Refusal;
-use crate::lean::Lean;
+use crate::components::session::use_session;
 
 #[component]
 pub fn HomePage() -> impl IntoView {
@@ -15,15 +15,15 @@ pub fn HomePage() -> impl IntoView {
     view! {
         {awaited(move || Box::pin(async move {
                 let Some(session) = session else {
-                    return ().lean();
+                    return ().erased();
                 };
                 match session.get().await {
-                    Ok(Session::Administrator { .. }) => view! { <Redirect path="/admin" /> }.lean(),
-                    Ok(Session::User { .. }) => view! { <Redirect path="/my" /> }.lean(),
-                    Ok(Session::Nobody) => view! { <Redirect path="/sign-in" /> }.lean(),
-                    Err(error) => view! { <Refusal error /> }.lean(),
+                    Ok(Session::Administrator { .. }) => view! { <Redirect path="/admin" /> }.erased(),
+                    Ok(Session::User { .. }) => view! { <Redirect path="/my" /> }.erased(),
+                    Ok(Session::Nobody) => view! { <Redirect path="/sign-in" /> }.erased(),
+                    Err(error) => view! { <Refusal error /> }.erased(),
                 }
             }))}
     }
-    .lean()
+    .erased()
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::lean::Lean;
+use crate::components::erased::Erase;
 use crate::text::use_text;
 
 #[component]
@@ -25,5 +25,5 @@ pub fn MissingPage() -> impl IntoView {
             </p>
         </section>
     }
-    .lean()
+    .erased()
 }

@@ -1,7 +1,8 @@
-//! One folder or file per page; the server functions of a page are beside it.
+//! The views, one folder or file for each group of pages.
 
 pub mod calculator;
 pub mod home;
+pub mod lazy;
 pub mod missing;
 pub mod monitor;
 pub mod my;

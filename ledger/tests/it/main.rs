@@ -26,8 +26,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::cluster::Cluster;
 use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
+use private_postgres::Cluster;
 use shared::clock::Timestamp;
 use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::UserId;

@@ -5,10 +5,12 @@ use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 
-use super::{Report, actor, in_words, moment, parsed};
+use crate::cli::argument::{moment, parsed};
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum PointsCommand {
     /// Add points to a user's account, or take some with a negative number.
     Add {
         /// The user, by the name Dify knows them.
@@ -74,8 +76,8 @@ pub(super) struct Charge {
     consumption: Option<String>,
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+impl PointsCommand {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         match self {
             Self::Add {
                 user,
@@ -109,9 +111,9 @@ impl Command {
                     .await
                     .map_err(in_words)?;
                 if json {
-                    return Report::json(&balance);
+                    return Ending::json(&balance);
                 }
-                Ok(Report::ok(format!(
+                Ok(Ending::ok(format!(
                     "New calls of {user} may go down to -{} points; the balance is {} points.",
                     balance.debt_limit, balance.balance
                 )))
@@ -133,11 +135,11 @@ impl Charge {
     }
 }
 
-async fn add(ledger: &Ledger, user: &UserId, grant: &Grant, json: bool) -> Result<Report> {
+async fn add(ledger: &Ledger, user: &UserId, grant: &Grant, json: bool) -> Result<Ending> {
     let posted = ledger.grant_once(user, grant, None, &actor()).await;
     let posted = posted.map_err(in_words)?;
     if json {
-        return Report::json(&posted);
+        return Ending::json(&posted);
     }
     let points = grant.points;
     let until = grant
@@ -145,7 +147,7 @@ async fn add(ledger: &Ledger, user: &UserId, grant: &Grant, json: bool) -> Resul
         .map(|expires| format!(", of which {points} are good until {expires}"))
         .unwrap_or_default();
     let balance = posted.balance;
-    Ok(Report::ok(format!(
+    Ok(Ending::ok(format!(
         "{user} now has {balance} points{until}."
     )))
 }
@@ -157,15 +159,15 @@ async fn refund(
     points: Option<Points>,
     reason: &str,
     json: bool,
-) -> Result<Report> {
+) -> Result<Ending> {
     let posted = ledger
         .refund_once(user, entry, points, reason, None, &actor())
         .await
         .map_err(in_words)?;
     if json {
-        return Report::json(&posted);
+        return Ending::json(&posted);
     }
-    Ok(Report::ok(format!(
+    Ok(Ending::ok(format!(
         "{} points of entry {entry} were given back; {user} now has {} points.",
         posted.points, posted.balance
     )))

@@ -4,7 +4,8 @@ use anyhow::Result;
 use ledger::Ledger;
 use shared::ids::UserId;
 
-use super::{Report, in_words, parsed};
+use crate::cli::argument::parsed;
+use crate::cli::ending::{Ending, in_words};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
@@ -17,7 +18,7 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let report = ledger
             .verify(self.account.as_ref())
             .await
@@ -44,7 +45,7 @@ impl Verify {
             }
             text
         };
-        Ok(Report {
+        Ok(Ending {
             text,
             is_ok: report.ok,
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use app::CheckServed;
-use dify_client::Client;
+use dify_client::Dify;
 use ledger::{ApiKey, Ledger};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_secs(60);
 
 /// Checks every source now and then, for as long as it is polled. Any number of processes may run
 /// it; each check is done by one.
-pub async fn run(ledger: Ledger, client: Client) {
+pub async fn run(ledger: Ledger, client: Dify) {
     loop {
         tokio::time::sleep(TICK).await;
         if let Err(error) = check_due(&ledger, &client).await {
@@ -39,7 +39,7 @@ pub async fn run(ledger: Ledger, client: Client) {
 ///
 /// # Errors
 /// When the ledger cannot be asked; what goes wrong with a source is noted there.
-pub async fn check_due(ledger: &Ledger, client: &Client) -> Result<()> {
+pub async fn check_due(ledger: &Ledger, client: &Dify) -> Result<()> {
     for source in ledger.sources().await? {
         if source.entrance != SourceEntrance::Gateway || source.revoked_at.is_some() {
             continue;
@@ -58,7 +58,7 @@ pub async fn check_due(ledger: &Ledger, client: &Client) -> Result<()> {
 
 /// For administrators who want to know now. A check goes on when whoever asked for it has left.
 #[must_use]
-pub fn on_demand(ledger: Ledger, client: Client) -> CheckServed {
+pub fn on_demand(ledger: Ledger, client: Dify) -> CheckServed {
     Arc::new(move |source, since| {
         let (ledger, client) = (ledger.clone(), client.clone());
         Box::pin(async move {
@@ -74,7 +74,7 @@ pub fn on_demand(ledger: Ledger, client: Client) -> CheckServed {
 /// As [`check`]; why it failed is noted in the ledger.
 async fn check_and_note(
     ledger: &Ledger,
-    client: &Client,
+    client: &Dify,
     source: &ApiKey,
     since: Timestamp,
 ) -> ledger::Result<()> {
@@ -97,7 +97,7 @@ async fn check_and_note(
 /// When Dify does not answer as it should.
 pub async fn check(
     ledger: &Ledger,
-    client: &Client,
+    client: &Dify,
     source: &ApiKey,
     since: Timestamp,
     others: &[UserId],

@@ -2,7 +2,7 @@
 //! messages only user by user: those of users whom nobody ever reported stay unseen. It lists no
 //! messages of text generators at all.
 
-use dify_client::{App, Message, Result};
+use dify_client::{App, AskError, ChatMessage};
 use shared::api::ServedMessage;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
@@ -30,7 +30,7 @@ impl Served {
     }
 
     /// A workflow's runs; of a chat, what these users' conversations hold.
-    pub(super) async fn by(&self, users: &[UserId]) -> Result<Vec<ServedMessage>> {
+    pub(super) async fn by(&self, users: &[UserId]) -> Result<Vec<ServedMessage>, AskError> {
         let mut served = self.runs().await?;
         for user in users {
             if !self.messages_of(user, &mut served).await? {
@@ -40,7 +40,7 @@ impl Served {
         Ok(served)
     }
 
-    async fn runs(&self) -> Result<Vec<ServedMessage>> {
+    async fn runs(&self) -> Result<Vec<ServedMessage>, AskError> {
         let mut served = Vec::new();
         for page in 1..=PAGES_MAX {
             let Some(runs) = self.app.runs(page).await? else {
@@ -71,7 +71,11 @@ impl Served {
     }
 
     /// What a user's conversations hold; false when the app has no conversations.
-    async fn messages_of(&self, user: &UserId, served: &mut Vec<ServedMessage>) -> Result<bool> {
+    async fn messages_of(
+        &self,
+        user: &UserId,
+        served: &mut Vec<ServedMessage>,
+    ) -> Result<bool, AskError> {
         let mut last_id = None;
         for _ in 0..PAGES_MAX {
             let page = self.app.conversations(user.as_str(), last_id.as_deref());
@@ -98,7 +102,7 @@ impl Served {
         conversation: &str,
         user: &UserId,
         served: &mut Vec<ServedMessage>,
-    ) -> Result<()> {
+    ) -> Result<(), AskError> {
         let mut first_id = None;
         for _ in 0..PAGES_MAX {
             let page = self
@@ -126,7 +130,7 @@ impl Served {
     /// annotation answered.
     fn message(
         &self,
-        message: Message,
+        message: ChatMessage,
         conversation: &str,
         user: &UserId,
     ) -> Option<ServedMessage> {

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ledger::cluster::{Cluster, Durability};
+use private_postgres::{Cluster, Durability};
 use reqwest::Method;
 use sqlx::{Connection, PgConnection};
 

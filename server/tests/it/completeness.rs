@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use dify_client::Client;
+use dify_client::Dify;
 use ledger::NewSource;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -160,8 +160,8 @@ async fn source(world: &World, app: App) {
     created.expect("a source");
 }
 
-fn client() -> Client {
-    Client::new(dify_client::connections().expect("connections"))
+fn client() -> Dify {
+    Dify::new(dify_client::connections().expect("connections"))
 }
 
 /// Runs `tollgate completeness`.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use futures::{StreamExt, stream};
 use ledger::NewSource;
-use ledger::cluster::{Cluster, Durability};
+use private_postgres::{Cluster, Durability};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use shared::api::{Outcome, QuarantineReason};

@@ -6,7 +6,6 @@
 mod administration;
 mod batch;
 mod busy;
-mod cluster;
 mod command_line;
 mod completeness;
 mod corrections;

@@ -1,7 +1,7 @@
 //! The OpenAI-compatible gateway, in front of a provider that is a real HTTP server.
 
-use ledger::cluster::{Cluster, Durability};
 use ledger::{CreatedKey, NewSource, Scope};
+use private_postgres::{Cluster, Durability};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use shared::api::Outcome;

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use ledger::cluster::Cluster;
 use ledger::{Ledger, SealingKey, Settings};
+use private_postgres::Cluster;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use shared::api::{EntryKind, HistoryFilter, PAGE_ITEMS_MAX};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ledger::cluster::{Cluster, Durability};
 use ledger::{Actor, Ledger, NewPrice, Scope};
+use private_postgres::{Cluster, Durability};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use server::config::Config;

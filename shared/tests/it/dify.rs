@@ -1,9 +1,10 @@
 //! The body of the webhook.
 
 use serde_json::{Value, json};
-use shared::dify::{MessageUsage, parse_webhook};
+use shared::formats::dify::parse_webhook;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::MessageUsage;
 
 use crate::test;
 use crate::values::{at, model};
@@ -339,7 +340,7 @@ fn names_are_trimmed_and_bounded_in_characters() {
 mod properties {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use shared::dify::parse_webhook;
+    use shared::formats::dify::parse_webhook;
 
     use super::{DIFY_EVENT, SAMPLE};
 

@@ -1,10 +1,11 @@
 //! Traces: events as Langfuse's SDKs send them, and the messages they make.
 
 use serde_json::{Value, json};
-use shared::dify::{Evidence, MessageUsage};
-use shared::langfuse::{Joined, Part, Seen, Told, join, parse_batch};
+use shared::formats::langfuse::{AgedPart, Part, TraceUsage, TracedPart, join, parse_batch};
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::MessageUsage;
+use shared::usage::message::Evidence;
 
 use crate::test;
 use crate::values::{at, model};
@@ -28,35 +29,35 @@ fn bodies(capture: &str) -> Vec<String> {
         .collect()
 }
 
-fn told(body: &str) -> Vec<Told> {
+fn told(body: &str) -> Vec<TracedPart> {
     let events = parse_batch(body.as_bytes()).unwrap();
     events
         .into_iter()
-        .filter_map(|event| event.told.unwrap())
+        .filter_map(|event| event.part.unwrap())
         .collect()
 }
 
 /// What one event tells.
-fn event(kind: &str, body: &Value) -> Result<Option<Told>, Problem> {
+fn event(kind: &str, body: &Value) -> Result<Option<TracedPart>, Problem> {
     let batch = json!({ "batch": [{ "id": "e", "type": kind, "timestamp": "2026-07-23T05:00:02Z", "body": body }] });
     let batch = batch.to_string();
     let mut events = parse_batch(batch.as_bytes()).unwrap();
-    events.remove(0).told
+    events.remove(0).part
 }
 
 fn part(kind: &str, body: &Value) -> Part {
     event(kind, body).unwrap().expect("a part").part
 }
 
-fn joined(trace_id: &str, parts: &[Part], is_old: bool) -> Joined {
-    let seen: Vec<_> = parts.iter().map(|part| Seen { part, is_old }).collect();
+fn joined(trace_id: &str, parts: &[Part], is_old: bool) -> TraceUsage {
+    let seen: Vec<_> = parts.iter().map(|part| AgedPart { part, is_old }).collect();
     join(trace_id, &seen, None)
 }
 
 fn messages(trace_id: &str, parts: &[Part]) -> Vec<MessageUsage> {
     let joined = joined(trace_id, parts, false);
     assert!(joined.incomplete.is_empty(), "{joined:?}");
-    joined.reports.into_iter().map(|it| it.message).collect()
+    joined.messages.into_iter().map(|it| it.message).collect()
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn both_sdks_tell_the_same_message() {
             .map(|body| parse_batch(body.as_bytes()).unwrap().len())
             .sum();
         assert_eq!(count, events);
-        let told: Vec<Told> = bodies.iter().flat_map(|body| told(body)).collect();
+        let told: Vec<TracedPart> = bodies.iter().flat_map(|body| told(body)).collect();
         assert_eq!(told.len(), 2, "the span says nothing of tokens");
         assert!(told.iter().all(|told| told.trace_id == MESSAGE));
         let parts: Vec<Part> = told.into_iter().map(|told| told.part).collect();
@@ -100,7 +101,7 @@ fn a_basic_apps_message_is_whole_with_its_one_call() {
     for parts in [parts.clone(), parts.iter().rev().cloned().collect()] {
         let joined = joined(MESSAGE, &parts, false);
         assert!(joined.is_complete);
-        let message = &joined.reports[0].message;
+        let message = &joined.messages[0].message;
         assert_eq!(message.user_id.as_str(), "customer-4821");
         assert_eq!(
             message.conversation_id.as_deref(),
@@ -142,7 +143,7 @@ fn a_chatflow_is_one_message_with_a_line_for_each_node() {
     let parts = [node("n1", 100, 50), chatflow_trace(180), node("n2", 10, 20)];
     let joined = joined(MESSAGE, &parts, false);
     assert!(joined.is_complete, "its total is told");
-    let [report] = joined.reports.as_slice() else {
+    let [report] = joined.messages.as_slice() else {
         panic!("one message: {joined:?}");
     };
     let message = &report.message;
@@ -160,7 +161,11 @@ fn a_chatflow_is_one_message_with_a_line_for_each_node() {
     let parts = [chatflow_trace(180), node("n1", 100, 50)];
     let unfinished = self::joined(MESSAGE, &parts, false);
     assert!(!unfinished.is_complete, "30 tokens are announced");
-    assert_eq!(unfinished.reports.len(), 1, "but what is there can be told");
+    assert_eq!(
+        unfinished.messages.len(),
+        1,
+        "but what is there can be told"
+    );
 }
 
 #[test]
@@ -229,12 +234,12 @@ fn nodes_without_a_chat_come_as_spans() {
     let parts = [chatflow_trace(10), span("agent", json!({})).unwrap().part];
     let message = &messages(MESSAGE, &parts)[0];
     assert_eq!(message.calls[0].model_name, model("unknown"));
-    let seen = [0, 1].map(|place| Seen {
+    let seen = [0, 1].map(|place| AgedPart {
         part: &parts[place],
         is_old: false,
     });
     let assumed = join(MESSAGE, &seen, Some(&model("house")));
-    let message = &assumed.reports[0].message;
+    let message = &assumed.messages[0].message;
     assert_eq!(message.calls[0].model_name, model("house"));
     assert_eq!(message.evidence, Evidence::AssumedModel);
 }
@@ -270,7 +275,7 @@ fn what_counts_no_tokens_of_a_message_is_ignored() {
         &json!({ "id": "x", "name": "generate_conversation_name", "userId": "tenant" }),
     );
     let joined = joined("x", &[naming], true);
-    assert!(joined.reports.is_empty() && joined.incomplete.is_empty());
+    assert!(joined.messages.is_empty() && joined.incomplete.is_empty());
 }
 
 #[test]
@@ -317,7 +322,7 @@ fn a_call_waits_for_its_user_and_its_tokens() {
     let orphan = [node("n1", 1, 1)];
     for is_old in [false, true] {
         let joined = joined(MESSAGE, &orphan, is_old);
-        assert!(joined.reports.is_empty(), "{joined:?}");
+        assert!(joined.messages.is_empty(), "{joined:?}");
         assert_eq!(joined.incomplete, [0]);
     }
     let begun = part(
@@ -327,7 +332,7 @@ fn a_call_waits_for_its_user_and_its_tokens() {
     let parts = [chatflow_trace(2), begun];
     assert_eq!(joined(MESSAGE, &parts, false).incomplete, [1]);
     let given_up = joined(MESSAGE, &parts, true);
-    assert_eq!(given_up.reports[0].message.total_tokens(), 0);
+    assert_eq!(given_up.messages[0].message.total_tokens(), 0);
 }
 
 #[test]
@@ -336,11 +341,11 @@ fn a_basic_apps_half_is_enough_once_the_other_is_lost() {
     for half in halves {
         let parts = [half];
         let early = joined(MESSAGE, &parts, false);
-        assert!(early.reports.is_empty(), "{early:?}");
+        assert!(early.messages.is_empty(), "{early:?}");
         assert_eq!(early.incomplete, [0]);
         let late = joined(MESSAGE, &parts, true);
         assert!(late.incomplete.is_empty(), "{late:?}");
-        let message = &late.reports[0].message;
+        let message = &late.messages[0].message;
         assert_eq!(message.message_id, MESSAGE);
         assert_eq!(message.user_id.as_str(), "customer-4821");
         assert_eq!(message.calls[0].model_name, model("gpt-4o"));
@@ -353,11 +358,11 @@ fn a_total_without_its_calls_is_not_lost() {
     let parts = [chatflow_trace(150)];
     for is_old in [false, true] {
         let joined = joined(MESSAGE, &parts, is_old);
-        assert!(joined.reports.is_empty());
+        assert!(joined.messages.is_empty());
         assert_eq!(joined.incomplete, [0]);
     }
     let unused = joined(MESSAGE, &[chatflow_trace(0)], true);
-    assert!(unused.reports.is_empty() && unused.incomplete.is_empty());
+    assert!(unused.messages.is_empty() && unused.incomplete.is_empty());
     // A total whose parts are all zero contradicts them.
     let zero = Part {
         total_tokens: Some(30),
@@ -401,7 +406,7 @@ fn a_bad_event_names_its_fault_and_spoils_no_other() {
     let events = parse_batch(body.as_bytes()).unwrap();
     let faults: Vec<_> = events
         .iter()
-        .map(|event| (event.id.as_str(), event.told.clone().err()))
+        .map(|event| (event.id.as_str(), event.part.clone().err()))
         .collect();
     let fault = |field: &str, fault| Some(Problem::field(field, fault));
     assert_eq!(

@@ -14,6 +14,7 @@ mod money;
 mod openai;
 mod price;
 mod quote;
+mod sse;
 mod tokens;
 mod values;
 

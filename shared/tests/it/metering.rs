@@ -1,8 +1,10 @@
 //! What is read from an answer of Dify's.
 
 use serde_json::{Value, json};
-use shared::dify::{Asked, Evidence, MessageUsage, Meter, Pause, Text};
+use shared::formats::dify_stream::{CallContext, Meter, Pause};
 use shared::tokens::Tokens;
+use shared::usage::message::Evidence;
+use shared::usage::{MessageUsage, TextAmount};
 
 use crate::test;
 use crate::values::{at, model};
@@ -22,10 +24,10 @@ const MESSAGE_ID: &str = "9da23599-e713-473b-982c-4328d4f5c78a";
 const RUN_ID: &str = "fb47b2e6-5e43-4f90-be01-d5c5a088d156";
 const NODE_ID: &str = "5f1d0c5e-2d5b-4c57-9d0e-0c3f6a1b2c3d";
 
-fn asked() -> Asked {
-    let mut text = Text::default();
+fn context() -> CallContext {
+    let mut text = TextAmount::default();
     text.add("Hello, you!!");
-    Asked {
+    CallContext {
         user_id: "customer-4821".parse().unwrap(),
         assumed_model: Some(model("gpt-4")),
         text,
@@ -37,13 +39,13 @@ fn asked() -> Asked {
 fn of_stream(stream: &str) -> Option<MessageUsage> {
     let mut meter = Meter::stream();
     meter.read(stream.as_bytes());
-    meter.report(&asked())
+    meter.report(&context())
 }
 
 fn of_answer(answer: &Value) -> Option<MessageUsage> {
     let mut meter = Meter::answer();
     meter.read(answer.to_string().as_bytes());
-    meter.report(&asked())
+    meter.report(&context())
 }
 
 /// Events as Dify writes them.
@@ -128,11 +130,11 @@ fn a_basic_app_is_charged_by_message_end_with_the_model_of_the_source() {
 fn without_a_model_in_its_settings_the_model_is_unknown() {
     let mut meter = Meter::stream();
     meter.read(stream(&[event(MESSAGE_END)]).as_bytes());
-    let asked = Asked {
+    let context = CallContext {
         assumed_model: None,
-        ..asked()
+        ..context()
     };
-    let usage = meter.report(&asked).unwrap();
+    let usage = meter.report(&context).unwrap();
     assert_eq!(calls(&usage), [("unknown", 1033, 128)]);
 }
 
@@ -330,11 +332,11 @@ fn an_estimate_contains_what_usually_goes_in() {
     let usual = |tokens, events: &[Value]| {
         let mut meter = Meter::stream();
         meter.read(stream(events).as_bytes());
-        let asked = Asked {
+        let context = CallContext {
             usual_input_tokens: tokens,
-            ..asked()
+            ..context()
         };
-        meter.report(&asked).unwrap()
+        meter.report(&context).unwrap()
     };
     let spoke = [said("0123456789")];
     assert_eq!(calls(&usual(250, &spoke)), [("gpt-4", 250, 3)]);
@@ -364,16 +366,16 @@ fn a_continuation_guesses_nothing_of_what_still_runs() {
     });
     let mut meter = Meter::stream();
     meter.read(stream(&[event(NODE_FINISHED), started, said("0123456789")]).as_bytes());
-    let seen = meter.finish();
-    let usage = seen.report(&Asked {
+    let usage = meter.finish();
+    let message = usage.report(&CallContext {
         is_continuation: true,
-        ..asked()
+        ..context()
     });
-    let usage = usage.unwrap();
-    assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
-    assert_eq!(usage.evidence, Evidence::Reported);
-    assert_eq!(seen.pause(), None);
-    assert_eq!(seen.rest().expect("a run").run_id, RUN_ID);
+    let message = message.unwrap();
+    assert_eq!(calls(&message), [("gpt-4o", 100, 50)]);
+    assert_eq!(message.evidence, Evidence::Reported);
+    assert_eq!(usage.pause(), None);
+    assert_eq!(usage.rest().expect("a run").run_id, RUN_ID);
 }
 
 #[test]
@@ -425,11 +427,11 @@ fn a_paused_run_goes_on_with_totals_of_the_whole() {
     let continuation = |events: &[Value]| {
         let mut meter = Meter::stream();
         meter.read(stream(events).as_bytes());
-        let asked = Asked {
+        let context = CallContext {
             is_continuation: true,
-            ..asked()
+            ..context()
         };
-        meter.report(&asked)
+        meter.report(&context)
     };
     let after = continuation(&[said("and on"), event(WORKFLOW_FINISHED)]).unwrap();
     assert_eq!(calls(&after), [("gpt-4", 150, 0)]);
@@ -501,13 +503,13 @@ fn an_answer_that_cannot_be_read_is_told_from_one_that_says_nothing() {
     for part in 0..30 {
         huge[format!("part {part}")] = json!("x".repeat(200_000));
     }
-    let seen = read(&huge);
-    assert_eq!(seen.report(&asked()), None);
-    let start = seen.start_of_unread().expect("unread");
+    let usage = read(&huge);
+    assert_eq!(usage.report(&context()), None);
+    let start = usage.start_of_unread().expect("unread");
     assert!(start.len() <= 4096 && start.starts_with(b"{\"a_message_id\":\"9da23599"));
-    let seen = read(&json!({ "result": "success" }));
+    let usage = read(&json!({ "result": "success" }));
     assert_eq!(
-        (seen.report(&asked()), seen.start_of_unread()),
+        (usage.report(&context()), usage.start_of_unread()),
         (None, None)
     );
 }
@@ -541,18 +543,18 @@ fn a_run_that_waits_for_a_person_is_told_with_its_forms() {
         })
     };
     // What else runs at the same time may still have something to say.
-    let (is_over, seen) = end(std::slice::from_ref(&required));
-    assert_eq!((is_over, seen.pause()), (false, pause(&["token-1"])));
-    let (is_over, seen) = end(&[required.clone(), paused.clone()]);
+    let (is_over, usage) = end(std::slice::from_ref(&required));
+    assert_eq!((is_over, usage.pause()), (false, pause(&["token-1"])));
+    let (is_over, usage) = end(&[required.clone(), paused.clone()]);
     assert_eq!(
-        (is_over, seen.pause()),
+        (is_over, usage.pause()),
         (true, pause(&["token-1", "token-2"]))
     );
-    assert_eq!(seen.ended_run(), None);
-    let (is_over, seen) = end(&[required, paused, event(WORKFLOW_FINISHED)]);
-    assert_eq!((is_over, seen.pause()), (true, None));
-    assert_eq!(seen.ended_run(), Some(RUN_ID));
-    let total = seen.total(&asked()).expect("a total");
+    assert_eq!(usage.ended_run(), None);
+    let (is_over, usage) = end(&[required, paused, event(WORKFLOW_FINISHED)]);
+    assert_eq!((is_over, usage.pause()), (true, None));
+    assert_eq!(usage.ended_run(), Some(RUN_ID));
+    let total = usage.total(&context()).expect("a total");
     assert_eq!(calls(&total), [("gpt-4", 150, 0)]);
 
     let blocking = with(BLOCKING_WORKFLOW, &[("/data/status", json!("paused"))]);
@@ -572,7 +574,7 @@ mod properties {
         for piece in pieces {
             meter.read(piece.as_ref());
         }
-        meter.report(&asked())
+        meter.report(&context())
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! What requests to a model ask for, and what their answers used.
 
 use serde_json::{Value, json};
-use shared::openai::{CallRequest, Seen, StreamReader, asking_for_usage};
+use shared::formats::openai::{CallRequest, ModelAnswer, StreamReader, asking_for_usage};
 use shared::tokens::Tokens;
 
 use crate::test;
@@ -33,35 +33,37 @@ const USED: Tokens = Tokens {
     reasoning: 20,
 };
 
-fn read(pieces: &[&[u8]], hides_usage: bool) -> (Vec<u8>, Seen) {
+fn read(pieces: &[&[u8]], hides_usage: bool) -> (Vec<u8>, ModelAnswer) {
     let mut reader = StreamReader::new(hides_usage);
     let mut onward = Vec::new();
     for piece in pieces {
         reader.read(piece, &mut onward);
     }
-    let seen = reader.finish(&mut onward);
-    (onward, seen)
+    let answer = reader.finish(&mut onward);
+    (onward, answer)
 }
 
 fn usage_of(usage: &Value) -> Option<Tokens> {
     let body = json!({ "id": "chatcmpl-1", "choices": [], "usage": usage }).to_string();
-    Seen::of(body.as_bytes()).usage.map(|usage| usage.tokens)
+    ModelAnswer::of(body.as_bytes())
+        .usage
+        .map(|usage| usage.tokens)
 }
 
 #[test]
 fn a_client_that_asked_for_the_usage_gets_every_byte() {
-    let (onward, seen) = read(&[STREAM.as_bytes()], false);
+    let (onward, answer) = read(&[STREAM.as_bytes()], false);
     assert_eq!(onward, STREAM.as_bytes());
-    assert_eq!(seen.usage.map(|usage| usage.tokens), Some(USED));
-    assert_eq!(seen.id.as_deref(), Some("chatcmpl-1"));
-    assert!(!seen.has_error);
+    assert_eq!(answer.usage.map(|usage| usage.tokens), Some(USED));
+    assert_eq!(answer.id.as_deref(), Some("chatcmpl-1"));
+    assert!(!answer.has_error);
 }
 
 #[test]
 fn a_client_that_did_not_ask_for_the_usage_gets_all_but_that_chunk() {
-    let (onward, seen) = read(&[STREAM.as_bytes()], true);
+    let (onward, answer) = read(&[STREAM.as_bytes()], true);
     assert_eq!(String::from_utf8(onward).unwrap(), without_usage());
-    assert_eq!(seen.usage.map(|usage| usage.tokens), Some(USED));
+    assert_eq!(answer.usage.map(|usage| usage.tokens), Some(USED));
     // The same with the other kind of line ends, and with the last line cut short.
     let (onward, _) = read(&[STREAM.replace('\n', "\r\n").as_bytes()], true);
     let expected = without_usage().replace('\n', "\r\n");
@@ -99,9 +101,9 @@ fn the_last_usage_counts_where_it_grows() {
 data: {"choices":[{"delta":{"content":"b"}}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}
 data: [DONE]
 "#;
-    let (_, seen) = read(&[stream.as_bytes()], true);
+    let (_, answer) = read(&[stream.as_bytes()], true);
     assert_eq!(
-        seen.usage.map(|usage| usage.tokens),
+        answer.usage.map(|usage| usage.tokens),
         Some(Tokens::new(5, 2))
     );
 }
@@ -111,24 +113,24 @@ fn a_line_too_long_to_wait_for_passes_unread() {
     let long = format!("data: {}", "x".repeat(9 * 1024 * 1024));
     let stream = format!("{long}\n\n{STREAM}");
     let pieces: Vec<&[u8]> = stream.as_bytes().chunks(100_000).collect();
-    let (onward, seen) = read(&pieces, true);
+    let (onward, answer) = read(&pieces, true);
     assert!(onward == format!("{long}\n\n{}", without_usage()).as_bytes());
-    assert_eq!(seen.usage.map(|usage| usage.tokens), Some(USED));
+    assert_eq!(answer.usage.map(|usage| usage.tokens), Some(USED));
     let (onward, _) = read(&pieces, false);
     assert!(onward == stream.as_bytes());
 }
 
 #[test]
 fn an_error_inside_a_stream_and_an_answer_without_usage_are_seen() {
-    let (_, seen) = read(
+    let (_, answer) = read(
         &[b"data: {\"error\":{\"message\":\"overloaded\"}}\n\n"],
         true,
     );
-    assert!(seen.has_error && seen.usage.is_none() && seen.answer.tokens() == 0);
+    assert!(answer.has_error && answer.usage.is_none() && answer.answer.tokens() == 0);
     let stream: String = STREAM.split_inclusive("\n\n").take(4).collect();
-    let (_, seen) = read(&[stream.as_bytes()], true);
+    let (_, answer) = read(&[stream.as_bytes()], true);
     assert_eq!(
-        (seen.usage, seen.answer.tokens()),
+        (answer.usage, answer.answer.tokens()),
         (None, 4),
         "你 好 and two for “ there”"
     );
@@ -136,8 +138,11 @@ fn an_error_inside_a_stream_and_an_answer_without_usage_are_seen() {
     let body = json!({ "choices": [{ "message": { "role": "assistant", "content": null,
         "tool_calls": [{ "id": "call_abcdef", "type": "function",
             "function": { "name": "find", "arguments": "{\"q\":12}" } }] } }] });
-    assert_eq!(Seen::of(body.to_string().as_bytes()).answer.tokens(), 3);
-    assert_eq!(Seen::of(b"<html>"), Seen::default());
+    assert_eq!(
+        ModelAnswer::of(body.to_string().as_bytes()).answer.tokens(),
+        3
+    );
+    assert_eq!(ModelAnswer::of(b"<html>"), ModelAnswer::default());
 }
 
 #[test]
@@ -301,9 +306,9 @@ mod cut_anywhere {
             let came = &STREAM.as_bytes()[..end];
             let (onward, _) = read(&[came], false);
             prop_assert_eq!(onward, came);
-            let (onward, seen) = read(&[came], true);
+            let (onward, answer) = read(&[came], true);
             let expected = without_usage();
-            if seen.usage.is_some() || expected.as_bytes().starts_with(came) {
+            if answer.usage.is_some() || expected.as_bytes().starts_with(came) {
                 prop_assert!(expected.as_bytes().starts_with(&onward));
             } else {
                 // The chunk was cut before it could be read as one.

@@ -3,25 +3,24 @@
 use std::time::Duration;
 
 use leptos::prelude::*;
-use leptos_router::location::Url;
 use shared::api::{LiveEvent, Outcome};
 use shared::locale::Locale;
 
-use super::LiveStart;
 use super::connection::{Connection, keep_open};
 use super::feed::{Feed, Row};
 use super::summary::Summary;
+use crate::address::{price_address, user_address};
+use crate::api::monitor::LiveStart;
 use crate::browser;
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
-use crate::components::layout::use_waiting;
+use crate::components::erased::{Erase, Item, flag, list, part, phrase, press, words};
 use crate::components::moment::Moment;
 use crate::components::table::{
     Head::{Numbers, Words},
     table,
 };
-use crate::lean::{Item, Lean, flag, list, part, phrase, press, words};
-use crate::pages::users::user_address;
+use crate::components::waiting_count::use_waiting_count;
 use crate::text::{Say, Text, Texts, fill, use_text};
 
 /// How long arrivals are gathered before they are shown together, so that a flood of them costs
@@ -47,7 +46,7 @@ pub fn Board(start: LiveStart) -> impl IntoView {
     let is_paused = RwSignal::new(false);
     let waiting = RwSignal::new(0_u32);
     let announcement = RwSignal::new(String::new());
-    let in_quarantine = use_waiting();
+    let in_quarantine = use_waiting_count();
 
     let show = move || {
         let arrived = feed.with_value(Feed::waiting_count);
@@ -124,17 +123,17 @@ pub fn Board(start: LiveStart) -> impl IntoView {
         </p>
         {part(move || {
             if is_empty.get() {
-                view! { <Nothing /> }.lean()
+                view! { <Nothing /> }.erased()
             } else {
                 view! {
                     <Summary rows />
                     <Rows rows />
                 }
-                    .lean()
+                    .erased()
             }
         })}
     }
-    .lean()
+    .erased()
 }
 
 /// What a screen reader is told when rows appear: how many, and the newest in words.
@@ -182,7 +181,7 @@ fn State(
             {words(state)}
         </p>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
@@ -215,11 +214,11 @@ fn Rows(rows: RwSignal<Vec<Row>>) -> impl IntoView {
                             rows.with(|rows| rows.iter().map(shown).collect())
                         })}
                     </tbody>
-                }.lean(),
+                }.erased(),
             )}
         </div>
     }
-    .lean()
+    .erased()
 }
 
 fn delivery(row: Row) -> AnyView {
@@ -248,9 +247,9 @@ fn delivery(row: Row) -> AnyView {
                 {match &event.user_id {
                     Some(user) => {
                         view! { <a href=user_address(user)>{user.clone()}</a> }
-                            .lean()
+                            .erased()
                     }
-                    None => "–".lean(),
+                    None => "–".erased(),
                 }}
             </td>
             <td class="name" data-label=text.say(|t| t.common.model)>
@@ -270,7 +269,7 @@ fn delivery(row: Row) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }
 
 /// Why a delivery was not charged, and the way to put it right where an administrator can.
@@ -291,14 +290,14 @@ fn why(event: &LiveEvent, reason: String) -> AnyView {
         .as_deref()
         .filter(|_| is_price_missing)
         .map(|model| {
-            let href = ["/admin/prices?model=", &Url::escape(model)].concat();
+            let href = price_address(model);
             view! {
                 " "
                 <a href=href>{text.say(|t| t.monitor.set_price)}</a>
             }
-            .lean()
+            .erased()
         });
-    view! { <span class="why">{words(shown)} {link}</span> }.lean()
+    view! { <span class="why">{words(shown)} {link}</span> }.erased()
 }
 
 /// Quarantine reasons and error codes in words.
@@ -358,7 +357,7 @@ fn Nothing() -> impl IntoView {
             </p>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 const SAMPLE: &str = r#"{"event":"message_end","data":{"conversation_id":"conv_123","message_id":"msg_456","user_id":"user_789","model_name":"gpt-4","input_tokens":1500,"output_tokens":800,"total_tokens":2300,"timestamp":"2024-01-15T10:30:00Z"},"request_id":"req_abc123"}"#;

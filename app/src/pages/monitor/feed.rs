@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shared::api::LiveEvent;
 
-use super::ROWS_MAX;
+use crate::api::monitor::ROWS_MAX;
 
 /// How many cursors are remembered to recognise repeats. A reconnect resumes from the last
 /// cursor, so a repeat can only be a recent one.

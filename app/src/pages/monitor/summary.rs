@@ -7,7 +7,7 @@ use shared::money::Points;
 use super::feed::Row;
 use crate::components::amount::{count_text, percent, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
-use crate::lean::{Lean, words};
+use crate::components::erased::{Erase, words};
 use crate::text::{fill, use_text};
 
 /// Bars of the drawing.
@@ -66,7 +66,7 @@ pub fn Summary(rows: RwSignal<Vec<Row>>) -> impl IntoView {
                     <dd class="num">{words(count)}</dd>
                 </div>
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     let listed = move || {
@@ -87,7 +87,7 @@ pub fn Summary(rows: RwSignal<Vec<Row>>) -> impl IntoView {
             <dl class="counters">{counters}</dl>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 /// Points over time, as bars. The table holds the same numbers.
@@ -121,7 +121,7 @@ fn Bars(rows: RwSignal<Vec<Row>>) -> impl IntoView {
             <path d=words(drawing) />
         </svg>
     }
-    .lean()
+    .erased()
 }
 
 #[cfg(test)]

@@ -4,24 +4,17 @@ use leptos::html;
 use leptos::prelude::*;
 use shared::api::DEFAULT_TOKENS;
 use shared::ids::ModelName;
-use shared::problem::{FieldFault, Problem};
 
-use crate::AppError;
+use crate::api::fields::count;
 use crate::browser;
 use crate::components::BalanceProtection;
+use crate::components::erased::{Erase, flag, part, submit_with, words};
 use crate::components::field::{Field, fault_of};
-use crate::lean::{Lean, flag, part, submit_with, words};
+use crate::error::AppError;
 use crate::text::{fill, use_text};
 
 /// What is asked for.
 type Call = (String, u64, u64);
-
-fn count(field: &str, typed: &str) -> Result<u64, Problem> {
-    typed
-        .trim()
-        .parse()
-        .map_err(|_| Problem::field(field, FieldFault::NotACount))
-}
 
 #[component]
 pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
@@ -40,7 +33,7 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
         .into_iter()
         .map(|model| {
             let name = String::from(model);
-            view! { <option value=name>{name.clone()}</option> }.lean()
+            view! { <option value=name>{name.clone()}</option> }.erased()
         })
         .collect_view();
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -68,7 +61,7 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
     let on_cancel = Callback::new(move |()| asked.set(None));
     let gate = move || {
         let Some((model, input, output)) = asked.get() else {
-            return ().lean();
+            return ().erased();
         };
         view! {
             <BalanceProtection
@@ -79,7 +72,7 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
                 on_cancel
             />
         }
-        .lean()
+        .erased()
     };
     let passed_sentence = move || {
         passed
@@ -122,12 +115,12 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
                     {text.say(|t| t.my.try_submit)}
                 </button>
             </form>
-            {(!has_models).then(|| view! { <p class="quiet">{text.say(|t| t.my.no_models)}</p> }.lean())}
+            {(!has_models).then(|| view! { <p class="quiet">{text.say(|t| t.my.no_models)}</p> }.erased())}
             {part(gate)}
             <p class="verdict good" role="status" hidden=flag(move || passed.with(Option::is_none))>
                 {words(passed_sentence)}
             </p>
         </section>
     }
-    .lean()
+    .erased()
 }

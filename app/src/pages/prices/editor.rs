@@ -3,21 +3,21 @@
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use leptos_router::location::Url;
 use shared::money::UnitPrice;
 use shared::price::{PriceVersion, Rates};
 
-use super::draft::{FIELDS, PriceDraft};
 use super::list::ActiveBadge;
 use super::versions::Versions;
-use super::{ModelVersions, publish_price};
-use crate::ask::Asked;
+use crate::address::price_address;
+use crate::api::price_draft::{FIELDS, PriceDraft};
+use crate::api::prices::{ModelVersions, publish_price};
+use crate::api::query::QueryResource;
 use crate::browser;
+use crate::components::command::Command;
 use crate::components::confirm::ConfirmButton;
+use crate::components::erased::{Erase, flag, phrase, submit_with, words};
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::notice::use_notices;
-use crate::lean::{Lean, flag, phrase, submit_with, words};
-use crate::task::Task;
 use crate::text::{fill, use_text};
 
 #[component]
@@ -25,7 +25,7 @@ pub fn Editor(
     /// From the address; empty for a new model.
     model: String,
     found: Option<ModelVersions>,
-    versions: Asked,
+    versions: QueryResource,
 ) -> impl IntoView {
     let text = use_text();
     // The newest version is what the next one starts from, even before it comes into force.
@@ -50,10 +50,10 @@ pub fn Editor(
     };
     let state = base
         .clone()
-        .map(|version| view! { <Availability version versions /> }.lean());
+        .map(|version| view! { <Availability version versions /> }.erased());
     let history = found
         .filter(|found| !found.versions.is_empty())
-        .map(|found| view! { <Versions found /> }.lean());
+        .map(|found| view! { <Versions found /> }.erased());
     view! {
         <p class="crumb">
             <a href="/admin/prices">{text.say(|t| t.prices.back)}</a>
@@ -65,7 +65,7 @@ pub fn Editor(
         {state}
         {history}
     }
-    .lean()
+    .erased()
 }
 
 fn typed(price: Option<UnitPrice>) -> String {
@@ -77,7 +77,7 @@ fn PriceForm(
     model: String,
     base: Option<PriceVersion>,
     expected_version: i32,
-    versions: Asked,
+    versions: QueryResource,
 ) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
@@ -113,7 +113,7 @@ fn PriceForm(
             || !rates.per_request.is_zero()
     });
 
-    let publish = Task::new();
+    let publish = Command::new();
     let error = move || publish.error();
 
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -142,11 +142,11 @@ fn PriceForm(
             let published = publish_price(draft).await?;
             let name = String::from(published.model_name.clone());
             notices.tell(fill(
-                text.now().prices.told_published,
+                text.now().prices.notice_published,
                 &[&name, &published.version.to_string()],
             ));
             if is_new {
-                let address = ["/admin/prices?model=", &Url::escape(&name)].concat();
+                let address = price_address(&name);
                 navigate(
                     &address,
                     NavigateOptions {
@@ -266,17 +266,17 @@ fn PriceForm(
             </div>
         </form>
     }
-    .lean()
+    .erased()
 }
 
 /// Switches a model's price off or on, which is a new version too.
 #[component]
-fn Availability(version: PriceVersion, versions: Asked) -> impl IntoView {
+fn Availability(version: PriceVersion, versions: QueryResource) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
     let is_active = version.is_active;
     let name = String::from(version.model_name.clone());
-    let switch = Task::new();
+    let switch = Command::new();
     let draft = draft_of(&version);
     let on_confirm = Callback::new(move |()| {
         let (draft, name) = (draft.clone(), name.clone());
@@ -288,9 +288,9 @@ fn Availability(version: PriceVersion, versions: Asked) -> impl IntoView {
             .await?;
             let words = &text.now().prices;
             let sentence = if is_active {
-                words.told_deactivated
+                words.notice_deactivated
             } else {
-                words.told_activated
+                words.notice_activated
             };
             notices.tell(fill(sentence, &[&name]));
             versions.refetch();
@@ -307,7 +307,7 @@ fn Availability(version: PriceVersion, versions: Asked) -> impl IntoView {
                 on_confirm
             />
         }
-        .lean()
+        .erased()
     } else {
         view! {
             <ConfirmButton
@@ -318,7 +318,7 @@ fn Availability(version: PriceVersion, versions: Asked) -> impl IntoView {
                 on_confirm
             />
         }
-        .lean()
+        .erased()
     };
     view! {
         <section class="card availability" aria-labelledby="availability-title">
@@ -329,7 +329,7 @@ fn Availability(version: PriceVersion, versions: Asked) -> impl IntoView {
             <FormError error=Signal::derive(move || switch.error()) fields=&[] />
         </section>
     }
-    .lean()
+    .erased()
 }
 
 /// A version as the draft of the next one.

@@ -1,74 +1,65 @@
 //! All models and what they cost now.
 
 use leptos::prelude::*;
-use leptos_router::location::Url;
 use shared::price::PriceVersion;
 use shared::tokens::Category;
 
-use super::ModelPrice;
+use crate::address::price_address;
+use crate::api::prices::ModelPrice;
 use crate::components::amount::{grouped, points_text};
 use crate::components::badge::{Badge, Tone};
+use crate::components::erased::{Erase, words};
+use crate::components::list::{ListPage, empty, listed};
 use crate::components::moment::Moment;
-use crate::components::table::{
-    Head::{Numbers, Unseen, Words},
-    listing,
-};
-use crate::lean::{Lean, words};
+use crate::components::table::Head::{Numbers, Unseen, Words};
 use crate::text::{Text, fill, use_text};
 
 #[component]
 pub fn List(prices: Vec<ModelPrice>) -> impl IntoView {
     let text = use_text();
-    let body = if prices.is_empty() {
-        view! {
-            <section class="card empty">
-                <h2>{text.say(|t| t.prices.empty)}</h2>
-                <p>{text.say(|t| t.prices.empty_hint)}</p>
-            </section>
-        }
-        .lean()
-    } else {
-        let rows = prices.into_iter().map(model_row).collect_view();
-        view! {
-            <div class="card flush">
-                {listing(
-                    |t| t.prices.caption,
-                    &[
-                        Words(|t| t.common.model),
-                        Numbers(|t| t.category.input),
-                        Numbers(|t| t.category.output),
-                        Words(|t| t.prices.more),
-                        Words(|t| t.prices.state),
-                        Words(|t| t.prices.version),
-                        Unseen(|t| t.common.actions),
-                    ],
-                    rows,
-                )}
-            </div>
-        }
-        .lean()
+    let actions = view! {
+        <a class="button" href="/admin/prices/rerate">
+            {text.say(|t| t.prices.rerate_past)}
+        </a>
+        <a class="button primary" href="/admin/prices?new=1">
+            {text.say(|t| t.prices.add)}
+        </a>
     };
+    let rows = prices.into_iter().map(model_row).collect();
+    let list = listed(
+        |t| t.prices.caption,
+        &[
+            Words(|t| t.common.model),
+            Numbers(|t| t.category.input),
+            Numbers(|t| t.category.output),
+            Words(|t| t.prices.more),
+            Words(|t| t.prices.state),
+            Words(|t| t.prices.version),
+            Unseen(|t| t.common.actions),
+        ],
+        rows,
+        || {
+            let hint = view! { <p>{text.say(|t| t.prices.empty_hint)}</p> };
+            empty(|t| t.prices.empty, hint.erased())
+        },
+    );
     view! {
-        <div class="page-head">
-            <h1>{text.say(|t| t.prices.title)}</h1>
-            <a class="button" href="/admin/prices/rerate">
-                {text.say(|t| t.prices.rerate_past)}
-            </a>
-            <a class="button primary" href="/admin/prices?new=1">
-                {text.say(|t| t.prices.add)}
-            </a>
-        </div>
-        <p class="quiet">{text.say(|t| t.prices.unit)}</p>
-        {body}
+        <ListPage
+            title=|t| t.prices.title
+            actions=actions.erased()
+            hint=|t| t.prices.unit
+            filter=None
+            list
+        />
     }
-    .lean()
+    .erased()
 }
 
 fn model_row(price: ModelPrice) -> AnyView {
     let text = use_text();
     let ModelPrice { current, scheduled } = price;
     let name = String::from(current.model_name.clone());
-    let href = ["/admin/prices?model=", &Url::escape(&name)].concat();
+    let href = price_address(&name);
     let more = more_rates(text, &current);
     let version = current.version.to_string();
     let label = {
@@ -89,7 +80,7 @@ fn model_row(price: ModelPrice) -> AnyView {
                     {text.say(|t| t.prices.scheduled)} " " <Moment at=from /> " " {rates}
                 </span>
             }
-            .lean(),
+            .erased(),
         )
     });
     view! {
@@ -117,15 +108,15 @@ fn model_row(price: ModelPrice) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
 pub fn ActiveBadge(is_active: bool) -> impl IntoView {
     if is_active {
-        view! { <Badge tone=Tone::Good label=|t| t.prices.active /> }.lean()
+        view! { <Badge tone=Tone::Good label=|t| t.prices.active /> }.erased()
     } else {
-        view! { <Badge tone=Tone::Waiting label=|t| t.prices.inactive /> }.lean()
+        view! { <Badge tone=Tone::Waiting label=|t| t.prices.inactive /> }.erased()
     }
 }
 

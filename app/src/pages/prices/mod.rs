@@ -1,176 +1,53 @@
 //! `/admin/prices`: what models cost. The list; with `?model=…` one model's price and its
 //! versions; with `?new` a new model.
 
-mod draft;
 mod editor;
 mod list;
 mod versions;
 
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::hooks::use_query_map;
-use serde::{Deserialize, Serialize};
-use shared::price::PriceVersion;
 
-use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise, shown};
-use crate::components::awaited::awaited;
-use crate::lean::Lean;
+use crate::api::query::{Answer, Query, use_query};
+use crate::components::address_query::use_address_query;
+use crate::components::answer::{answered, nothing};
+use crate::components::erased::Erase;
 use crate::text::use_text;
-use crate::wire::Json;
-pub use draft::{PriceDraft, parse_rates};
 use editor::Editor;
 use list::List;
-
-/// A model as the list shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelPrice {
-    /// In force now; the first one when it only begins in the future.
-    pub current: PriceVersion,
-    /// The next one to come into force.
-    pub scheduled: Option<PriceVersion>,
-}
-
-/// Whether a version is the one that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Standing {
-    Past,
-    InForce,
-    Scheduled,
-}
-
-/// One model with all its versions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelVersions {
-    /// Newest first.
-    pub versions: Vec<(PriceVersion, Standing)>,
-    /// The highest version number: what an editor has seen; 0 when the model is new.
-    pub latest_version: i32,
-}
-
-/// All models with their current prices.
-#[cfg(feature = "ssr")]
-pub async fn model_prices() -> Result<Vec<ModelPrice>, AppError> {
-    let (context, _) = crate::auth::administrator().await?;
-    let now = crate::auth::now();
-    let book = context.ledger.price_book().await?;
-    let prices: Vec<ModelPrice> = book
-        .current(now)
-        .map(|current| ModelPrice {
-            current: current.clone(),
-            scheduled: book
-                .history(&current.model_name)
-                .filter(|version| version.effective_from.is_some_and(|from| from > now))
-                .filter(|version| version.id != current.id)
-                .last()
-                .cloned(),
-        })
-        .collect();
-    Ok(prices)
-}
-
-/// One model's versions; empty for a model without any.
-#[cfg(feature = "ssr")]
-pub async fn versions_of_model(model_name: String) -> Result<ModelVersions, AppError> {
-    use shared::ids::ModelName;
-    use shared::problem::Problem;
-
-    let (context, _) = crate::auth::administrator().await?;
-    let model_name: ModelName = model_name
-        .parse()
-        .map_err(|fault| Problem::field("modelName", fault))?;
-    let now = crate::auth::now();
-    let book = context.ledger.price_book().await?;
-    let in_force_id = book
-        .history(&model_name)
-        .find(|version| version.effective_from.is_none_or(|from| from <= now))
-        .map(|version| version.id);
-    let versions: Vec<_> = book
-        .history(&model_name)
-        .map(|version| {
-            let standing = if Some(version.id) == in_force_id {
-                Standing::InForce
-            } else if version.effective_from.is_some_and(|from| from > now) {
-                Standing::Scheduled
-            } else {
-                Standing::Past
-            };
-            (version.clone(), standing)
-        })
-        .collect();
-    let latest_version = versions
-        .iter()
-        .map(|(version, _)| version.version)
-        .max()
-        .unwrap_or(0);
-    Ok(ModelVersions {
-        versions,
-        latest_version,
-    })
-}
-
-/// Publishes a price as a new version.
-///
-/// # Errors
-/// A field that does not parse; [`shared::problem::Problem::Outdated`] when somebody published meanwhile.
-#[server(prefix = "/api/fn", endpoint = "publish_price", input = Json, output = Json)]
-pub async fn publish_price(draft: PriceDraft) -> Result<PriceVersion, AppError> {
-    let (context, actor) = crate::auth::administrator().await?;
-    let price = draft.parse()?;
-    let published = context
-        .ledger
-        .publish_price(
-            ledger::NewPrice {
-                model_name: price.model_name,
-                rates: price.rates,
-                is_active: draft.is_active,
-                effective_from: draft.effective_from,
-                note: price.note,
-                expected_version: Some(draft.expected_version),
-            },
-            &actor,
-        )
-        .await?;
-    Ok(published)
-}
 
 #[component]
 pub fn PricesPage() -> impl IntoView {
     let text = use_text();
-    let query = use_query_map();
+    let address = use_address_query();
     // What the address asks for: a model's name, an empty name for a new one, or the list.
     let asked = move || {
-        let query = query.read();
-        query
-            .get("model")
-            .or_else(|| query.get("new").map(|_| String::new()))
+        let is_new = !address.all("new").is_empty();
+        let model = address.all("model").pop();
+        model.or_else(|| is_new.then(String::new))
     };
-    let answer = ask(move || match asked() {
-        None => Ask::Prices,
-        Some(model) if model.is_empty() => Ask::Nothing,
-        Some(model) => Ask::Versions(model),
+    let found = use_query(move || match asked() {
+        None => Query::Prices,
+        Some(model) if model.is_empty() => Query::Nothing,
+        Some(model) => Query::Versions(model),
     });
     view! {
         <Title text=text.say(|t| t.prices.title) />
-        {awaited(move || {
-                let asked = asked();
-                Box::pin(async move {
-                    match (asked, answer.await) {
-                        (_, Ok(Answer::Prices(told))) => {
-                            shown(&told, |prices| view! { <List prices /> }.lean())
-                        }
-                        (Some(model), Ok(Answer::Versions(told))) => {
-                            shown(&told, |found| {
-                                view! { <Editor model found=Some(found) versions=answer /> }.lean()
-                            })
-                        }
-                        (Some(model), Ok(_)) => {
-                            view! { <Editor model found=None versions=answer /> }.lean()
-                        }
-                        (None, other) | (_, other @ Err(_)) => otherwise(other),
-                    }
-                })
-            })}
+        {answered(found, move |answer| {
+            let model = untrack(asked);
+            Ok(match (answer, model) {
+                (Answer::Prices(json), _) => {
+                    let prices = json.read()?;
+                    view! { <List prices /> }.erased()
+                }
+                (Answer::Versions(json), Some(model)) => {
+                    let versions = json.read()?;
+                    view! { <Editor model found=Some(versions) versions=found /> }.erased()
+                }
+                (_, Some(model)) => view! { <Editor model found=None versions=found /> }.erased(),
+                (_, None) => return nothing(),
+            })
+        })}
     }
-    .lean()
+    .erased()
 }

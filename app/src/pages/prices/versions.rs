@@ -4,12 +4,12 @@ use leptos::prelude::*;
 use leptos_router::location::Url;
 use shared::price::{PriceVersion, Rates};
 
-use super::{ModelVersions, Standing};
+use crate::api::prices::{ModelVersions, Standing};
 use crate::components::amount::{grouped, points_text};
 use crate::components::badge::{Badge, Tone};
+use crate::components::erased::{Erase, words};
 use crate::components::moment::Moment;
 use crate::components::table::{Head::Words, listing};
-use crate::lean::{Lean, words};
 use crate::text::{Category as CategoryTexts, Text, use_text};
 
 #[component]
@@ -56,15 +56,15 @@ pub fn Versions(found: ModelVersions) -> impl IntoView {
             )}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 fn version_row(version: PriceVersion, standing: Standing, before: Option<PriceVersion>) -> AnyView {
     let text = use_text();
     let number = version.version.to_string();
     let from = match version.effective_from {
-        Some(from) => view! { <Moment at=from /> }.lean(),
-        None => view! { {text.say(|t| t.prices.since_ever)} }.lean(),
+        Some(from) => view! { <Moment at=from /> }.erased(),
+        None => view! { {text.say(|t| t.prices.since_ever)} }.erased(),
     };
     let published_at = version.created_at;
     let published_by = version.created_by.clone();
@@ -72,10 +72,10 @@ fn version_row(version: PriceVersion, standing: Standing, before: Option<PriceVe
     let changes = move || changes(text, &version, before.as_ref()).join(" · ");
     let standing = match standing {
         Standing::InForce => {
-            Some(view! { <Badge tone=Tone::Good label=|t| t.prices.in_force /> }.lean())
+            Some(view! { <Badge tone=Tone::Good label=|t| t.prices.in_force /> }.erased())
         }
         Standing::Scheduled => {
-            Some(view! { <Badge tone=Tone::Waiting label=|t| t.prices.scheduled /> }.lean())
+            Some(view! { <Badge tone=Tone::Waiting label=|t| t.prices.scheduled /> }.erased())
         }
         Standing::Past => None,
     };
@@ -92,7 +92,7 @@ fn version_row(version: PriceVersion, standing: Standing, before: Option<PriceVe
             <td data-label=text.say(|t| t.prices.note)>{note}</td>
         </tr>
     }
-    .lean()
+    .erased()
 }
 
 /// The prices of a version as rows of label and value; an unset category has none.

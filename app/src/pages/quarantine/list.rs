@@ -1,21 +1,19 @@
 //! What waits, filtered by reason.
 
-use leptos::html;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{Page, QuarantineItem, QuarantineReason};
 
-use super::reason_label;
+use crate::address::{user_address, waiting_address};
 use crate::components::amount::count_text;
+use crate::components::erased::{Erase, phrase, words};
+use crate::components::field::{Select, choice};
+use crate::components::list::{ListPage, empty, listed, search_form};
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
-use crate::components::table::{
-    Head::{Numbers, Unseen, Words},
-    listing,
-};
-use crate::lean::{Lean, phrase, submit_with, words};
-use crate::pages::users::user_address;
+use crate::components::reason::reason_label;
+use crate::components::table::Head::{Numbers, Unseen, Words};
 use crate::text::{fill, use_text};
 
 #[component]
@@ -24,107 +22,83 @@ pub fn List(
     pages: Pages,
     reason: Option<QuarantineReason>,
 ) -> impl IntoView {
-    let text = use_text();
-    let is_empty = page.items.is_empty();
-    let body = if is_empty {
-        nothing(reason.is_some())
-    } else {
-        let rows = page.items.into_iter().map(row).collect_view();
-        view! {
-            <div class="card flush">
-                {listing(
-                    |t| t.quarantine.caption,
-                    &[
-                        Words(|t| t.quarantine.received),
-                        Words(|t| t.quarantine.reason),
-                        Words(|t| t.common.user),
-                        Words(|t| t.common.model),
-                        Numbers(|t| t.common.tokens),
-                        Words(|t| t.monitor.source),
-                        Unseen(|t| t.common.actions),
-                    ],
-                    rows,
-                )}
-            </div>
-        }
-        .lean()
-    };
-    let filter = (!is_empty || reason.is_some()).then(|| view! { <Filter reason pages /> }.lean());
+    let is_filtered = reason.is_some();
+    let filter =
+        (!page.items.is_empty() || is_filtered).then(|| view! { <Filter reason /> }.erased());
+    let rows = page.items.into_iter().map(row).collect();
+    let list = listed(
+        |t| t.quarantine.caption,
+        &[
+            Words(|t| t.quarantine.received),
+            Words(|t| t.quarantine.reason),
+            Words(|t| t.common.user),
+            Words(|t| t.common.model),
+            Numbers(|t| t.common.tokens),
+            Words(|t| t.monitor.source),
+            Unseen(|t| t.common.actions),
+        ],
+        rows,
+        || nothing(is_filtered),
+    );
     view! {
-        <div class="page-head">
-            <h1>{text.say(|t| t.quarantine.title)}</h1>
-        </div>
-        <p class="quiet">{text.say(|t| t.quarantine.hint)}</p>
-        {filter}
-        {body}
-        <Pager pages next_cursor=page.next_cursor />
+        <ListPage
+            title=|t| t.quarantine.title
+            hint=|t| t.quarantine.hint
+            filter
+            list
+            pager=view! { <Pager pages next_cursor=page.next_cursor /> }.erased()
+        />
     }
-    .lean()
+    .erased()
 }
 
 fn nothing(is_filtered: bool) -> AnyView {
     let text = use_text();
     if is_filtered {
-        view! {
-            <section class="card empty">
-                <h2>{text.say(|t| t.quarantine.nothing_found)}</h2>
-                <p>
-                    <a href="/admin/quarantine">{text.say(|t| t.quarantine.show_all)}</a>
-                </p>
-            </section>
-        }
-        .lean()
+        let all = view! {
+            <p>
+                <a href="/admin/quarantine">{text.say(|t| t.quarantine.show_all)}</a>
+            </p>
+        };
+        empty(|t| t.quarantine.nothing_found, all.erased())
     } else {
-        view! {
-            <section class="card empty">
-                <h2>{text.say(|t| t.quarantine.empty)}</h2>
-                <p>{text.say(|t| t.quarantine.empty_hint)}</p>
-            </section>
-        }
-        .lean()
+        let hint = view! { <p>{text.say(|t| t.quarantine.empty_hint)}</p> };
+        empty(|t| t.quarantine.empty, hint.erased())
     }
 }
 
-/// A GET form: it works without scripts, and the address can be shared.
 #[component]
-fn Filter(reason: Option<QuarantineReason>, pages: Pages) -> impl IntoView {
+fn Filter(reason: Option<QuarantineReason>) -> impl IntoView {
     let text = use_text();
     let navigate = use_navigate();
-    let chosen = NodeRef::<html::Select>::new();
+    let chosen =
+        RwSignal::new(reason.map_or_else(String::new, |reason| reason.as_str().to_owned()));
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        if let Some(chosen) = chosen.get_untracked() {
-            pages.restart();
-            let address = ["/admin/quarantine?reason=", &chosen.value()].concat();
-            navigate(&address, NavigateOptions::default());
-        }
+        navigate(
+            &waiting_address(&chosen.get_untracked()),
+            NavigateOptions::default(),
+        );
     };
-    let options = QuarantineReason::ALL
-        .into_iter()
-        .map(|known| {
-            view! {
-                <option value=known.as_str() selected=reason == Some(known)>
-                    {text.say(reason_label(known))}
-                </option>
-            }
-            .lean()
-        })
-        .collect_view();
-    view! {
-        <form class="inline" role="search" action="/admin/quarantine" method="get" on:submit=submit_with(submit)>
-            <div class="field narrow">
-                <label for="reason">{text.say(|t| t.quarantine.reason)}</label>
-                <select id="reason" name="reason" node_ref=chosen>
-                    <option value="">{text.say(|t| t.quarantine.all_reasons)}</option>
-                    {options}
-                </select>
-            </div>
-            <button type="submit" class="button">
-                {text.say(|t| t.quarantine.filter)}
-            </button>
-        </form>
-    }
-    .lean()
+    let all = choice(
+        String::new(),
+        move || text.get().quarantine.all_reasons.to_owned(),
+        reason.is_none(),
+    );
+    let reasons = QuarantineReason::ALL.into_iter().map(|known| {
+        let label = move || reason_label(known)(text.get()).to_owned();
+        choice(known.as_str().to_owned(), label, reason == Some(known))
+    });
+    let options = std::iter::once(all).chain(reasons).collect_view().erased();
+    let field = view! {
+        <Select id="reason" label=|t| t.quarantine.reason value=chosen options is_narrow=true />
+    };
+    search_form(
+        "/admin/quarantine",
+        field.erased(),
+        |t| t.quarantine.filter,
+        submit,
+    )
 }
 
 fn row(item: QuarantineItem) -> AnyView {
@@ -161,9 +135,9 @@ fn row(item: QuarantineItem) -> AnyView {
         Some(user) => {
             let name = String::from(user);
             let href = user_address(&name);
-            view! { <a href=href>{name}</a> }.lean()
+            view! { <a href=href>{name}</a> }.erased()
         }
-        None => "–".lean(),
+        None => "–".erased(),
     };
     view! {
         <tr data-reason=item.reason.as_str()>
@@ -192,5 +166,5 @@ fn row(item: QuarantineItem) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }

@@ -5,33 +5,34 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use leptos_router::location::Url;
 use shared::api::{Outcome, QuarantineDetail, QuarantineReason, QuarantineStatus, WebhookAnswer};
 use shared::dify::{MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::tokens::Category;
 
-use super::correction::{CallDraft, Correction, call_field, tokens_field};
-use super::{Waiting, charge_waiting, dismiss_waiting, reason_label};
-use crate::AppError;
+use crate::address::{price_address, user_address};
+use crate::api::correction::{CallDraft, Correction, call_field, tokens_field};
+use crate::api::fields::refuse_no_reason;
+use crate::api::quarantine::{WaitingMessage, charge_waiting, dismiss_waiting};
 use crate::browser;
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, Tone};
+use crate::components::command::Command;
 use crate::components::confirm::ConfirmButton;
+use crate::components::erased::{Erase, flag, part, phrase, press, submit_with, words};
 use crate::components::field::{Field, FormError, fault_of};
-use crate::components::layout::{Waiting as WaitingCount, use_waiting};
 use crate::components::moment::Moment;
 use crate::components::notice::{Notices, use_notices};
+use crate::components::reason::reason_label;
 use crate::components::receipt::category_label;
-use crate::lean::{Lean, flag, part, phrase, press, submit_with, words};
-use crate::pages::users::{refuse_no_reason, user_address};
-use crate::task::Task;
+use crate::components::waiting_count::{WaitingCount, use_waiting_count};
+use crate::error::AppError;
 use crate::text::{Say, Text, fill, use_text};
 
 #[component]
-pub fn Message(waiting: Waiting) -> impl IntoView {
+pub fn Message(waiting: WaitingMessage) -> impl IntoView {
     let text = use_text();
-    let Waiting {
+    let WaitingMessage {
         detail,
         cost,
         unpriced,
@@ -41,15 +42,15 @@ pub fn Message(waiting: Waiting) -> impl IntoView {
     let prices = (is_waiting && is_unpriced && !unpriced.is_empty()).then(|| {
         let link = |model: &shared::ids::ModelName| {
             let name = model.as_str().to_owned();
-            let href = ["/admin/prices?model=", &Url::escape(&name)].concat();
+            let href = price_address(&name);
             view! {
                 <a class="button primary" href=href>
                     {words(move || fill(text.get().quarantine.set_price, &[&name]))}
                 </a>
             }
-            .lean()
+            .erased()
         };
-        view! { <div class="actions">{unpriced.iter().map(link).collect_view()}</div> }.lean()
+        view! { <div class="actions">{unpriced.iter().map(link).collect_view()}</div> }.erased()
     });
     let wrong = {
         let detail = detail.clone();
@@ -68,13 +69,13 @@ pub fn Message(waiting: Waiting) -> impl IntoView {
             .clone()
             .map(String::from)
             .unwrap_or_default();
-        let charge = cost.map(|cost| view! { <Charge id=id.clone() user cost /> }.lean());
+        let charge = cost.map(|cost| view! { <Charge id=id.clone() user cost /> }.erased());
         let usage = detail.usage.clone();
         // What only a person can put right is offered at once.
         let is_open = cost.is_none() && unpriced.is_empty()
             || detail.item.reason == QuarantineReason::ZeroUsage;
-        let correct = view! { <Correct id=id.clone() usage is_open /> }.lean();
-        let others = view! { <div class="columns top">{charge} <Dismiss id /></div> }.lean();
+        let correct = view! { <Correct id=id.clone() usage is_open /> }.erased();
+        let others = view! { <div class="columns top">{charge} <Dismiss id /></div> }.erased();
         if is_open {
             [correct, others]
         } else {
@@ -85,7 +86,7 @@ pub fn Message(waiting: Waiting) -> impl IntoView {
     let not_text = detail
         .body_base64
         .is_some()
-        .then(|| view! { <p class="quiet">{text.say(|t| t.quarantine.not_text)}</p> }.lean());
+        .then(|| view! { <p class="quiet">{text.say(|t| t.quarantine.not_text)}</p> }.erased());
     view! {
         <p class="crumb">
             <a href="/admin/quarantine">{text.say(|t| t.quarantine.back)}</a>
@@ -118,7 +119,7 @@ pub fn Message(waiting: Waiting) -> impl IntoView {
             </pre>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 /// What is wrong, in words, and what to do about it.
@@ -145,13 +146,13 @@ fn explanation(text: Text, detail: &QuarantineDetail, model: &str) -> String {
 fn Status(status: QuarantineStatus) -> impl IntoView {
     match status {
         QuarantineStatus::Waiting => {
-            view! { <Badge tone=Tone::Waiting label=|t| t.quarantine.waiting /> }.lean()
+            view! { <Badge tone=Tone::Waiting label=|t| t.quarantine.waiting /> }.erased()
         }
         QuarantineStatus::Charged => {
-            view! { <Badge tone=Tone::Good label=|t| t.quarantine.charged /> }.lean()
+            view! { <Badge tone=Tone::Good label=|t| t.quarantine.charged /> }.erased()
         }
         QuarantineStatus::Dismissed => {
-            view! { <Badge tone=Tone::Quiet label=|t| t.quarantine.dismissed /> }.lean()
+            view! { <Badge tone=Tone::Quiet label=|t| t.quarantine.dismissed /> }.erased()
         }
     }
 }
@@ -177,7 +178,7 @@ fn resolution(detail: &QuarantineDetail) -> Option<AnyView> {
                 {said} " " <Moment at />
             </p>
         }
-        .lean(),
+        .erased(),
     )
 }
 
@@ -189,14 +190,14 @@ fn Facts(detail: QuarantineDetail) -> impl IntoView {
             <dt>{text.say(label)}</dt>
             <dd>{value}</dd>
         }
-        .lean()
+        .erased()
     };
     let mut facts = vec![
         fact(
             |t| t.quarantine.received,
-            view! { <Moment at=detail.item.received_at /> }.lean(),
+            view! { <Moment at=detail.item.received_at /> }.erased(),
         ),
-        fact(|t| t.monitor.source, detail.item.source.lean()),
+        fact(|t| t.monitor.source, detail.item.source.erased()),
     ];
     let mut calls = None;
     if let Some(usage) = detail.usage {
@@ -211,26 +212,26 @@ fn Facts(detail: QuarantineDetail) -> impl IntoView {
         let href = user_address(&user);
         facts.push(fact(
             |t| t.common.user,
-            view! { <a href=href>{user}</a> }.lean(),
+            view! { <a href=href>{user}</a> }.erased(),
         ));
         facts.push(fact(
             |t| t.receipt.message,
-            view! { <code>{message_id}</code> }.lean(),
+            view! { <code>{message_id}</code> }.erased(),
         ));
         if let Some(conversation) = conversation_id {
-            let conversation = view! { <code>{conversation}</code> }.lean();
+            let conversation = view! { <code>{conversation}</code> }.erased();
             facts.push(fact(|t| t.receipt.conversation, conversation));
         }
         if let Some(total) = reported_total {
-            facts.push(fact(|t| t.common.total, count_text(total).lean()));
+            facts.push(fact(|t| t.common.total, count_text(total).erased()));
         }
-        calls = Some(view! { <Calls calls=usage.calls /> }.lean());
+        calls = Some(view! { <Calls calls=usage.calls /> }.erased());
     }
     view! {
         <dl class="facts">{facts}</dl>
         {calls}
     }
-    .lean()
+    .erased()
 }
 
 /// The reported tokens, only in the categories that any call has.
@@ -252,7 +253,7 @@ fn Calls(calls: Vec<ModelCall>) -> impl IntoView {
                     {text.say(category_label(*category))}
                 </th>
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     let rows = calls
@@ -261,7 +262,7 @@ fn Calls(calls: Vec<ModelCall>) -> impl IntoView {
             let counts = used
                 .iter()
                 .map(|category| {
-                    view! { <td class="num">{count_text(call.tokens.of(*category))}</td> }.lean()
+                    view! { <td class="num">{count_text(call.tokens.of(*category))}</td> }.erased()
                 })
                 .collect_view();
             view! {
@@ -272,7 +273,7 @@ fn Calls(calls: Vec<ModelCall>) -> impl IntoView {
                     {counts}
                 </tr>
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     view! {
@@ -289,7 +290,7 @@ fn Calls(calls: Vec<ModelCall>) -> impl IntoView {
             </table>
         </div>
     }
-    .lean()
+    .erased()
 }
 
 type Navigate = Arc<dyn Fn(&str, NavigateOptions) + Send + Sync>;
@@ -309,15 +310,15 @@ fn use_done() -> Done {
     Done {
         text: use_text(),
         notices: use_notices(),
-        waiting: use_waiting(),
+        waiting: use_waiting_count(),
         still_waits: RwSignal::new(None),
         navigate: Arc::new(use_navigate()),
     }
 }
 
 impl Done {
-    fn leave(&self, told: String) {
-        self.notices.tell(told);
+    fn leave(&self, notice: String) {
+        self.notices.tell(notice);
         self.waiting.look_again();
         (self.navigate)("/admin/quarantine", NavigateOptions::default());
     }
@@ -326,14 +327,14 @@ impl Done {
         let words = &self.text.now().quarantine;
         match answer.status {
             Outcome::Charged => self.leave(fill(
-                words.told_charged,
+                words.notice_charged,
                 &[
                     user,
                     &points_text(answer.points_deducted),
                     &points_text(answer.balance),
                 ],
             )),
-            Outcome::Duplicate => self.leave(words.told_duplicate.to_owned()),
+            Outcome::Duplicate => self.leave(words.notice_duplicate.to_owned()),
             Outcome::Quarantined | Outcome::Conflict | Outcome::Rejected => {
                 self.still_waits.set(answer.reason);
             }
@@ -350,13 +351,13 @@ impl Done {
                             let texts = text.get();
                             fill(texts.quarantine.still_waits, &[reason_label(reason)(texts)])
                         });
-                        view! { <p class="form-error">{said}</p> }.lean()
+                        view! { <p class="form-error">{said}</p> }.erased()
                     }
-                    None => ().lean(),
+                    None => ().erased(),
                 })}
             </div>
         }
-        .lean()
+        .erased()
     }
 }
 
@@ -367,7 +368,7 @@ fn Charge(id: String, user: String, cost: Points) -> impl IntoView {
     let hydrated = browser::use_hydrated();
     let done = use_done();
     let refusal = done.refusal();
-    let charge = Task::new();
+    let charge = Command::new();
     let cost = points_text(cost);
     let on_charge = move |_| {
         let (id, user, done) = (id.clone(), user.clone(), done.clone());
@@ -398,7 +399,7 @@ fn Charge(id: String, user: String, cost: Points) -> impl IntoView {
             </div>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 /// Gives the message up.
@@ -407,7 +408,7 @@ fn Dismiss(id: String) -> impl IntoView {
     let text = use_text();
     let done = use_done();
     let reason = RwSignal::new(String::new());
-    let dismiss = Task::new();
+    let dismiss = Command::new();
     let error = move || dismiss.error();
     let on_confirm = Callback::new(move |()| {
         let typed = reason.get_untracked();
@@ -418,7 +419,7 @@ fn Dismiss(id: String) -> impl IntoView {
         let (id, done) = (id.clone(), done.clone());
         dismiss.run(async move {
             dismiss_waiting(id, typed).await?;
-            done.leave(done.text.now().quarantine.told_dismissed.to_owned());
+            done.leave(done.text.now().quarantine.notice_dismissed.to_owned());
             Ok(())
         });
     });
@@ -444,7 +445,7 @@ fn Dismiss(id: String) -> impl IntoView {
             />
         </section>
     }
-    .lean()
+    .erased()
 }
 
 /// One model call in the form.
@@ -482,12 +483,13 @@ fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl IntoV
     let message_id = RwSignal::new(draft.message_id);
     let user_id = RwSignal::new(draft.user_id);
     let calls: Vec<CallFields> = draft.calls.into_iter().map(CallFields::new).collect();
-    let charge = Task::new();
+    let charge = Command::new();
     let error = move || charge.error();
     let fields = {
         let calls = calls.clone();
         let is_one = calls.len() == 1;
-        let fields = move |(number, fields)| view! { <Call number fields is_one charge /> }.lean();
+        let fields =
+            move |(number, fields)| view! { <Call number fields is_one charge /> }.erased();
         calls.into_iter().enumerate().map(fields).collect_view()
     };
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -520,7 +522,7 @@ fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl IntoV
                 required=true
             />
         }
-        .lean()
+        .erased()
     });
     view! {
         <details class="card more" open=is_open>
@@ -556,7 +558,7 @@ fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl IntoV
             </form>
         </details>
     }
-    .lean()
+    .erased()
 }
 
 /// Whether no field of the form shows this: the form checks its fields before it is sent, so that
@@ -569,7 +571,7 @@ fn is_nowhere(error: &AppError) -> bool {
 }
 
 #[component]
-fn Call(number: usize, fields: CallFields, is_one: bool, charge: Task) -> impl IntoView {
+fn Call(number: usize, fields: CallFields, is_one: bool, charge: Command) -> impl IntoView {
     let text = use_text();
     let fault = move |field: &str| fault_of(move || charge.error(), call_field(number, field));
     let count = (number + 1).to_string();
@@ -577,7 +579,7 @@ fn Call(number: usize, fields: CallFields, is_one: bool, charge: Task) -> impl I
         view! {
             <legend>{words(move || fill(text.get().quarantine.call, &[&count]))}</legend>
         }
-        .lean()
+        .erased()
     });
     let counts = Category::ALL
         .into_iter()
@@ -594,7 +596,7 @@ fn Call(number: usize, fields: CallFields, is_one: bool, charge: Task) -> impl I
                     inputmode="numeric"
                 />
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     view! {
@@ -613,5 +615,5 @@ fn Call(number: usize, fields: CallFields, is_one: bool, charge: Task) -> impl I
             </div>
         </fieldset>
     }
-    .lean()
+    .erased()
 }

@@ -1,201 +1,52 @@
 //! `/admin/quarantine`: messages that could not be charged; with `?id=…` one of them.
 
-mod body;
-mod correction;
 mod list;
 mod message;
 
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::hooks::use_query_map;
-use serde::{Deserialize, Serialize};
-use shared::api::{QuarantineDetail, QuarantineReason, WebhookAnswer};
-use shared::ids::ModelName;
-use shared::money::Points;
+use shared::api::QuarantineReason;
 
-use crate::AppError;
-use crate::ask::{Answer, Ask, ask, otherwise, shown};
-use crate::components::awaited::awaited;
-use crate::components::pager::Pages;
-use crate::lean::Lean;
-use crate::text::{Say, Texts, use_text};
-use crate::wire::Json;
-pub use correction::Correction;
+use crate::api::query::{Answer, Query, use_query};
+use crate::components::address_query::use_address_query;
+use crate::components::answer::{answered, nothing};
+use crate::components::erased::Erase;
+use crate::components::pager::use_pages;
+use crate::text::use_text;
 use list::List;
 use message::Message;
-
-/// A message that waits or has waited, and what can be done with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
-    pub detail: QuarantineDetail,
-    /// What charging it as reported would take; absent while that is not possible.
-    pub cost: Option<Points>,
-    /// Its models that had no active price when it happened.
-    pub unpriced: Vec<ModelName>,
-}
-
-/// What waits, newest first, without the bodies.
-#[cfg(feature = "ssr")]
-pub async fn waiting_messages(
-    reason: Option<QuarantineReason>,
-    cursor: Option<String>,
-) -> Result<shared::api::Page<shared::api::QuarantineItem>, AppError> {
-    use shared::api::PAGE_ITEMS_DEFAULT;
-
-    let (context, _) = crate::auth::administrator().await?;
-    let mut page = context
-        .ledger
-        .quarantine_for(reason, cursor.as_deref(), PAGE_ITEMS_DEFAULT)
-        .await?;
-    for item in &mut page.items {
-        item.body = String::new();
-    }
-    Ok(page)
-}
-
-/// One message, its body indented where it is JSON.
-#[cfg(feature = "ssr")]
-pub async fn waiting_message(id: String) -> Result<Waiting, AppError> {
-    let (context, _) = crate::auth::administrator().await?;
-    let mut detail = context.ledger.quarantined(parse_id(&id)?).await?;
-    if let Some(indented) = body::indented(&detail.item.body) {
-        detail.item.body = indented;
-    }
-    let book = context.ledger.price_book().await?;
-    let (cost, unpriced) = match &detail.usage {
-        Some(usage) => cost(&book, usage, detail.item.received_at),
-        None => (None, Vec::new()),
-    };
-    Ok(Waiting {
-        detail,
-        cost,
-        unpriced,
-    })
-}
-
-/// Charges a message as it was reported, or with what an administrator has put right.
-///
-/// # Errors
-/// A field that does not parse; whatever keeps the ledger from charging it.
-#[server(prefix = "/api/fn", endpoint = "charge_waiting", input = Json, output = Json)]
-pub async fn charge_waiting(
-    id: String,
-    correction: Option<Correction>,
-) -> Result<WebhookAnswer, AppError> {
-    let (context, actor) = crate::auth::administrator().await?;
-    let id = parse_id(&id)?;
-    let corrected = match correction {
-        Some(correction) => {
-            let reported = context.ledger.quarantined(id).await?.usage;
-            Some(correction.parse(reported.as_ref())?)
-        }
-        None => None,
-    };
-    Ok(context
-        .ledger
-        .charge_quarantined(id, corrected, &actor)
-        .await?)
-}
-
-/// Gives a message up, for a reason.
-#[server(prefix = "/api/fn", endpoint = "dismiss_waiting", input = Json, output = Json)]
-pub async fn dismiss_waiting(id: String, reason: String) -> Result<(), AppError> {
-    let (context, actor) = crate::auth::administrator().await?;
-    let id = parse_id(&id)?;
-    Ok(context
-        .ledger
-        .dismiss_quarantined(id, &reason, &actor)
-        .await?)
-}
-
-#[cfg(feature = "ssr")]
-fn parse_id(id: &str) -> Result<uuid::Uuid, AppError> {
-    use shared::problem::Problem;
-
-    id.parse().map_err(|_| AppError::from(Problem::NotFound))
-}
-
-/// What a message costs at the prices in force when it happened, and the models without one.
-#[cfg(feature = "ssr")]
-fn cost(
-    book: &shared::price::PriceBook,
-    usage: &shared::dify::MessageUsage,
-    received_at: shared::clock::Timestamp,
-) -> (Option<Points>, Vec<ModelName>) {
-    use shared::quote::quote;
-
-    let happened_at = usage
-        .occurred_at
-        .map_or(received_at, |at| at.min(received_at));
-    let mut unpriced = Vec::new();
-    let mut cost = Some(Points::ZERO);
-    for call in &usage.calls {
-        let points = match book.in_force(&call.model_name, happened_at) {
-            Ok(version) => quote(&version.rates, &call.tokens)
-                .ok()
-                .map(|quoted| quoted.points),
-            Err(_) => {
-                unpriced.push(call.model_name.clone());
-                None
-            }
-        };
-        cost = match (cost, points) {
-            (Some(cost), Some(points)) => cost.plus(points).ok(),
-            _ => None,
-        };
-    }
-    (cost, unpriced)
-}
-
-/// A reason in a few words.
-#[must_use]
-pub fn reason_label(reason: QuarantineReason) -> Say {
-    match reason {
-        QuarantineReason::UnknownModel => |t: &'static Texts| t.reason.unknown_model,
-        QuarantineReason::InactivePrice => |t: &'static Texts| t.reason.inactive_price,
-        QuarantineReason::ContradictoryTokens => |t: &'static Texts| t.reason.contradictory_tokens,
-        QuarantineReason::ZeroUsage => |t: &'static Texts| t.reason.zero_usage,
-        QuarantineReason::TooManyTokens => |t: &'static Texts| t.reason.too_many_tokens,
-        QuarantineReason::Overflow => |t: &'static Texts| t.reason.overflow,
-        QuarantineReason::Unreadable => |t: &'static Texts| t.reason.unreadable,
-        QuarantineReason::IncompleteTrace => |t: &'static Texts| t.reason.incomplete_trace,
-    }
-}
 
 #[component]
 pub fn QuarantinePage() -> impl IntoView {
     let text = use_text();
-    let query = use_query_map();
-    let id = move || query.read().get("id").filter(|id| !id.is_empty());
+    let address = use_address_query();
+    let pages = use_pages();
     let reason = move || {
-        let name = query.read().get("reason")?;
+        let name = address.get("reason")?;
         QuarantineReason::ALL
             .into_iter()
             .find(|reason| reason.as_str() == name)
     };
-    let pages = Pages::default();
-    let found = ask(move || match id() {
-        None => Ask::WaitingMessages {
+    let found = use_query(move || match address.get("id") {
+        None => Query::WaitingMessages {
             reason: reason(),
             cursor: pages.cursor(),
         },
-        Some(id) => Ask::WaitingMessage(id),
+        Some(id) => Query::WaitingMessage(id),
     });
     view! {
         <Title text=text.say(|t| t.quarantine.title) />
-        {awaited(move || Box::pin(async move {
-                match found.await {
-                    Ok(Answer::WaitingMessages(told)) => {
-                        shown(&told, |page| {
-                            view! { <List page pages reason=untrack(reason) /> }.lean()
-                        })
-                    }
-                    Ok(Answer::WaitingMessage(told)) => {
-                        shown(&told, |waiting| view! { <Message waiting /> }.lean())
-                    }
-                    other => otherwise(other),
-                }
-            }))}
+        {answered(found, move |answer| match answer {
+            Answer::WaitingMessages(json) => {
+                let page = json.read()?;
+                Ok(view! { <List page pages reason=untrack(reason) /> }.erased())
+            }
+            Answer::WaitingMessage(json) => {
+                let waiting = json.read()?;
+                Ok(view! { <Message waiting /> }.erased())
+            }
+            _ => nothing(),
+        })}
     }
-    .lean()
+    .erased()
 }

@@ -3,11 +3,17 @@
 use leptos::prelude::*;
 use shared::money::Points;
 
-use super::{ReratableModel, RerateDraft, UserDifference, preview_rerating, start_rerating};
-use crate::ask::Asked;
+use crate::address::user_address;
+use crate::api::fields::refuse_no_reason;
+use crate::api::query::QueryResource;
+use crate::api::rerate::{
+    ReratableModel, ReratableVersion, RerateDraft, UserDifference, preview_rerating, start_rerating,
+};
 use crate::browser;
 use crate::components::amount::{count_text, grouped, signed_points_text};
+use crate::components::command::Command;
 use crate::components::confirm::ConfirmButton;
+use crate::components::erased::{Erase, flag, part, phrase, submit_with, words};
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::moment::Moment;
 use crate::components::notice::use_notices;
@@ -15,9 +21,6 @@ use crate::components::table::{
     Head::{Numbers, Words},
     table,
 };
-use crate::lean::{Lean, flag, part, phrase, submit_with, words};
-use crate::pages::users::{refuse_no_reason, user_address};
-use crate::task::Task;
 use crate::text::{fill, use_text};
 
 /// A difference that was computed, and what for.
@@ -30,7 +33,11 @@ struct Preview {
 }
 
 #[component]
-pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) -> impl IntoView {
+pub fn Form(
+    models: Vec<ReratableModel>,
+    chosen: Option<String>,
+    jobs: QueryResource,
+) -> impl IntoView {
     let text = use_text();
     let hydrated = browser::use_hydrated();
     if models.is_empty() {
@@ -42,7 +49,7 @@ pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) ->
                 </p>
             </section>
         }
-        .lean();
+        .erased();
     }
     let first = chosen
         .map(|name| name.to_lowercase())
@@ -61,7 +68,7 @@ pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) ->
     let from = RwSignal::new(String::new());
     let to = RwSignal::new(String::new());
     let preview = RwSignal::new(None::<Preview>);
-    let compute = Task::new();
+    let compute = Command::new();
     let error = move || compute.error();
 
     let model_options = models
@@ -74,7 +81,7 @@ pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) ->
                     {name}
                 </option>
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     let models = StoredValue::new(models);
@@ -93,7 +100,7 @@ pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) ->
         let number = model.get();
         models.with_value(|models| {
             let versions = models.get(number).map(|model| model.versions.as_slice());
-            let option = |version: &super::ReratableVersion| {
+            let option = |version: &ReratableVersion| {
                 let [id, number] = [version.id.to_string(), version.version.to_string()];
                 let rates = [version.rates.input, version.rates.output];
                 let [input, output] = rates.map(|rate| grouped(&rate.to_string()));
@@ -103,14 +110,14 @@ pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) ->
                         &[&number, &input, &output],
                     )
                 };
-                view! { <option value=id>{words(said)}</option> }.lean()
+                view! { <option value=id>{words(said)}</option> }.erased()
             };
             versions
                 .unwrap_or_default()
                 .iter()
                 .map(option)
                 .collect_view()
-                .lean()
+                .erased()
         })
     });
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -211,16 +218,20 @@ pub fn Form(models: Vec<ReratableModel>, chosen: Option<String>, jobs: Asked) ->
             </div>
         </form>
         {part(move || match preview.get() {
-            Some(found) => view! { <Difference found preview jobs /> }.lean(),
-            None => ().lean(),
+            Some(found) => view! { <Difference found preview jobs /> }.erased(),
+            None => ().erased(),
         })}
     }
-    .lean()
+    .erased()
 }
 
 /// Who gains and who loses, and the way to make it so.
 #[component]
-fn Difference(found: Preview, preview: RwSignal<Option<Preview>>, jobs: Asked) -> impl IntoView {
+fn Difference(
+    found: Preview,
+    preview: RwSignal<Option<Preview>>,
+    jobs: QueryResource,
+) -> impl IntoView {
     let text = use_text();
     let Preview {
         draft,
@@ -235,17 +246,17 @@ fn Difference(found: Preview, preview: RwSignal<Option<Preview>>, jobs: Asked) -
             " – "
             <Moment at=to />
         }
-        .lean()
+        .erased()
     });
     let about = move || fill(text.get().rerate.about, &[&model_name, &version]);
     let body = if is_nothing {
-        view! { <p class="verdict">{text.say(|t| t.rerate.nothing)}</p> }.lean()
+        view! { <p class="verdict">{text.say(|t| t.rerate.nothing)}</p> }.erased()
     } else {
         view! {
             <Differences differences />
             <Apply draft preview jobs />
         }
-        .lean()
+        .erased()
     };
     view! {
         <section class="card" role="status" aria-labelledby="difference-title">
@@ -256,7 +267,7 @@ fn Difference(found: Preview, preview: RwSignal<Option<Preview>>, jobs: Asked) -
             {body}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
@@ -283,7 +294,7 @@ fn Differences(differences: Vec<UserDifference>) -> impl IntoView {
                     </td>
                 </tr>
             }
-            .lean()
+            .erased()
         })
         .collect_view();
     view! {
@@ -307,19 +318,23 @@ fn Differences(differences: Vec<UserDifference>) -> impl IntoView {
                             </td>
                         </tr>
                     </tfoot>
-                }.lean(),
+                }.erased(),
             )}
         </div>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
-fn Apply(draft: RerateDraft, preview: RwSignal<Option<Preview>>, jobs: Asked) -> impl IntoView {
+fn Apply(
+    draft: RerateDraft,
+    preview: RwSignal<Option<Preview>>,
+    jobs: QueryResource,
+) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
     let reason = RwSignal::new(String::new());
-    let apply = Task::new();
+    let apply = Command::new();
     let error = move || apply.error();
     let on_confirm = Callback::new(move |()| {
         let typed = reason.get_untracked();
@@ -330,7 +345,7 @@ fn Apply(draft: RerateDraft, preview: RwSignal<Option<Preview>>, jobs: Asked) ->
         let draft = draft.clone();
         apply.run(async move {
             start_rerating(draft, typed).await?;
-            notices.tell(text.now().rerate.told_started.to_owned());
+            notices.tell(text.now().rerate.notice_started.to_owned());
             preview.set(None);
             jobs.refetch();
             Ok(())
@@ -357,5 +372,5 @@ fn Apply(draft: RerateDraft, preview: RwSignal<Option<Preview>>, jobs: Asked) ->
             />
         </div>
     }
-    .lean()
+    .erased()
 }

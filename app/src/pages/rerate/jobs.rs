@@ -4,41 +4,31 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use super::{JobKind, JobView};
-use crate::ask::{Answer, Asked, otherwise, shown};
+use crate::api::query::{Answer, QueryResource};
+use crate::api::rerate::{JobKind, JobView};
 use crate::components::amount::count_text;
-use crate::components::awaited::awaited;
+use crate::components::answer::{answered, nothing};
 use crate::components::badge::{Badge, Tone};
+use crate::components::erased::{Erase, words};
+use crate::components::list::{ListSection, listed, nothing_listed};
 use crate::components::moment::Moment;
-use crate::components::table::{Head::Words, listing};
-use crate::lean::{Lean, words};
+use crate::components::table::Head::Words;
 use crate::text::{fill, use_text};
 
 /// How often a job under way is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[component]
-pub fn Jobs(jobs: Asked) -> impl IntoView {
-    let text = use_text();
-    view! {
-        <section class="history" aria-labelledby="jobs-title">
-            <h2 id="jobs-title">{text.say(|t| t.rerate.jobs)}</h2>
-            {awaited(move || Box::pin(async move {
-                    match jobs.await {
-                        Ok(Answer::Jobs(told)) => {
-                            shown(&told, |list| view! { <Listed list jobs /> }.lean())
-                        }
-                        other => otherwise(other),
-                    }
-                }))}
-        </section>
-    }
-    .lean()
+pub fn Jobs(jobs: QueryResource) -> impl IntoView {
+    let list = answered(jobs, move |answer| match answer {
+        Answer::Jobs(json) => Ok(listed_jobs(json.read()?, jobs)),
+        _ => nothing(),
+    });
+    view! { <ListSection id="jobs-title" title=|t| t.rerate.jobs list=Some(list) /> }.erased()
 }
 
-#[component]
-fn Listed(list: Vec<JobView>, jobs: Asked) -> impl IntoView {
-    let text = use_text();
+/// While any job is under way they are read again and again.
+fn listed_jobs(list: Vec<JobView>, jobs: QueryResource) -> AnyView {
     if list.iter().any(|job| !job.is_finished) {
         Effect::new(move |_| {
             let look = set_timeout_with_handle(move || jobs.refetch(), LOOK_AGAIN);
@@ -49,30 +39,17 @@ fn Listed(list: Vec<JobView>, jobs: Asked) -> impl IntoView {
             });
         });
     }
-    if list.is_empty() {
-        return view! {
-            <div class="card empty">
-                <p>{text.say(|t| t.rerate.no_jobs)}</p>
-            </div>
-        }
-        .lean();
-    }
-    let rows = list.into_iter().map(row).collect_view();
-    view! {
-        <div class="card flush">
-            {listing(
-                |t| t.rerate.jobs,
-                &[
-                    Words(|t| t.rerate.job),
-                    Words(|t| t.rerate.state),
-                    Words(|t| t.rerate.messages),
-                    Words(|t| t.rerate.begun),
-                ],
-                rows,
-            )}
-        </div>
-    }
-    .lean()
+    listed(
+        |t| t.rerate.jobs,
+        &[
+            Words(|t| t.rerate.job),
+            Words(|t| t.rerate.state),
+            Words(|t| t.rerate.messages),
+            Words(|t| t.rerate.begun),
+        ],
+        list.into_iter().map(row).collect(),
+        || nothing_listed(|t| t.rerate.no_jobs),
+    )
 }
 
 fn row(job: JobView) -> AnyView {
@@ -118,14 +95,14 @@ fn row(job: JobView) -> AnyView {
                 <span class="bar-fill" style=style></span>
             </span>
         }
-        .lean()
+        .erased()
     });
     let state = if has_failed {
-        view! { <Badge tone=Tone::Bad label=|t| t.rerate.failed /> }.lean()
+        view! { <Badge tone=Tone::Bad label=|t| t.rerate.failed /> }.erased()
     } else if is_finished {
-        view! { <Badge tone=Tone::Good label=|t| t.rerate.done /> }.lean()
+        view! { <Badge tone=Tone::Good label=|t| t.rerate.done /> }.erased()
     } else {
-        view! { <Badge tone=Tone::Waiting label=|t| t.rerate.running /> }.lean()
+        view! { <Badge tone=Tone::Waiting label=|t| t.rerate.running /> }.erased()
     };
     view! {
         <tr>
@@ -142,5 +119,5 @@ fn row(job: JobView) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }

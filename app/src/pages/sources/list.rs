@@ -4,47 +4,52 @@ use leptos::prelude::*;
 use shared::api::arrived_share;
 use shared::source::SourceEntrance;
 
-use super::completeness::source_address;
-use super::{LastView, Share, SourceView};
+use crate::address::source_address;
+use crate::api::sources::{LastView, Share, SourceView};
 use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
+use crate::components::erased::Erase;
+use crate::components::list::{ListPage, listed};
 use crate::components::moment::Moment;
-use crate::components::table::{Head::Words, listing};
-use crate::lean::Lean;
+use crate::components::table::Head::Words;
 use crate::text::{Say, Texts, use_text};
 
 #[component]
 pub fn Sources(sources: Vec<SourceView>) -> impl IntoView {
     let text = use_text();
-    if sources.is_empty() {
-        return view! {
-            <div class="card empty">
-                <p>{text.say(|t| t.sources.none)}</p>
-                <p class="quiet">{text.say(|t| t.sources.none_hint)}</p>
-                <code class="command">
-                    "tollgate source create --name 'My app' --entrance langfuse"
-                </code>
-            </div>
-        }
-        .lean();
-    }
-    let rows = sources.into_iter().map(row).collect_view();
+    let hint = (!sources.is_empty())
+        .then(|| view! { <p class="quiet prose">{text.say(|t| t.sources.hint)}</p> }.erased());
+    let rows = sources.into_iter().map(row).collect();
+    let list = listed(
+        |t| t.sources.title,
+        &[
+            Words(|t| t.sources.name),
+            Words(|t| t.sources.entrance),
+            Words(|t| t.sources.key),
+            Words(|t| t.sources.last),
+        ],
+        rows,
+        none,
+    );
     view! {
-        <div class="card flush">
-            {listing(
-                |t| t.sources.title,
-                &[
-                    Words(|t| t.sources.name),
-                    Words(|t| t.sources.entrance),
-                    Words(|t| t.sources.key),
-                    Words(|t| t.sources.last),
-                ],
-                rows,
-            )}
-        </div>
-        <p class="quiet prose">{text.say(|t| t.sources.hint)}</p>
+        <ListPage title=|t| t.sources.title filter=None list />
+        {hint}
     }
-    .lean()
+    .erased()
+}
+
+fn none() -> AnyView {
+    let text = use_text();
+    view! {
+        <div class="card empty">
+            <p>{text.say(|t| t.sources.none)}</p>
+            <p class="quiet">{text.say(|t| t.sources.none_hint)}</p>
+            <code class="command">
+                "tollgate source create --name 'My app' --entrance langfuse"
+            </code>
+        </div>
+    }
+    .erased()
 }
 
 fn entrance(entrance: SourceEntrance) -> Say {
@@ -61,16 +66,16 @@ fn row(source: SourceView) -> AnyView {
     let text = use_text();
     let is_elsewhere = source.namespace != "default";
     let namespace =
-        is_elsewhere.then(|| view! { " " <span class="quiet">{source.namespace}</span> }.lean());
+        is_elsewhere.then(|| view! { " " <span class="quiet">{source.namespace}</span> }.erased());
     let upstream = source
         .upstream_url
-        .map(|url| view! { <span class="quiet detail">{url}</span> }.lean());
+        .map(|url| view! { <span class="quiet detail">{url}</span> }.erased());
     let completeness = source.share.map(|share| completeness(&source.name, share));
     let open = source
         .is_fail_open
-        .then(|| view! { " " <Badge tone=Tone::Waiting label=|t| t.sources.fail_open /> }.lean());
+        .then(|| view! { " " <Badge tone=Tone::Waiting label=|t| t.sources.fail_open /> }.erased());
     let protecting = source.is_protecting_only.then(|| {
-        view! { " " <Badge tone=Tone::Quiet label=|t| t.sources.protecting_only /> }.lean()
+        view! { " " <Badge tone=Tone::Quiet label=|t| t.sources.protecting_only /> }.erased()
     });
     let last = match (source.revoked_at, source.last) {
         (Some(at), _) => view! {
@@ -78,10 +83,10 @@ fn row(source: SourceView) -> AnyView {
             " "
             <Moment at />
         }
-        .lean(),
+        .erased(),
         (None, Some(last)) => last_delivery(last),
         (None, None) => {
-            view! { <span class="quiet">{text.say(|t| t.sources.nothing_yet)}</span> }.lean()
+            view! { <span class="quiet">{text.say(|t| t.sources.nothing_yet)}</span> }.erased()
         }
     };
     view! {
@@ -99,7 +104,7 @@ fn row(source: SourceView) -> AnyView {
             <td data-label=text.say(|t| t.sources.last)>{last}</td>
         </tr>
     }
-    .lean()
+    .erased()
 }
 
 /// How much of what Dify served has arrived, and the way to the rest.
@@ -113,11 +118,11 @@ fn completeness(source: &str, share: Share) -> AnyView {
     let missing = (share.missing != 0).then(|| {
         let count = count_text(share.missing);
         view! { " " <Badge tone=Tone::Waiting label=|t| t.completeness.missing /> " " {count} }
-            .lean()
+            .erased()
     });
     let failed = share
         .has_failed
-        .then(|| view! { " " <Badge tone=Tone::Bad label=|t| t.rerate.failed /> }.lean());
+        .then(|| view! { " " <Badge tone=Tone::Bad label=|t| t.rerate.failed /> }.erased());
     view! {
         <span class="detail">
             <a href=href>{text.say(|t| t.completeness.title)}</a>
@@ -127,18 +132,18 @@ fn completeness(source: &str, share: Share) -> AnyView {
             {failed}
         </span>
     }
-    .lean()
+    .erased()
 }
 
 fn last_delivery(last: LastView) -> AnyView {
     let reason = last
         .reason
-        .map(|reason| view! { " " <code>{reason}</code> }.lean());
+        .map(|reason| view! { " " <code>{reason}</code> }.erased());
     view! {
         <Badge tone=outcome_tone(last.outcome) label=outcome_label(last.outcome) />
         {reason}
         " "
         <Moment at=last.received_at />
     }
-    .lean()
+    .erased()
 }

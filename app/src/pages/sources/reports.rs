@@ -1,123 +1,91 @@
 //! Who reported a message, and where reports differ from what was charged.
 
-use leptos::html;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use leptos_router::location::Url;
 
-use super::{ReportView, Says};
+use crate::address::reports_address;
+use crate::api::sources::{ReportView, Says};
 use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone};
+use crate::components::erased::Erase;
+use crate::components::field::Field;
+use crate::components::list::{ListSection, listed, nothing_listed, search_form};
 use crate::components::moment::Moment;
-use crate::components::table::{
-    Head::{Numbers, Words},
-    listing,
-};
-use crate::lean::{Lean, submit_with};
+use crate::components::table::Head::{Numbers, Words};
 use crate::text::{Say, use_text};
-
-/// Where all reports of a message are shown.
-#[must_use]
-pub fn reports_address(message: &str) -> String {
-    ["/admin/sources?message=", &Url::escape(message.trim())].concat()
-}
 
 /// Looks a message up, and shows everybody who reported it.
 #[component]
-pub fn Message(message: String, reports: Vec<ReportView>) -> impl IntoView {
-    let text = use_text();
+pub fn Message(message: Option<String>, reports: Vec<ReportView>) -> impl IntoView {
     let navigate = use_navigate();
-    let input = NodeRef::<html::Input>::new();
-    // A GET form: it works without scripts, and the address can be shared.
+    let list = message
+        .is_some()
+        .then(|| table(reports, |t| t.sources.reports, |t| t.sources.no_reports));
+    let typed = RwSignal::new(message.unwrap_or_default());
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        if let Some(input) = input.get_untracked() {
-            navigate(&reports_address(&input.value()), NavigateOptions::default());
-        }
+        navigate(
+            &reports_address(&typed.get_untracked()),
+            NavigateOptions::default(),
+        );
     };
-    let found = (!message.trim().is_empty())
-        .then(|| reports_table(reports, |t| t.sources.reports, |t| t.sources.no_reports));
-    view! {
-        <section class="history" aria-labelledby="reports-title">
-            <h2 id="reports-title">{text.say(|t| t.sources.reports)}</h2>
-            <form
-                class="inline"
-                role="search"
-                action="/admin/sources"
-                method="get"
-                on:submit=submit_with(submit)
-            >
-                <div class="field">
-                    <label for="message">{text.say(|t| t.receipt.message)}</label>
-                    <input id="message" name="message" type="search" value=message node_ref=input />
-                </div>
-                <button type="submit" class="button">
-                    {text.say(|t| t.users.find)}
-                </button>
-            </form>
-            {found}
-        </section>
-    }
-    .lean()
+    let field =
+        view! { <Field id="message" label=|t| t.receipt.message value=typed kind="search" /> };
+    let search = search_form("/admin/sources", field.erased(), |t| t.users.find, submit);
+    view! { <ListSection id="reports-title" title=|t| t.sources.reports filter=search list /> }
+        .erased()
 }
 
 /// The latest reports that differ from what was charged.
 #[component]
 pub fn Differences(differences: Vec<ReportView>) -> impl IntoView {
     let text = use_text();
+    let hint = view! { <p class="quiet prose">{text.say(|t| t.sources.differences_hint)}</p> };
+    let list = table(
+        differences,
+        |t| t.sources.differences,
+        |t| t.sources.no_differences,
+    );
     view! {
-        <section class="history" aria-labelledby="differences-title">
-            <h2 id="differences-title">{text.say(|t| t.sources.differences)}</h2>
-            <p class="quiet prose">{text.say(|t| t.sources.differences_hint)}</p>
-            {reports_table(differences, |t| t.sources.differences, |t| t.sources.no_differences)}
-        </section>
+        <ListSection
+            id="differences-title"
+            title=|t| t.sources.differences
+            hint=hint.erased()
+            list=Some(list)
+        />
     }
-    .lean()
+    .erased()
 }
 
-fn reports_table(reports: Vec<ReportView>, caption: Say, none: Say) -> AnyView {
-    let text = use_text();
-    if reports.is_empty() {
-        return view! {
-            <div class="card empty">
-                <p>{text.say(none)}</p>
-            </div>
-        }
-        .lean();
-    }
-    let rows = reports.into_iter().map(row).collect_view();
-    view! {
-        <div class="card flush">
-            {listing(
-                caption,
-                &[
-                    Words(|t| t.receipt.message),
-                    Words(|t| t.sources.reported_by),
-                    Words(|t| t.monitor.outcome),
-                    Numbers(|t| t.sources.reported),
-                ],
-                rows,
-            )}
-        </div>
-    }
-    .lean()
+fn table(reports: Vec<ReportView>, caption: Say, none: Say) -> AnyView {
+    listed(
+        caption,
+        &[
+            Words(|t| t.receipt.message),
+            Words(|t| t.sources.reported_by),
+            Words(|t| t.monitor.outcome),
+            Numbers(|t| t.sources.reported),
+        ],
+        reports.into_iter().map(row).collect(),
+        || nothing_listed(none),
+    )
 }
 
 fn row(report: ReportView) -> AnyView {
     let text = use_text();
     let what = match report.says {
-        Says::Charged => view! { <Badge tone=Tone::Good label=|t| t.outcome.charged /> }.lean(),
-        Says::Same => view! { <Badge tone=Tone::Quiet label=|t| t.outcome.duplicate /> }.lean(),
+        Says::Charged => view! { <Badge tone=Tone::Good label=|t| t.outcome.charged /> }.erased(),
+        Says::Same => view! { <Badge tone=Tone::Quiet label=|t| t.outcome.duplicate /> }.erased(),
         Says::OtherTokens => {
-            view! { <Badge tone=Tone::Waiting label=|t| t.sources.other_tokens /> }.lean()
+            view! { <Badge tone=Tone::Waiting label=|t| t.sources.other_tokens /> }.erased()
         }
         Says::OtherUser => view! {
             <Badge tone=Tone::Bad label=|t| t.sources.other_user />
             " "
             {report.user_id}
         }
-        .lean(),
+        .erased(),
     };
     let tokens = [report.input_tokens, report.output_tokens]
         .map(count_text)
@@ -139,5 +107,5 @@ fn row(report: ReportView) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }

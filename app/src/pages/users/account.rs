@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use super::AccountView;
 use super::credits::{Credits, Holds};
 use super::link::Link;
 use super::points::{ChangePoints, DebtLimit};
 use super::refund::Refund;
-use crate::ask::Asked;
-use crate::lean::Lean;
-use crate::pages::my::balance::Figures;
-use crate::pages::my::history::{BelowReceipt, History, HistorySection};
-use crate::pages::sources::reports_address;
+use crate::address::reports_address;
+use crate::api::query::QueryResource;
+use crate::api::users::AccountView;
+use crate::components::erased::Erase;
+use crate::components::figures::Figures;
+use crate::components::history::{BelowReceipt, History, HistorySection};
 use crate::text::use_text;
 
 #[component]
-pub fn Account(account: AccountView, found: Asked, history: History) -> impl IntoView {
+pub fn Account(account: AccountView, found: QueryResource, history: History) -> impl IntoView {
     let text = use_text();
     let AccountView {
         balance,
@@ -33,13 +33,13 @@ pub fn Account(account: AccountView, found: Asked, history: History) -> impl Int
             let reports = item.consumption.as_ref().map(|consumption| {
                 let href = reports_address(&consumption.message_id);
                 let label = text.say(|t| t.sources.reports_link);
-                view! { <p><a href=href>{label}</a></p> }.lean()
+                view! { <p><a href=href>{label}</a></p> }.erased()
             });
             view! {
                 {reports}
                 <Refund user entry left found history />
             }
-            .lean()
+            .erased()
         })
     };
     view! {
@@ -63,5 +63,5 @@ pub fn Account(account: AccountView, found: Asked, history: History) -> impl Int
         </div>
         <HistorySection history below_receipt />
     }
-    .lean()
+    .erased()
 }

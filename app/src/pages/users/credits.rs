@@ -4,12 +4,12 @@ use leptos::prelude::*;
 use shared::api::{CreditItem, Hold};
 
 use crate::components::amount::points_text;
+use crate::components::erased::{Erase, phrase, words};
 use crate::components::moment::Moment;
 use crate::components::table::{
     Head::{Numbers, Words},
     listing,
 };
-use crate::lean::{Lean, phrase, words};
 use crate::text::{fill, use_text};
 
 /// Points by where they came from and until when they are good.
@@ -41,7 +41,7 @@ pub fn Credits(credits: Vec<CreditItem>) -> impl IntoView {
                 )}
             </div>
         }
-        .lean()
+        .erased()
     });
     view! {
         <section class="card flush" aria-labelledby="credits-title">
@@ -52,7 +52,7 @@ pub fn Credits(credits: Vec<CreditItem>) -> impl IntoView {
             {table}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 fn credit_row(credit: &CreditItem) -> AnyView {
@@ -68,8 +68,8 @@ fn credit_row(credit: &CreditItem) -> AnyView {
         }
     });
     let until = match credit.expires_at {
-        Some(at) => view! { <Moment at /> }.lean(),
-        None => view! { {text.say(|t| t.users.for_ever)} }.lean(),
+        Some(at) => view! { <Moment at /> }.erased(),
+        None => view! { {text.say(|t| t.users.for_ever)} }.erased(),
     };
     view! {
         <tr>
@@ -88,7 +88,7 @@ fn credit_row(credit: &CreditItem) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }
 
 /// Points that calls under way may use.
@@ -97,7 +97,7 @@ pub fn Holds(holds: Vec<Hold>) -> impl IntoView {
     let text = use_text();
     let nothing = holds
         .is_empty()
-        .then(|| view! { <p class="quiet small">{text.say(|t| t.users.no_holds)}</p> }.lean());
+        .then(|| view! { <p class="quiet small">{text.say(|t| t.users.no_holds)}</p> }.erased());
     let table = (!holds.is_empty()).then(|| {
         let rows = holds.into_iter().map(hold_row).collect_view();
         view! {
@@ -114,7 +114,7 @@ pub fn Holds(holds: Vec<Hold>) -> impl IntoView {
                 )}
             </div>
         }
-        .lean()
+        .erased()
     });
     view! {
         <section class="card flush" aria-labelledby="holds-title">
@@ -125,7 +125,7 @@ pub fn Holds(holds: Vec<Hold>) -> impl IntoView {
             {table}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 fn hold_row(hold: Hold) -> AnyView {
@@ -151,5 +151,5 @@ fn hold_row(hold: Hold) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }

@@ -3,12 +3,12 @@
 use leptos::html;
 use leptos::prelude::*;
 
-use super::{SignInLink, create_sign_in_link};
+use crate::api::users::{SignInLink, create_sign_in_link};
 use crate::browser;
+use crate::components::command::Command;
+use crate::components::erased::{Erase, flag, part, phrase, press};
 use crate::components::field::FormError;
 use crate::components::moment::Moment;
-use crate::lean::{Lean, flag, part, phrase, press};
-use crate::task::Task;
 use crate::text::{Say, Texts, use_text};
 
 /// Lives to choose from, in words and in seconds; the ledger allows a day at most.
@@ -23,7 +23,7 @@ const LIVES: [(Say, u32); 3] = [
 pub fn Link(user: String) -> impl IntoView {
     let text = use_text();
     let hydrated = browser::use_hydrated();
-    let make = Task::new();
+    let make = Command::new();
     let link = RwSignal::new(None::<SignInLink>);
     let life = NodeRef::<html::Select>::new();
     let on_make = move |_| {
@@ -40,7 +40,7 @@ pub fn Link(user: String) -> impl IntoView {
     };
     let lives = LIVES
         .map(|(label, seconds)| {
-            view! { <option value=seconds.to_string()>{text.say(label)}</option> }.lean()
+            view! { <option value=seconds.to_string()>{text.say(label)}</option> }.erased()
         })
         .into_iter()
         .collect_view();
@@ -66,12 +66,12 @@ pub fn Link(user: String) -> impl IntoView {
             </div>
             <FormError error=Signal::derive(move || make.error()) fields=&[] />
             {part(move || match link.get() {
-                Some(link) => view! { <MadeLink link /> }.lean(),
-                None => ().lean(),
+                Some(link) => view! { <MadeLink link /> }.erased(),
+                None => ().erased(),
             })}
         </section>
     }
-    .lean()
+    .erased()
 }
 
 #[component]
@@ -113,5 +113,5 @@ fn MadeLink(link: SignInLink) -> impl IntoView {
             {text.say(|t| t.users.link_expires)} " " <Moment at=link.expires_at />
         </p>
     }
-    .lean()
+    .erased()
 }

@@ -1,140 +1,91 @@
 //! All accounts, searched by user id.
 
-use leptos::html;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use leptos_router::location::Url;
 use shared::api::{AccountSummary, Page};
 
-use super::user_address;
+use crate::address::{search_address, user_address};
 use crate::components::amount::points_text;
+use crate::components::erased::{Erase, words};
+use crate::components::field::Field;
+use crate::components::list::{ListPage, empty, listed, search_form};
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
-use crate::components::table::{
-    Head::{Numbers, Unseen, Words},
-    listing,
-};
-use crate::lean::{Lean, phrase, submit_with, words};
-use crate::text::{fill, use_text};
+use crate::components::table::Head::{Numbers, Unseen, Words};
+use crate::text::{Say, Texts, fill, use_text};
 
 #[component]
 pub fn List(page: Page<AccountSummary>, pages: Pages, search: Option<String>) -> impl IntoView {
     let text = use_text();
-    let is_search = search.is_some();
-    let body = if page.items.is_empty() {
-        let said = move || {
-            let words = &text.get().users;
-            if is_search {
-                words.nobody_found
-            } else {
-                words.empty
-            }
-        };
-        view! {
-            <section class="card empty">
-                <h2>{phrase(said)}</h2>
-                <p>{text.say(|t| t.users.empty_hint)}</p>
-            </section>
-        }
-        .lean()
+    let nobody: Say = if search.is_some() {
+        |t: &'static Texts| t.users.nobody_found
     } else {
-        let rows = page.items.into_iter().map(account_row).collect_view();
-        view! {
-            <div class="card flush">
-                {listing(
-                    |t| t.users.caption,
-                    &[
-                        Words(|t| t.common.user),
-                        Numbers(|t| t.common.balance),
-                        Numbers(|t| t.balance.held),
-                        Words(|t| t.users.last_entry),
-                        Unseen(|t| t.common.actions),
-                    ],
-                    rows,
-                )}
-            </div>
-        }
-        .lean()
+        |t: &'static Texts| t.users.empty
     };
-    view! {
-        <div class="page-head">
-            <h1>{text.say(|t| t.users.title)}</h1>
-        </div>
+    let filter = view! {
         <div class="columns">
-            <Search search pages />
+            <Search search />
             <OpenUser />
         </div>
-        {body}
-        <Pager pages next_cursor=page.next_cursor />
+    };
+    let rows = page.items.into_iter().map(account_row).collect();
+    let list = listed(
+        |t| t.users.caption,
+        &[
+            Words(|t| t.common.user),
+            Numbers(|t| t.common.balance),
+            Numbers(|t| t.balance.held),
+            Words(|t| t.users.last_entry),
+            Unseen(|t| t.common.actions),
+        ],
+        rows,
+        || {
+            empty(
+                nobody,
+                view! { <p>{text.say(|t| t.users.empty_hint)}</p> }.erased(),
+            )
+        },
+    );
+    view! {
+        <ListPage
+            title=|t| t.users.title
+            filter=Some(filter.erased())
+            list
+            pager=view! { <Pager pages next_cursor=page.next_cursor /> }.erased()
+        />
     }
-    .lean()
+    .erased()
 }
 
-/// A GET form: it works without scripts, and the address can be shared.
 #[component]
-fn Search(search: Option<String>, pages: Pages) -> impl IntoView {
-    let text = use_text();
+fn Search(search: Option<String>) -> impl IntoView {
     let navigate = use_navigate();
-    let input = NodeRef::<html::Input>::new();
+    let typed = RwSignal::new(search.unwrap_or_default());
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        if let Some(input) = input.get_untracked() {
-            pages.restart();
-            let address = ["/admin/users?q=", &Url::escape(input.value().trim())].concat();
-            navigate(&address, NavigateOptions::default());
-        }
+        let address = search_address(typed.get_untracked().trim());
+        navigate(&address, NavigateOptions::default());
     };
-    view! {
-        <form class="inline" role="search" action="/admin/users" method="get" on:submit=submit_with(submit)>
-            <div class="field">
-                <label for="q">{text.say(|t| t.users.search)}</label>
-                <input id="q" name="q" type="search" value=search node_ref=input />
-            </div>
-            <button type="submit" class="button">
-                {text.say(|t| t.users.find)}
-            </button>
-        </form>
-    }
-    .lean()
+    let field = view! { <Field id="q" label=|t| t.users.search value=typed kind="search" /> };
+    search_form("/admin/users", field.erased(), |t| t.users.find, submit)
 }
 
 /// Opens any account, also one that has no entry yet.
 #[component]
 fn OpenUser() -> impl IntoView {
-    let text = use_text();
     let navigate = use_navigate();
-    let input = NodeRef::<html::Input>::new();
+    let typed = RwSignal::new(String::new());
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        if let Some(input) = input.get_untracked() {
-            let user = input.value();
-            if !user.trim().is_empty() {
-                let address = user_address(user.trim());
-                navigate(&address, NavigateOptions::default());
-            }
+        let user = typed.get_untracked();
+        if !user.trim().is_empty() {
+            navigate(&user_address(user.trim()), NavigateOptions::default());
         }
     };
-    view! {
-        <form class="inline" action="/admin/users" method="get" on:submit=submit_with(submit)>
-            <div class="field">
-                <label for="user">{text.say(|t| t.users.open_label)}</label>
-                <input
-                    id="user"
-                    name="user"
-                    type="text"
-                    autocomplete="off"
-                    spellcheck="false"
-                    required
-                    node_ref=input
-                />
-            </div>
-            <button type="submit" class="button">
-                {text.say(|t| t.users.open)}
-            </button>
-        </form>
-    }
-    .lean()
+    let field =
+        view! { <Field id="user" label=|t| t.users.open_label value=typed required=true /> };
+    search_form("/admin/users", field.erased(), |t| t.users.open, submit)
 }
 
 fn account_row(account: AccountSummary) -> AnyView {
@@ -170,5 +121,5 @@ fn account_row(account: AccountSummary) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }

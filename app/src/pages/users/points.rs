@@ -3,15 +3,15 @@
 use leptos::prelude::*;
 use shared::money::Points;
 
-use super::{PointsDraft, change_points, parse_limit, set_debt_limit};
-use crate::ask::Asked;
+use crate::api::query::QueryResource;
+use crate::api::users::{PointsDraft, change_points, parse_limit, set_debt_limit};
 use crate::browser;
 use crate::components::amount::{points_text, signed_points_text};
+use crate::components::command::Command;
+use crate::components::erased::{Erase, flag, part, phrase, submit_with};
 use crate::components::field::{Field, FormError, fault_of};
+use crate::components::history::History;
 use crate::components::notice::use_notices;
-use crate::lean::{Lean, flag, part, phrase, submit_with};
-use crate::pages::my::history::History;
-use crate::task::Task;
 use crate::text::{Say, fill, use_text};
 
 const FIELDS: [&str; 3] = ["points", "reason", "expiresAt"];
@@ -31,12 +31,12 @@ fn radio(name: &'static str, label: Say, state: RwSignal<bool>, when: bool) -> A
             {text.say(label)}
         </label>
     }
-    .lean()
+    .erased()
 }
 
 /// Adding is an entry, and so is taking.
 #[component]
-pub fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoView {
+pub fn ChangePoints(user: String, found: QueryResource, history: History) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
     let hydrated = browser::use_hydrated();
@@ -45,7 +45,7 @@ pub fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoVi
     let expires_at = RwSignal::new(String::new());
     let is_taking = RwSignal::new(false);
     let is_bought = RwSignal::new(false);
-    let change = Task::new();
+    let change = Command::new();
     let error = move || change.error();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -77,7 +77,7 @@ pub fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoVi
         change.run(async move {
             let now = change_points(draft).await?;
             notices.tell(fill(
-                text.now().users.told_changed,
+                text.now().users.notice_changed,
                 &[now.user_id.as_str(), &sent, &points_text(now.balance)],
             ));
             points.set(String::new());
@@ -91,7 +91,7 @@ pub fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoVi
     // Points that are taken come from what is there: they have no terms.
     let terms = part(move || {
         if is_taking.get() {
-            return ().lean();
+            return ().erased();
         }
         view! {
             <fieldset class="choice" aria-describedby="origin-hint">
@@ -112,7 +112,7 @@ pub fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoVi
                 kind="datetime-local"
             />
         }
-        .lean()
+        .erased()
     });
     view! {
         <form class="card stack" novalidate on:submit=submit_with(submit)>
@@ -163,17 +163,17 @@ pub fn ChangePoints(user: String, found: Asked, history: History) -> impl IntoVi
             <p class="quiet small">{text.say(|t| t.users.change_hint)}</p>
         </form>
     }
-    .lean()
+    .erased()
 }
 
 /// How far below zero new calls may take the balance.
 #[component]
-pub fn DebtLimit(user: String, limit: Points, found: Asked) -> impl IntoView {
+pub fn DebtLimit(user: String, limit: Points, found: QueryResource) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
     let hydrated = browser::use_hydrated();
     let typed = RwSignal::new(limit.to_string());
-    let save = Task::new();
+    let save = Command::new();
     let error = move || save.error();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -186,7 +186,7 @@ pub fn DebtLimit(user: String, limit: Points, found: Asked) -> impl IntoView {
         save.run(async move {
             let now = set_debt_limit(user, limit).await?;
             notices.tell(fill(
-                text.now().users.told_debt_limit,
+                text.now().users.notice_debt_limit,
                 &[now.user_id.as_str(), &points_text(now.debt_limit)],
             ));
             found.refetch();
@@ -218,5 +218,5 @@ pub fn DebtLimit(user: String, limit: Points, found: Asked) -> impl IntoView {
             <p class="quiet small">{text.say(|t| t.users.debt_limit_hint)}</p>
         </form>
     }
-    .lean()
+    .erased()
 }

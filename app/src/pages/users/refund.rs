@@ -3,15 +3,15 @@
 use leptos::prelude::*;
 use shared::money::Points;
 
-use super::{parse_refund, refund_charge};
-use crate::ask::Asked;
+use crate::api::query::QueryResource;
+use crate::api::users::{parse_refund, refund_charge};
 use crate::browser;
 use crate::components::amount::points_text;
+use crate::components::command::Command;
+use crate::components::erased::{Erase, flag, phrase, submit_with, words};
 use crate::components::field::{Field, FormError, fault_of};
+use crate::components::history::History;
 use crate::components::notice::use_notices;
-use crate::lean::{Lean, flag, phrase, submit_with, words};
-use crate::pages::my::history::History;
-use crate::task::Task;
 use crate::text::{fill, use_text};
 
 /// The form below a charge's receipt. `left` is what can still be given back.
@@ -20,18 +20,18 @@ pub fn Refund(
     user: String,
     entry: i64,
     left: Points,
-    found: Asked,
+    found: QueryResource,
     history: History,
 ) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
     let hydrated = browser::use_hydrated();
     if left.is_zero() {
-        return view! { <p class="quiet">{text.say(|t| t.users.refund_nothing)}</p> }.lean();
+        return view! { <p class="quiet">{text.say(|t| t.users.refund_nothing)}</p> }.erased();
     }
     let points = RwSignal::new(left.to_string());
     let reason = RwSignal::new(String::new());
-    let give = Task::new();
+    let give = Command::new();
     let error = move || give.error();
     let points_id = ["refundPoints", &entry.to_string()].concat();
     let reason_id = ["refundReason", &entry.to_string()].concat();
@@ -49,7 +49,7 @@ pub fn Refund(
         give.run(async move {
             let now = refund_charge(user, entry, typed, why).await?;
             notices.tell(fill(
-                text.now().users.told_refunded,
+                text.now().users.notice_refunded,
                 &[now.user_id.as_str(), &sent, &points_text(now.balance)],
             ));
             found.refetch();
@@ -97,5 +97,5 @@ pub fn Refund(
             <FormError error=Signal::derive(error) fields=&["points", "reason"] />
         </form>
     }
-    .lean()
+    .erased()
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::source::SourceEntrance;
 use uuid::Uuid;
 
-use crate::cli::Report;
+use crate::cli::ending::Ending;
 use crate::config::Config;
 use crate::http::parties::langfuse;
 
@@ -86,7 +86,7 @@ fn entries(source: &SourceSummary, key: &CreatedKey, base: &str) -> (&'static st
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Json<'a> {
+struct SourceJson<'a> {
     id: Uuid,
     name: &'a str,
     entrance: SourceEntrance,
@@ -102,10 +102,10 @@ pub(super) fn how_to_connect(
     config: &Config,
     json: bool,
     intro: &str,
-) -> Result<Report> {
+) -> Result<Ending> {
     let (place, entries) = entries(source, key, &config.base_url());
     if json {
-        return Report::json(&Json {
+        return Ending::json(&SourceJson {
             id: source.id,
             name: &source.name,
             entrance: source.entrance,
@@ -133,5 +133,5 @@ pub(super) fn how_to_connect(
             source.name
         )?;
     }
-    Ok(Report::ok(text))
+    Ok(Ending::ok(text))
 }

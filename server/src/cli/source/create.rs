@@ -8,7 +8,9 @@ use shared::source::{SourceEntrance, SourceSettings};
 
 use super::connect::how_to_connect;
 use super::entrance::entrance;
-use crate::cli::{Report, actor, in_words, parsed};
+use crate::cli::argument::parsed;
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 use crate::config::{Config, parse_url};
 
 /// Where the upstream key is looked for, if no option gives it.
@@ -88,7 +90,7 @@ fn parse_upstream(text: &str) -> Result<String, String> {
 }
 
 impl Create {
-    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Report> {
+    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Ending> {
         self.refuse_what_makes_no_sense()?;
         let entrance = self.entrance;
         let (upstream_url, upstream_key) = if entrance.has_upstream() {

@@ -2,7 +2,7 @@ use anyhow::{Result, bail};
 use ledger::{Ledger, SourceSummary};
 use uuid::Uuid;
 
-use crate::cli::in_words;
+use crate::cli::ending::in_words;
 
 /// The source of a name or id that is not revoked.
 pub(super) async fn find(ledger: &Ledger, name: &str) -> Result<SourceSummary> {

@@ -3,12 +3,12 @@ use std::fmt::Write;
 use anyhow::Result;
 use ledger::Ledger;
 
-use crate::cli::{Report, in_words};
+use crate::cli::ending::{Ending, in_words};
 
-pub(super) async fn list(ledger: &Ledger, json: bool) -> Result<Report> {
+pub(super) async fn list(ledger: &Ledger, json: bool) -> Result<Ending> {
     let sources = ledger.sources().await.map_err(in_words)?;
     if json {
-        return Report::json(&sources);
+        return Ending::json(&sources);
     }
     let mut text = match sources.len() {
         0 => "There are no sources yet. Create one with “tollgate source create”.".to_owned(),
@@ -38,5 +38,5 @@ pub(super) async fn list(ledger: &Ledger, json: bool) -> Result<Report> {
             }
         }
     }
-    Ok(Report::ok(text))
+    Ok(Ending::ok(text))
 }

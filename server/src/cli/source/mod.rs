@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::Subcommand;
 use ledger::Ledger;
 
-use super::{Report, actor, in_words};
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 use crate::config::Config;
 use connect::how_to_connect;
 use create::Create;
@@ -16,7 +17,7 @@ use find::find;
 use list::list;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum SourceCommand {
     /// Create a source, and print what to enter in Dify for it. Its key is shown this once.
     Create(Box<Create>),
     /// List the sources, newest first, with what each delivered last.
@@ -43,8 +44,8 @@ pub(super) enum Command {
     },
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Report> {
+impl SourceCommand {
+    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Ending> {
         match self {
             Self::Create(create) => create.run(ledger, config).await,
             Self::List { json } => list(ledger, json).await,
@@ -66,7 +67,7 @@ impl Command {
                     .revoke_api_key(source.id, &actor())
                     .await
                     .map_err(in_words)?;
-                Ok(Report::ok(format!(
+                Ok(Ending::ok(format!(
                     "“{}” was revoked; its key opens nothing any more. Remove it from Dify, which would try in vain.",
                     source.name
                 )))

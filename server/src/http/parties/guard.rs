@@ -26,11 +26,11 @@ struct Question {
     #[serde(default)]
     point: String,
     #[serde(default)]
-    params: Params,
+    params: QuestionParams,
 }
 
 #[derive(Default, Deserialize)]
-struct Params {
+struct QuestionParams {
     /// The app's input variables, as the caller filled them in.
     #[serde(default)]
     inputs: Map<String, Value>,

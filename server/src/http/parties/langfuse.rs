@@ -154,7 +154,7 @@ async fn take(
     let mut taken = Taken::default();
     let mut events = Vec::new();
     for event in batch {
-        match event.told {
+        match event.part {
             Ok(told) => {
                 events.extend(told.map(|told| TraceEvent {
                     told,

@@ -34,10 +34,10 @@ const FAILURES_MAX: u32 = 10;
 pub type Chunk = Result<Bytes, Fault>;
 
 /// The client's end of an answer, until it goes.
-pub type Client = mpsc::Sender<Chunk>;
+pub type ClientEnd = mpsc::Sender<Chunk>;
 
 /// A body that is written piece by piece.
-pub fn channel() -> (Client, Body) {
+pub fn channel() -> (ClientEnd, Body) {
     let (client, chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
     let body = Body::from_stream(stream::unfold(chunks, async |mut chunks| {
         let chunk: Chunk = chunks.recv().await?;
@@ -53,7 +53,7 @@ pub fn channel() -> (Client, Body) {
 /// How far an answer came.
 pub struct Relayed {
     /// If it is still there.
-    pub client: Option<Client>,
+    pub client: Option<ClientEnd>,
     /// It came to its end.
     pub is_complete: bool,
 }
@@ -64,7 +64,7 @@ pub async fn relay(
     http: &Http,
     source: &str,
     response: reqwest::Response,
-    mut client: Option<Client>,
+    mut client: Option<ClientEnd>,
     is_metered: bool,
     mut read: impl FnMut(Bytes) -> Bytes,
 ) -> Relayed {

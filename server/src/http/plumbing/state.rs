@@ -26,7 +26,7 @@ pub struct Shared {
     /// Calls the servers behind sources.
     pub upstream: reqwest::Client,
     /// Asks Dify; on the connections of `upstream`.
-    pub dify: dify_client::Client,
+    pub dify: dify_client::Dify,
     /// How long such a server may be silent in the middle of an answer.
     pub upstream_silence_max: Duration,
     /// Metered calls: they go on when the client has left, and the server waits for them to be

@@ -3,14 +3,14 @@
 use leptos::prelude::*;
 use shared::api::Completeness;
 
-use super::check_completeness;
-use crate::ask::Asked;
+use crate::api::completeness::check_completeness;
+use crate::api::query::QueryResource;
 use crate::browser;
+use crate::components::command::Command;
+use crate::components::erased::{Erase, flag, part, phrase, submit_with, words};
 use crate::components::field::FormError;
 use crate::components::moment::Moment;
 use crate::components::refusal::Loading;
-use crate::lean::{Lean, flag, part, phrase, submit_with, words};
-use crate::task::Task;
 use crate::text::{fill, use_text};
 
 /// How many days can be looked back.
@@ -18,11 +18,11 @@ const DAYS_BACK: [u32; 4] = [2, 7, 30, 90];
 const DAYS_BACK_AT_FIRST: u32 = 7;
 
 #[component]
-pub fn Check(completeness: Completeness, found: Asked) -> impl IntoView {
+pub fn Check(completeness: Completeness, found: QueryResource) -> impl IntoView {
     let text = use_text();
     let hydrated = browser::use_hydrated();
     let days = RwSignal::new(DAYS_BACK_AT_FIRST);
-    let check = Task::new();
+    let check = Command::new();
     let source = completeness.source;
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -34,13 +34,13 @@ pub fn Check(completeness: Completeness, found: Asked) -> impl IntoView {
         });
     };
     let last = match completeness.checked_at {
-        Some(at) => view! { <Moment at /> }.lean(),
-        None => text.say(|t| t.completeness.never).lean(),
+        Some(at) => view! { <Moment at /> }.erased(),
+        None => text.say(|t| t.completeness.never).erased(),
     };
     let failure = completeness.error.map(|why| {
         let at = completeness
             .begun_at
-            .map(|at| view! { <Moment at /> }.lean());
+            .map(|at| view! { <Moment at /> }.erased());
         view! {
             <div class="form-error">
                 <p>{text.say(|t| t.completeness.failed)} " " {at}</p>
@@ -49,7 +49,7 @@ pub fn Check(completeness: Completeness, found: Asked) -> impl IntoView {
                 </p>
             </div>
         }
-        .lean()
+        .erased()
     });
     let option = |back: u32| {
         let count = back.to_string();
@@ -59,7 +59,7 @@ pub fn Check(completeness: Completeness, found: Asked) -> impl IntoView {
                 {words(said)}
             </option>
         }
-        .lean()
+        .erased()
     };
     view! {
         <section class="card" aria-labelledby="check-title">
@@ -91,11 +91,11 @@ pub fn Check(completeness: Completeness, found: Asked) -> impl IntoView {
                 </button>
             </form>
             {part(move || {
-                if check.is_pending() { view! { <Loading /> }.lean() } else { ().lean() }
+                if check.is_pending() { view! { <Loading /> }.erased() } else { ().erased() }
             })}
             <FormError error=Signal::derive(move || check.error()) fields=&[] />
             <p class="quiet small">{text.say(|t| t.completeness.check_hint)}</p>
         </section>
     }
-    .lean()
+    .erased()
 }

@@ -5,11 +5,11 @@ use shared::api::{Completeness, CompletenessDay, arrived_share};
 use shared::clock::Timestamp;
 
 use crate::components::amount::count_text;
+use crate::components::erased::Erase;
 use crate::components::table::{
     Head::{Numbers, Words},
     table,
 };
-use crate::lean::Lean;
 use crate::text::{Say, use_text};
 
 /// Fewer days than that do not fill the drawing.
@@ -28,7 +28,7 @@ pub fn summary(completeness: &Completeness) -> impl IntoView + use<> {
                 <p>{text.say(|t| t.completeness.nothing_served)}</p>
             </div>
         }
-        .lean();
+        .erased();
     }
     let counter = |label: Say, count: u64| {
         view! {
@@ -37,7 +37,7 @@ pub fn summary(completeness: &Completeness) -> impl IntoView + use<> {
                 <dd class="num">{count_text(count)}</dd>
             </div>
         }
-        .lean()
+        .erased()
     };
     view! {
         <section class="card summary" aria-label=text.say(|t| t.completeness.title)>
@@ -54,7 +54,7 @@ pub fn summary(completeness: &Completeness) -> impl IntoView + use<> {
             </dl>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 /// A day's column: how far from the left in days, and how high in hundredths what arrived and what
@@ -122,7 +122,7 @@ fn drawing(days: &[CompletenessDay]) -> AnyView {
             <path class="lacking" d=missing />
         </svg>
     }
-    .lean()
+    .erased()
 }
 
 /// Every day in numbers.
@@ -143,7 +143,7 @@ pub fn Days(days: Vec<CompletenessDay>) -> impl IntoView {
                 <td class="num">{arrived_share(day.served, day.arrived)}</td>
             </tr>
         }
-        .lean()
+        .erased()
     };
     let rows = days.into_iter().map(row).collect_view();
     view! {
@@ -159,12 +159,12 @@ pub fn Days(days: Vec<CompletenessDay>) -> impl IntoView {
                         Numbers(|t| t.completeness.missing),
                         Numbers(|t| t.completeness.arrived),
                     ],
-                    view! { <tbody>{rows}</tbody> }.lean(),
+                    view! { <tbody>{rows}</tbody> }.erased(),
                 )}
             </div>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 #[cfg(test)]

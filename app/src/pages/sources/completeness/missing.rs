@@ -3,16 +3,17 @@
 use leptos::prelude::*;
 use shared::api::ServedMessage;
 
+use super::choice::Choice;
 use super::review::{Review, Reviewed, reviewed_part};
-use crate::ask::Asked;
+use crate::address::user_address;
+use crate::api::query::QueryResource;
 use crate::components::amount::count_text;
+use crate::components::erased::{Erase, flag, part, press, words};
 use crate::components::moment::Moment;
 use crate::components::table::{
     Head::{Numbers, Words},
     table,
 };
-use crate::lean::{Lean, flag, part, press, words};
-use crate::pages::users::user_address;
 use crate::text::{fill, use_text};
 
 /// Shown at first; the rest is a click away.
@@ -20,27 +21,13 @@ const ROWS_AT_FIRST: usize = 100;
 /// The ledger lists no more.
 const MESSAGES_MAX: usize = 1000;
 
-/// A message that is missing, and whether it is to be charged.
-#[derive(Clone)]
-pub struct Choice {
-    pub message: ServedMessage,
-    pub is_picked: RwSignal<bool>,
-}
-
-impl Choice {
-    /// What Dify tells no tokens of has no cost.
-    fn can_be_charged(&self) -> bool {
-        self.message.input_tokens.is_some()
-    }
-}
-
 #[component]
 pub fn Missing(
     source: String,
     messages: Vec<ServedMessage>,
     model_name: Option<String>,
     models: Vec<String>,
-    found: Asked,
+    found: QueryResource,
     reviewed: RwSignal<Option<Reviewed>>,
 ) -> impl IntoView {
     let text = use_text();
@@ -51,7 +38,7 @@ pub fn Missing(
                 <p>{text.say(|t| t.completeness.nothing_missing)}</p>
             </div>
         }
-        .lean()
+        .erased()
     } else {
         let choice = |message| Choice {
             message,
@@ -61,14 +48,14 @@ pub fn Missing(
         let can_be_charged = choices.iter().any(Choice::can_be_charged);
         let review = can_be_charged.then(|| {
             let choices = choices.clone();
-            view! { <Review source choices model_name models found reviewed /> }.lean()
+            view! { <Review source choices model_name models found reviewed /> }.erased()
         });
         view! {
             <p class="quiet prose">{text.say(|t| t.completeness.missing_hint)}</p>
             <Choices choices />
             {review}
         }
-        .lean()
+        .erased()
     };
     view! {
         <section class="history" aria-labelledby="missing-title">
@@ -77,7 +64,7 @@ pub fn Missing(
         </section>
         {result}
     }
-    .lean()
+    .erased()
 }
 
 /// The list, with a box to tick for each.
@@ -111,13 +98,13 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
                 </label>
             </div>
         }
-        .lean()
+        .erased()
     });
     let is_cut = choices.len() >= MESSAGES_MAX;
     let listed = count.clone();
     let cut = is_cut.then(|| {
         let said = move || fill(text.get().completeness.cut, &[&listed]);
-        view! { <p class="quiet small">{words(said)}</p> }.lean()
+        view! { <p class="quiet small">{words(said)}</p> }.erased()
     });
     let (first, rest) = match choices.split_at_checked(ROWS_AT_FIRST) {
         Some((first, rest)) => (first.to_vec(), rest.to_vec()),
@@ -125,14 +112,14 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
     };
     let rest = part(move || {
         if all_shown.get() {
-            rest.iter().map(row).collect_view().lean()
+            rest.iter().map(row).collect_view().erased()
         } else {
-            ().lean()
+            ().erased()
         }
     });
     let more = part(move || {
         if all_shown.get() {
-            return ().lean();
+            return ().erased();
         }
         let count = count.clone();
         let said = move || fill(text.get().completeness.show_all, &[&count]);
@@ -143,7 +130,7 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
                 </button>
             </p>
         }
-        .lean()
+        .erased()
     });
     view! {
         <div class="card flush">
@@ -157,13 +144,13 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
                     Words(|t| t.common.time),
                     Numbers(|t| t.common.tokens),
                 ],
-                view! { <tbody>{first.iter().map(row).collect_view()} {rest}</tbody> }.lean(),
+                view! { <tbody>{first.iter().map(row).collect_view()} {rest}</tbody> }.erased(),
             )}
         </div>
         {more}
         {cut}
     }
-    .lean()
+    .erased()
 }
 
 fn row(choice: &Choice) -> AnyView {
@@ -181,11 +168,11 @@ fn row(choice: &Choice) -> AnyView {
     let user = String::from(user_id);
     let href = user_address(&user);
     let tokens = match (input_tokens.map(count_text), output_tokens.map(count_text)) {
-        (Some(input), Some(output)) => [&input, " + ", &output].concat().lean(),
+        (Some(input), Some(output)) => [&input, " + ", &output].concat().erased(),
         (Some(total), None) => {
-            words(move || fill(text.get().completeness.tokens_in_all, &[&total])).lean()
+            words(move || fill(text.get().completeness.tokens_in_all, &[&total])).erased()
         }
-        (None, _) => text.say(|t| t.completeness.tokens_unknown).lean(),
+        (None, _) => text.say(|t| t.completeness.tokens_unknown).erased(),
     };
     let conversation = conversation_id.map(|id| {
         view! {
@@ -193,7 +180,7 @@ fn row(choice: &Choice) -> AnyView {
                 {text.say(|t| t.receipt.conversation)} " " <code>{id}</code>
             </span>
         }
-        .lean()
+        .erased()
     });
     view! {
         <tr>
@@ -220,5 +207,5 @@ fn row(choice: &Choice) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }

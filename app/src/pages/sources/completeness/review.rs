@@ -6,22 +6,22 @@ use shared::api::{Outcome, ReviewedMessage, WebhookAnswer};
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 
-use super::missing::Choice;
-use super::{ReviewCost, UserCost, charge_missing, cost_of_missing};
-use crate::ask::Asked;
+use super::choice::Choice;
+use crate::address::user_address;
+use crate::api::completeness::{ReviewCost, UserCost, charge_missing, cost_of_missing};
+use crate::api::query::QueryResource;
 use crate::browser;
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
+use crate::components::command::Command;
+use crate::components::erased::{Erase, flag, part, phrase, press, submit_with, words};
 use crate::components::field::{FormError, fault_of};
 use crate::components::notice::use_notices;
+use crate::components::reason::reason_label;
 use crate::components::table::{
     Head::{Numbers, Words},
     listing, table,
 };
-use crate::lean::{Lean, flag, part, phrase, press, submit_with, words};
-use crate::pages::quarantine::reason_label;
-use crate::pages::users::user_address;
-use crate::task::Task;
 use crate::text::{Texts, fill, use_text};
 
 /// A cost that was computed, and what for.
@@ -48,7 +48,7 @@ pub fn Review(
     choices: Vec<Choice>,
     model_name: Option<String>,
     models: Vec<String>,
-    found: Asked,
+    found: QueryResource,
     reviewed: RwSignal<Option<Reviewed>>,
 ) -> impl IntoView {
     let text = use_text();
@@ -71,7 +71,7 @@ pub fn Review(
         model.track();
         preview.set(None);
     });
-    let compute = Task::new();
+    let compute = Command::new();
     let error = move || compute.error();
     let submit = {
         let source = source.clone();
@@ -98,7 +98,7 @@ pub fn Review(
             });
         }
     };
-    let charge = Task::new();
+    let charge = Command::new();
     let on_charge = Callback::new(move |()| {
         let Some(Preview {
             model_name,
@@ -121,8 +121,8 @@ pub fn Review(
         });
     });
     let panel = part(move || match preview.get() {
-        Some(preview) => view! { <Cost preview charge on_charge /> }.lean(),
-        None => ().lean(),
+        Some(preview) => view! { <Cost preview charge on_charge /> }.erased(),
+        None => ().erased(),
     });
     let count = move || u64::try_from(picked().len()).unwrap_or(u64::MAX);
     view! {
@@ -149,7 +149,7 @@ pub fn Review(
         {panel}
         <FormError error=Signal::derive(move || charge.error()) fields=&[] />
     }
-    .lean()
+    .erased()
 }
 
 /// Which model is charged: the source's own, or one that has a price.
@@ -158,7 +158,7 @@ fn Model(
     model: RwSignal<String>,
     own: Option<String>,
     models: Vec<String>,
-    compute: Task,
+    compute: Command,
 ) -> impl IntoView {
     let text = use_text();
     let select = NodeRef::<html::Select>::new();
@@ -180,7 +180,7 @@ fn Model(
     };
     let nothing = own
         .is_none()
-        .then(|| view! { <option value="">"–"</option> }.lean());
+        .then(|| view! { <option value="">"–"</option> }.erased());
     let key = own.as_ref().map(|own| own.to_lowercase());
     let others = models
         .into_iter()
@@ -188,7 +188,7 @@ fn Model(
     let options: Vec<_> = own
         .into_iter()
         .chain(others)
-        .map(|model| view! { <option value=model>{model.clone()}</option> }.lean())
+        .map(|model| view! { <option value=model>{model.clone()}</option> }.erased())
         .collect();
     view! {
         <div class="field" class:invalid=flag(is_wrong)>
@@ -211,12 +211,12 @@ fn Model(
             </p>
         </div>
     }
-    .lean()
+    .erased()
 }
 
 /// Who would pay what, and the button that makes it so.
 #[component]
-fn Cost(preview: Preview, charge: Task, on_charge: Callback<()>) -> impl IntoView {
+fn Cost(preview: Preview, charge: Command, on_charge: Callback<()>) -> impl IntoView {
     let text = use_text();
     let Preview {
         model_name, cost, ..
@@ -227,7 +227,7 @@ fn Cost(preview: Preview, charge: Task, on_charge: Callback<()>) -> impl IntoVie
     let waiting = (unpriced != 0).then(|| {
         let count = count_text(unpriced);
         let said = move || fill(text.get().completeness.unpriced, &[&count, &model_name]);
-        view! { <p>{words(said)}</p> }.lean()
+        view! { <p>{words(said)}</p> }.erased()
     });
     let row = |user: UserCost| {
         let name = String::from(user.user_id);
@@ -240,7 +240,7 @@ fn Cost(preview: Preview, charge: Task, on_charge: Callback<()>) -> impl IntoVie
                 <td class="num">{points_text(user.points)}</td>
             </tr>
         }
-        .lean()
+        .erased()
     };
     let rows = users.into_iter().map(row).collect_view();
     let costs = (messages != 0).then(|| {
@@ -256,7 +256,7 @@ fn Cost(preview: Preview, charge: Task, on_charge: Callback<()>) -> impl IntoVie
                 </tr>
             </tfoot>
         }
-        .lean();
+        .erased();
         view! {
             <div class="scroll tall" tabindex="0">
                 {table(
@@ -271,7 +271,7 @@ fn Cost(preview: Preview, charge: Task, on_charge: Callback<()>) -> impl IntoVie
                 )}
             </div>
         }
-        .lean()
+        .erased()
     });
     view! {
         <section class="card stack" role="status" aria-labelledby="cost-title">
@@ -298,7 +298,7 @@ fn Cost(preview: Preview, charge: Task, on_charge: Callback<()>) -> impl IntoVie
             </div>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 impl Reviewed {
@@ -336,7 +336,7 @@ impl Reviewed {
         let all = self.messages.len().saturating_add(self.arrived);
         let points = Points::sum(charged.iter().copied());
         fill(
-            texts.completeness.told_charged,
+            texts.completeness.notice_charged,
             &[
                 &count(charged.len()),
                 &count(all),
@@ -349,10 +349,10 @@ impl Reviewed {
 /// What became of each message, below what is missing still.
 pub fn reviewed_part(source: String, reviewed: RwSignal<Option<Reviewed>>) -> AnyView {
     part(move || match reviewed.get() {
-        Some(reviewed) if reviewed.source == source => view! { <Results reviewed /> }.lean(),
-        _ => ().lean(),
+        Some(reviewed) if reviewed.source == source => view! { <Results reviewed /> }.erased(),
+        _ => ().erased(),
     })
-    .lean()
+    .erased()
 }
 
 #[component]
@@ -384,7 +384,7 @@ fn Results(reviewed: Reviewed) -> impl IntoView {
             </div>
         </section>
     }
-    .lean()
+    .erased()
 }
 
 fn result((reviewed, user): (ReviewedMessage, String)) -> AnyView {
@@ -397,7 +397,7 @@ fn result((reviewed, user): (ReviewedMessage, String)) -> AnyView {
             " "
             {text.say(|t| t.reason.message_conflict)}
         }
-        .lean(),
+        .erased(),
         (None, problem) => {
             let problem = problem.unwrap_or_default().to_owned();
             view! {
@@ -405,7 +405,7 @@ fn result((reviewed, user): (ReviewedMessage, String)) -> AnyView {
                 " "
                 <code>{problem}</code>
             }
-            .lean()
+            .erased()
         }
     };
     let nothing = || "–".to_owned();
@@ -434,7 +434,7 @@ fn result((reviewed, user): (ReviewedMessage, String)) -> AnyView {
             </td>
         </tr>
     }
-    .lean()
+    .erased()
 }
 
 fn answered(answer: &WebhookAnswer) -> AnyView {
@@ -448,7 +448,7 @@ fn answered(answer: &WebhookAnswer) -> AnyView {
             " "
             <a href="/admin/quarantine">{text.say(reason_label(reason))}</a>
         }
-        .lean(),
-        None => badge.lean(),
+        .erased(),
+        None => badge.erased(),
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use access::Denial as Refused;
+use access::Denial;
 use access::{credential, key};
 use axum::http::{HeaderMap, HeaderName};
 use ledger::{ApiKey, Scope, Visitor};
 use shared::ids::UserId;
 use shared::problem::Problem;
 
-use super::denial::Denial;
+use super::error::DifyError;
 use crate::http::plumbing::state::Http;
 
 /// Names the source that a user's call goes to; needless where there is only one.
@@ -30,7 +30,7 @@ impl Admission {
         http: &Http,
         headers: &HeaderMap,
         app: Option<&str>,
-    ) -> Result<Self, Denial> {
+    ) -> Result<Self, DifyError> {
         let header = headers.get(APP_HEADER);
         let header = header.and_then(|app| app.to_str().ok());
         let app = app.or(header);
@@ -58,12 +58,12 @@ impl Admission {
             }),
             // Whose points would they be?
             Some(Visitor::Administrator { .. }) => Err(wrong_scope().into()),
-            None if presented.is_some() => Err(Refused::InvalidKey.into()),
-            None => Err(Refused::MissingKey.into()),
+            None if presented.is_some() => Err(Denial::InvalidKey.into()),
+            None => Err(Denial::MissingKey.into()),
         }
     }
 }
 
-const fn wrong_scope() -> Refused {
-    Refused::WrongScope(Scope::Gateway.as_str())
+const fn wrong_scope() -> Denial {
+    Denial::WrongScope(Scope::Gateway.as_str())
 }

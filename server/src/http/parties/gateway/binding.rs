@@ -11,7 +11,7 @@ use shared::ids::{IdError, UserId};
 use shared::problem::{FieldFault, Problem};
 
 use super::address::Kind;
-use super::denial::Denial;
+use super::error::DifyError;
 use crate::http::plumbing::body;
 
 /// JSON that is read may be this large: texts are in it, files are not.
@@ -63,7 +63,11 @@ pub(super) struct Bound {
 impl Unbound {
     /// Sees to it that the request speaks for `user`, where one is bound to the caller: another one
     /// is refused, none is filled in. What needs no look inside is streamed as it comes.
-    pub(super) async fn bind(mut self, user: Option<&UserId>, kind: Kind) -> Result<Bound, Denial> {
+    pub(super) async fn bind(
+        mut self,
+        user: Option<&UserId>,
+        kind: Kind,
+    ) -> Result<Bound, DifyError> {
         let in_query = self.user_in_query(user)?;
         if let Some(user) = user
             && matches!(self.method, Method::GET | Method::HEAD)
@@ -92,7 +96,7 @@ impl Unbound {
         self.ready(body, in_query)
     }
 
-    fn ready(self, body: reqwest::Body, speaker: Option<Speaker>) -> Result<Bound, Denial> {
+    fn ready(self, body: reqwest::Body, speaker: Option<Speaker>) -> Result<Bound, DifyError> {
         let mut request = reqwest::Request::new(self.method, self.url);
         *request.headers_mut() = self.headers;
         *request.body_mut() = Some(body);
@@ -104,7 +108,7 @@ impl Unbound {
     }
 
     /// The `user` of the query, which must be that of the caller wherever it is given.
-    fn user_in_query(&self, user: Option<&UserId>) -> Result<Option<Speaker>, Denial> {
+    fn user_in_query(&self, user: Option<&UserId>) -> Result<Option<Speaker>, DifyError> {
         let mut found = None;
         for (_, value) in self.url.query_pairs().filter(|(name, _)| name == "user") {
             if user.is_some_and(|user| user.as_str() != value) {
@@ -132,7 +136,7 @@ impl Unbound {
             || (essence.starts_with("application/") && essence.ends_with("+json"))
     }
 
-    async fn read(&mut self) -> Result<Vec<u8>, Denial> {
+    async fn read(&mut self) -> Result<Vec<u8>, DifyError> {
         let body = std::mem::take(&mut self.body);
         match body::read_up_to(body, JSON_BYTES_MAX).await {
             Ok(body) => Ok(body),
@@ -141,7 +145,7 @@ impl Unbound {
     }
 
     /// The body is passed on as it is; a `user` that is missing is written in front of the rest.
-    async fn bind_json(mut self, user: Option<&UserId>) -> Result<Bound, Denial> {
+    async fn bind_json(mut self, user: Option<&UserId>) -> Result<Bound, DifyError> {
         let mut bytes = self.read().await?;
         let body = parse(&bytes)?;
         let named = match (body.get("user"), user) {
@@ -172,11 +176,11 @@ impl Unbound {
     }
 
     /// A form, or nothing.
-    async fn bind_other(mut self, user: &UserId) -> Result<Bound, Denial> {
+    async fn bind_other(mut self, user: &UserId) -> Result<Bound, DifyError> {
         let Some(boundary) = boundary(self.media_type()) else {
             let bytes = self.read().await?;
             if !bytes.is_empty() {
-                return Err(Denial::NotBindable);
+                return Err(DifyError::NotBindable);
             }
             let body = with_user(b"{}", user)?;
             let json = HeaderValue::from_static("application/json");
@@ -207,8 +211,8 @@ impl Unbound {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, Denial> {
-    let invalid = |detail: String| Denial::from(Problem::InvalidJson { detail });
+fn parse(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, DifyError> {
+    let invalid = |detail: String| DifyError::from(Problem::InvalidJson { detail });
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(body)) => Ok(body),
         Ok(_) => Err(invalid("it must be an object".to_owned())),
@@ -217,7 +221,7 @@ fn parse(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, Denial> {
 }
 
 /// A JSON object with one field more, and otherwise as it was written.
-fn with_user(object: &[u8], user: &UserId) -> Result<Vec<u8>, Denial> {
+fn with_user(object: &[u8], user: &UserId) -> Result<Vec<u8>, DifyError> {
     let text = object.trim_ascii();
     let rest = text.strip_prefix(b"{").unwrap_or(text).trim_ascii_start();
     let user = serde_json::to_string(user.as_str()).map_err(|_| Problem::Internal)?;

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::address::Kind;
 use super::binding::Speaker;
 use super::check::{HOLD_SECONDS, check};
-use super::denial::Denial;
+use super::error::DifyError;
 use super::paused;
 use crate::http::plumbing::state::Http;
 use crate::http::plumbing::{metered, upstream};
@@ -59,14 +59,14 @@ impl Call {
 
     /// Runs the call in a task of its own: what Dify has begun is metered to its end, also when the
     /// client has left.
-    pub(super) async fn start(self, request: Request) -> Result<Response, Denial> {
+    pub(super) async fn start(self, request: Request) -> Result<Response, DifyError> {
         let (answer, answered) = oneshot::channel();
         let calls = self.http.0.calls.clone();
         calls.spawn(self.run(request, answer));
         answered.await.map_err(|_| Problem::Internal)?
     }
 
-    async fn run(self, request: Request, answer: oneshot::Sender<Result<Response, Denial>>) {
+    async fn run(self, request: Request, answer: oneshot::Sender<Result<Response, DifyError>>) {
         let hold = match self.admit().await {
             Ok(hold) => hold,
             Err(denial) => {
@@ -113,7 +113,7 @@ impl Call {
     }
 
     /// Asks whether the user can pay, and holds the points.
-    async fn admit(&self) -> Result<Option<String>, Denial> {
+    async fn admit(&self) -> Result<Option<String>, DifyError> {
         if self.kind != Kind::Charged {
             return Ok(None);
         }

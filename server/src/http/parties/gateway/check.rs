@@ -4,7 +4,7 @@ use ledger::{ApiKey, CallEstimate};
 use shared::dify::Text;
 use shared::ids::UserId;
 
-use super::denial::Denial;
+use super::error::DifyError;
 use crate::http::plumbing::state::Http;
 
 /// Points are held for as long as Dify lets a run take.
@@ -17,7 +17,7 @@ pub(super) async fn check(
     user: &UserId,
     text: Text,
     hold_seconds: Option<u32>,
-) -> Result<Option<String>, Denial> {
+) -> Result<Option<String>, DifyError> {
     let estimate = CallEstimate {
         model_name: None,
         input_tokens: None,
@@ -27,7 +27,7 @@ pub(super) async fn check(
     };
     match http.ledger().check_call(user, source, &estimate).await {
         Ok(check) if check.can_proceed => Ok(check.hold_id),
-        Ok(check) => Err(Denial::TooExpensive {
+        Ok(check) => Err(DifyError::TooExpensive {
             needed: check.estimated_points,
             available: check.available,
         }),

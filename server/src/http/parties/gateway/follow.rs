@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dify_client::{Events, Show};
+use dify_client::{RunEvents, Show};
 use ledger::{PausedRun, Taken};
 use shared::dify::{Asked, MessageUsage, Meter, Seen, Text};
 use shared::problem::Problem;
@@ -77,7 +77,7 @@ pub(super) struct Follow {
 /// A run whose events are on their way.
 pub(super) struct Following {
     follow: Follow,
-    events: Events,
+    events: RunEvents,
 }
 
 impl Follow {
@@ -128,7 +128,7 @@ impl Follow {
     }
 
     /// The run's events, as [`Show`] says.
-    async fn events(&self, show: Show) -> Option<Events> {
+    async fn events(&self, show: Show) -> Option<RunEvents> {
         let (http, run) = (&self.gateway.http, &self.run);
         let address = run.source.settings.upstream_url.as_deref()?;
         let key = run.source.upstream_key.as_deref()?;
@@ -147,7 +147,7 @@ impl Follow {
 
     /// Reads until the run is paused again or has ended, the stream breaks off, or there is no use in
     /// it any longer.
-    async fn read(&self, mut events: Events) -> Seen {
+    async fn read(&self, mut events: RunEvents) -> Seen {
         let mut meter = Meter::stream();
         let mut renewal = interval(RENEWAL);
         let mut end = pin!(sleep(READ_MAX));

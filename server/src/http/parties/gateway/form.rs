@@ -8,7 +8,7 @@ use shared::ids::UserId;
 
 use super::binding::Bound;
 use super::check::{HOLD_SECONDS, check};
-use super::denial::Denial;
+use super::error::DifyError;
 use super::follow::Follow;
 use super::state::Gateway;
 use crate::http::plumbing::{metered, upstream};
@@ -28,7 +28,7 @@ pub(super) struct Form {
 impl Form {
     /// Checks whether what the run still uses can be paid, passes the form on, and follows the run.
     /// Whoever is refused can submit it again later.
-    pub(super) async fn submit(self, bound: Bound) -> Result<Response, Denial> {
+    pub(super) async fn submit(self, bound: Bound) -> Result<Response, DifyError> {
         let run = self.run().await?;
         let payer = run.as_ref().map_or(&self.user, |run| &run.user_id).clone();
         // What is not followed is not charged here: it is only looked at.
@@ -43,8 +43,8 @@ impl Form {
         .await
         {
             // A user is told of no balance but the own one.
-            Err(Denial::TooExpensive { .. }) if self.is_own && payer != self.user => {
-                return Err(Denial::OwnerCannotPay);
+            Err(DifyError::TooExpensive { .. }) if self.is_own && payer != self.user => {
+                return Err(DifyError::OwnerCannotPay);
             }
             hold => hold?,
         };
@@ -87,7 +87,7 @@ impl Form {
             }
         }
         match response {
-            Err(_) if goes_on => Err(Denial::FormMayBeTaken),
+            Err(_) if goes_on => Err(DifyError::FormMayBeTaken),
             response => Ok(upstream::straight(
                 response?,
                 self.gateway.http.0.upstream_silence_max,
@@ -95,7 +95,7 @@ impl Form {
         }
     }
 
-    async fn run(&self) -> Result<Option<PausedRun>, Denial> {
+    async fn run(&self) -> Result<Option<PausedRun>, DifyError> {
         let ledger = self.gateway.http.ledger();
         match ledger.paused_run_of(&self.source, &self.token).await {
             Err(error) if self.source.settings.is_fail_open => {

@@ -15,7 +15,7 @@ mod admission;
 mod binding;
 mod call;
 mod check;
-mod denial;
+mod error;
 mod follow;
 mod form;
 mod paused;
@@ -36,7 +36,7 @@ use self::address::{Address, Kind};
 use self::admission::{APP_HEADER, Admission, TRACE_HEADER};
 use self::binding::Unbound;
 use self::call::Call;
-use self::denial::Denial;
+use self::error::DifyError;
 use self::form::Form;
 use crate::http::plumbing::answer::Language;
 use crate::http::plumbing::upstream;
@@ -83,7 +83,7 @@ fn preflight() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-async fn pass(gateway: Gateway, request: Request) -> Result<Response, Denial> {
+async fn pass(gateway: Gateway, request: Request) -> Result<Response, DifyError> {
     let http = &gateway.http;
     let (parts, body) = request.into_parts();
     let address = Address::parse(parts.uri.path()).ok_or(Problem::NotFound)?;
@@ -93,7 +93,7 @@ async fn pass(gateway: Gateway, request: Request) -> Result<Response, Denial> {
         return Err(Problem::OtherUser.into());
     }
     let kind = address.kind(&parts.method);
-    let misconfigured = || Denial::Misconfigured {
+    let misconfigured = || DifyError::Misconfigured {
         source: source.name.clone(),
     };
     let mut headers = upstream::forwarded(&parts.headers, &source).ok_or_else(misconfigured)?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dify_client::AskError;
 use ledger::ApiKey;
 use shared::ids::UserId;
 use shared::problem::Problem;
@@ -97,7 +98,7 @@ async fn ask(http: &Http, key: &ApiKey, id: Uuid) -> Result<Option<UserId>, ApiE
     }
 }
 
-async fn ask_app(http: &Http, app: &ApiKey, id: Uuid) -> dify_client::Result<Option<UserId>> {
+async fn ask_app(http: &Http, app: &ApiKey, id: Uuid) -> Result<Option<UserId>, AskError> {
     let (Some(address), Some(key)) = (&app.settings.upstream_url, &app.upstream_key) else {
         return Ok(None);
     };

@@ -1,6 +1,6 @@
 //! `GET /enter?token=…`: a sign-in link. It turns a user token into the session cookie.
 
-use app::pages::sign_in::refused_address;
+use app::address::refused_address;
 use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};

@@ -1,0 +1,88 @@
+//! Whose entries are listed, and which of them.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use shared::api::{EntryKind, HistoryFilter, HistoryItem};
+use shared::ids::UserId;
+use shared::money::Points;
+
+use crate::api::query::{Query, QueryResource, use_query};
+use crate::components::address_query::{AddressQuery, use_address_query};
+use crate::components::pager::{Pages, use_pages};
+
+/// Makes what stands below a charge's receipt, from its entry and what can still be given back.
+pub type BelowReceipt = Arc<dyn Fn(&HistoryItem, Points) -> AnyView + Send + Sync>;
+
+/// Whose history a page is about.
+pub enum Whose {
+    /// The visitor's.
+    Own,
+    /// Somebody's whom an administrator looks at.
+    User(UserId),
+}
+
+/// Names in the address of what is to be listed.
+pub const MODEL: &str = "model";
+pub const KIND: &str = "kind";
+/// A moment: inclusive.
+pub const FROM: &str = "from";
+/// A moment: exclusive.
+pub const TO: &str = "to";
+
+/// The history of one account: what is asked for in the address, and the answer.
+#[derive(Clone, Copy)]
+pub struct History {
+    pub address: AddressQuery,
+    pub pages: Pages,
+    pub answer: QueryResource,
+}
+
+impl History {
+    pub fn refetch(self) {
+        self.answer.refetch();
+    }
+
+    /// What the address asks for; what it says of that and means nothing is left out. Tracked.
+    pub fn filter(self) -> HistoryFilter {
+        filter_of(self.address)
+    }
+}
+
+fn filter_of(address: AddressQuery) -> HistoryFilter {
+    let moment = |name: &str| address.get(name).and_then(|at| at.parse().ok());
+    HistoryFilter {
+        model_name: address.get(MODEL).and_then(|model| model.parse().ok()),
+        from: moment(FROM),
+        to: moment(TO),
+        kind: address.get(KIND).and_then(|name| {
+            EntryKind::ALL
+                .into_iter()
+                .find(|kind| kind.as_str() == name)
+        }),
+    }
+}
+
+/// Asks for an account's history, and again whenever the address asks for another part of it.
+/// `user` says whose: nobody's yet, the visitor's own, or that of a user an administrator looks at.
+#[must_use]
+pub fn use_history(user: impl Fn() -> Option<Whose> + Send + Sync + 'static) -> History {
+    let address = use_address_query();
+    let pages = use_pages();
+    let answer = use_query(move || match user() {
+        None => Query::Nothing,
+        Some(whose) => Query::History {
+            user: match whose {
+                Whose::Own => None,
+                Whose::User(user) => Some(user),
+            },
+            filter: filter_of(address),
+            cursor: pages.cursor(),
+        },
+    });
+    History {
+        address,
+        pages,
+        answer,
+    }
+}

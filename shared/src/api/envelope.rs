@@ -1,0 +1,66 @@
+//! The frame of every answer, and pages of lists.
+
+use serde::{Deserialize, Serialize};
+
+use crate::locale::Locale;
+use crate::problem::Problem;
+
+/// A successful answer: `{"success":true,"message":…,"data":{…}}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Success<T> {
+    pub success: bool,
+    pub message: String,
+    pub data: T,
+}
+
+impl<T> Success<T> {
+    pub fn new(message: impl Into<String>, data: T) -> Self {
+        Self {
+            success: true,
+            message: message.into(),
+            data,
+        }
+    }
+}
+
+/// A refusal: `{"success":false,"message":…,"error":{"code":…,"field":…}}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub success: bool,
+    pub message: String,
+    pub error: FailureDetail,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FailureDetail {
+    pub code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(problem: &Problem, locale: Locale) -> Self {
+        Self {
+            success: false,
+            message: problem.message(locale),
+            error: FailureDetail {
+                code: problem.code().to_owned(),
+                field: problem.field_name().map(str::to_owned),
+            },
+        }
+    }
+}
+
+/// A page of a longer list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Give it back as `cursor` for the next page; absent on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// Page sizes of history.
+pub const PAGE_ITEMS_DEFAULT: u32 = 20;
+pub const PAGE_ITEMS_MAX: u32 = 100;

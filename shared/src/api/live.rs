@@ -1,0 +1,28 @@
+//! The live feed of deliveries.
+
+use serde::{Deserialize, Serialize};
+
+use super::webhook::Outcome;
+use crate::clock::Timestamp;
+use crate::money::Points;
+
+/// One delivery, as the live monitor shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveEvent {
+    /// Where to resume after this event; opaque.
+    pub cursor: String,
+    pub received_at: Timestamp,
+    pub outcome: Outcome,
+    /// The name of the key that delivered it.
+    pub source: String,
+    pub user_id: Option<String>,
+    pub model_name: Option<String>,
+    pub message_id: Option<String>,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub points: Option<Points>,
+    pub balance: Option<Points>,
+    /// An error code or a quarantine reason.
+    pub reason: Option<String>,
+}
