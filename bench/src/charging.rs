@@ -56,6 +56,7 @@ pub async fn measure(
         databases: &databases,
         database: "tollgate",
     };
+    gate.install().await?;
     gate.price(MODEL).await?;
     let (webhook_key, points_key) = (gate.key("webhook").await?, gate.key("points").await?);
     note(&format!("Giving points to {USERS} users"));

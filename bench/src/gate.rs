@@ -49,6 +49,13 @@ impl Gate<'_> {
         Server::start(self.command(&["serve"]), &log).await
     }
 
+    /// Makes the installation.
+    pub async fn install(&self) -> Result<()> {
+        process::output(self.command(&["migrate"]), "")
+            .await
+            .map(drop)
+    }
+
     pub async fn price(&self, model: &str) -> Result<()> {
         let arguments = [
             "price", "set", "--model", model, "--input", "30", "--output", "60",

@@ -53,6 +53,7 @@ pub async fn measure(
         databases: &databases,
         database: "tollgate",
     };
+    gate.install().await?;
     gate.price(MODEL).await?;
     gate.give_points(0..STREAMS).await?;
     let mut command = process::command(&std::env::current_exe()?);

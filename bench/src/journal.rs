@@ -117,6 +117,7 @@ impl Journal<'_> {
         note(&format!("Filling a journal with {total} entries"));
         let (databases, database): (&Databases, _) = (self.gate.databases, self.gate.database);
         databases.create(database).await?;
+        self.gate.install().await?;
         for model in MODELS {
             self.gate.price(model).await?;
         }
