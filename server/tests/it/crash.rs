@@ -125,6 +125,7 @@ async fn what_was_acknowledged_survives_every_kill() {
         data_dir: folder("crash"),
     };
     // Without a server: each command starts Postgres and leaves it stopped.
+    installation.run(&["migrate"]);
     installation.run(&[
         "price", "set", "--model", "gpt-4", "--input", "30", "--output", "60",
     ]);

@@ -354,6 +354,7 @@ async fn torture(name: &str, seed: u64, victims: &[Victim], end: End) {
 
 /// A price, keys for both entrances, and points for everybody.
 fn prepare(installation: &Installation) -> (String, String) {
+    installation.run(&["migrate"]);
     installation.run(&[
         "price", "set", "--model", "gpt-4", "--input", "30", "--output", "60",
     ]);
