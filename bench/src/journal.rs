@@ -21,8 +21,9 @@ use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::load::{latencies, quantile_ms, record};
 use crate::place::{Databases, Place};
+use crate::request::head;
 use crate::table::{Figure, Name, Row, Table};
-use crate::traffic::{head, text_of};
+use crate::traffic::text_of;
 use crate::{Options, Part, Plan, note};
 
 pub const PARTS: &[Part] = &[Part::History, Part::Verify];

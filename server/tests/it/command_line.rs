@@ -5,9 +5,10 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use testkit::{Database, World, event, folder};
 use tokio::task::spawn_blocking;
 
-use crate::world::{SAMPLE, World, database_url, event, folder};
+use crate::SAMPLE;
 
 /// The program that these tests were built with, or the one they are told to test.
 pub fn tollgate(arguments: &[&str]) -> Command {
@@ -67,7 +68,7 @@ impl Terminal {
 #[tokio::test]
 async fn commands_work_without_a_server() {
     let terminal = Terminal {
-        database_url: database_url().await,
+        database_url: Database::empty().await.url(),
     };
     stdout(&terminal.run(&["migrate"]).await);
 
@@ -286,7 +287,7 @@ async fn a_re_rating_is_shown_first_and_entered_when_told_to() {
 
 #[tokio::test]
 async fn a_password_can_come_from_standard_input() {
-    let database_url = database_url().await;
+    let database_url = Database::empty().await.url();
     let create = |password: &'static str| {
         let mut command = tollgate(&["admin", "create", "--password-stdin"]);
         command
@@ -333,7 +334,7 @@ async fn commands_work_beside_a_running_server() {
         .request(reqwest::Method::POST, "/api/dify/webhook")
         .bearer_auth(key["key"].as_str().expect("a key"))
         .body(body);
-    let answer = crate::world::answer(request).await;
+    let answer = testkit::answer(request).await;
     assert_eq!(answer.data()["pointsDeducted"], 930);
 
     let balance = terminal

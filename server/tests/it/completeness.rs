@@ -12,11 +12,11 @@ use ledger::NewSource;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::source::{SourceEntrance, SourceSettings};
+use testkit::{World, actor, event};
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 
 use crate::command_line::tollgate;
-use crate::world::{World, actor, event};
 
 const APP_KEY: &str = "app-secret";
 

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use testkit::{client, folder};
 
+use crate::SAMPLE;
 use crate::command_line::tollgate;
-use crate::world::{SAMPLE, client, folder};
 
 /// An installation with a private Postgres.
 pub struct Installation {

@@ -4,8 +4,7 @@ use ledger::NewSource;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::source::{SourceEntrance, SourceSettings};
-
-use crate::world::{Answer, World, actor, answer};
+use testkit::{Answer, World, actor, answer};
 
 const REQUEST: &str = include_str!("../fixtures/extension_moderation_request.json");
 

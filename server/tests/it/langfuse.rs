@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use server::http::langfuse::public_key;
 use shared::api::{LiveEvent, Outcome};
 use shared::source::{SourceEntrance, SourceSettings};
-
-use crate::world::{Answer, World, actor, answer};
+use testkit::{Answer, World, actor, answer};
 
 const V2: &str =
     include_str!("../../../shared/tests/fixtures/langfuse/langfuse_sdk_2.51_capture.jsonl");

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
-use tokio::sync::Notify;
-
-use crate::dify_stand_in::{Script, Step, within};
 use crate::gateway::{
     Gate, NODE_FINISHED, USER, WORKFLOW_FINISHED, body, data, denial, event, send,
 };
-use crate::world::{World, actor, answer};
+use axum::body::Bytes;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use testkit::dify::{Script, Step, within};
+use testkit::{World, actor, answer};
+use tokio::sync::Notify;
 
 const RUN: &str = "fb47b2e6-5e43-4f90-be01-d5c5a088d156";
 /// Of a run that was paused after its first node and has two: 100 tokens in and 50 out of gpt-4o

@@ -2,8 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-
-use crate::world::{Answer, World, event};
+use testkit::{Answer, World, event};
 
 async fn get(world: &World, path: &str) -> Answer {
     world.admin(Method::GET, path, &Value::Null).await

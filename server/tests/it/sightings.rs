@@ -6,8 +6,7 @@ use ledger::{Delivery, Entrance};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::dify::parse_webhook;
-
-use crate::world::{Answer, World, event};
+use testkit::{Answer, World, event};
 
 async fn get(world: &World, path: &str) -> Answer {
     world.admin(Method::GET, path, &Value::Null).await

@@ -1,4 +1,4 @@
-//! Stands in for a Dify server: a real HTTP server that answers as it is told to, piece by piece, and
+//! Stands in for a Dify server in a test: a real HTTP server that answers as it is told to, piece by piece, and
 //! remembers what it was asked.
 
 use std::collections::VecDeque;

@@ -1,91 +1,19 @@
-//! What every test stands on: one throw-away cluster for all of them, a database and a server each.
+//! A running server, with what most tests need.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ledger::{Actor, Ledger, NewPrice, Scope};
-use private_postgres::{Cluster, Durability};
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use server::config::Config;
 use server::serve::Server;
 use shared::api::LiveEvent;
 use shared::price::Rates;
 use sqlx::{Connection, PgConnection};
-use tokio::sync::OnceCell;
 
-pub const SAMPLE: &str = include_str!("../fixtures/webhook_message_end.json");
-pub const DIFY_MESSAGE_END: &str = include_str!("../fixtures/sse_message_end.json");
-
-static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
-static DATABASES: AtomicU32 = AtomicU32::new(1);
-
-async fn cluster() -> &'static Cluster {
-    CLUSTER
-        .get_or_init(|| async {
-            let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("server-clusters");
-            sweep(&parent);
-            let folder = parent.join(std::process::id().to_string());
-            Cluster::start_with(&folder, Durability::Disposable)
-                .await
-                .expect("a cluster for the tests")
-        })
-        .await
-}
-
-/// What Postgres has said while these tests ran.
-pub async fn postgres_log() -> String {
-    let log = cluster().await.folder().join("postgres.log");
-    fs::read_to_string(log).expect("a log")
-}
-
-/// A new, empty database, as `DATABASE_URL`.
-pub async fn database_url() -> String {
-    let cluster = cluster().await;
-    let name = format!("it_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    cluster
-        .create_database(&name)
-        .await
-        .expect("a database for the test");
-    format!(
-        "postgres:///{name}?user=tollgate&host={}",
-        cluster.socket_folder().display()
-    )
-}
-
-/// Removes the clusters that earlier runs left behind.
-fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    for data_dir in entries.flatten().map(|entry| entry.path()) {
-        let elsewhere = fs::read_to_string(data_dir.join("postgres-location.txt")).ok();
-        let cluster = elsewhere
-            .as_deref()
-            .and_then(|text| {
-                text.lines()
-                    .find_map(|line| line.strip_prefix("location: "))
-            })
-            .map_or_else(|| data_dir.join("postgres"), PathBuf::from);
-        let lock = File::open(cluster.join("cluster.lock"));
-        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-            drop(fs::remove_dir_all(&cluster));
-            drop(fs::remove_dir_all(&data_dir));
-        }
-    }
-}
-
-/// A folder of this test's own, empty.
-pub fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("server-data")
-        .join(format!("{name}-{}", std::process::id()));
-    drop(fs::remove_dir_all(&folder));
-    fs::create_dir_all(&folder).expect("a folder for the test");
-    folder
-}
+use crate::answer::{Answer, answer, client};
+use crate::database::Database;
 
 pub fn config(database_url: String) -> Config {
     Config {
@@ -127,7 +55,7 @@ impl World {
 
     /// With a configuration that differs from the usual one.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::start(database_url().await, change).await
+        Self::start(Database::migrated().await.url(), change).await
     }
 
     /// Another server on the database of one that has stopped.
@@ -293,52 +221,6 @@ impl World {
     pub async fn verify(&self) {
         let report = self.ledger().verify(None).await.expect("a report");
         assert!(report.ok, "{report:?}");
-    }
-}
-
-pub fn client() -> Client {
-    Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .expect("a client")
-}
-
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Value,
-}
-
-impl Answer {
-    #[track_caller]
-    pub fn data(&self) -> &Value {
-        assert_eq!(self.body["success"], true, "{self:?}");
-        &self.body["data"]
-    }
-
-    /// Status, code and field of a refusal.
-    #[track_caller]
-    pub fn refusal(&self) -> (u16, &str, Option<&str>) {
-        assert_eq!(self.body["success"], false, "{self:?}");
-        let message = self.body["message"].as_str().expect("a message");
-        assert!(!message.is_empty());
-        (
-            self.status.as_u16(),
-            self.body["error"]["code"].as_str().expect("a code"),
-            self.body["error"]["field"].as_str(),
-        )
-    }
-}
-
-pub async fn answer(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("an answer");
-    let (status, headers) = (response.status(), response.headers().clone());
-    let text = response.text().await.expect("a body");
-    Answer {
-        status,
-        headers,
-        body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
     }
 }
 

@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 
 pub const KEY: &str = "sk-of-the-provider";
 
+pub const CHAT_PATH: &str = "/v1/chat/completions";
+
 /// What a chat completion answers; 100 tokens in, 60 of them cached, 50 out, 20 of them reasoning.
 pub const ANSWER: &str = r#"{ "id": "chatcmpl-1", "object": "chat.completion", "created": 1705407629, "model": "gpt-4-0613",
   "choices": [ { "index": 0, "message": { "role": "assistant", "content": "你好 there" }, "finish_reason": "stop" } ],
@@ -86,7 +88,7 @@ impl Provider {
             streams_ended: watch::Sender::new(0),
         };
         let routes = Router::new()
-            .route("/v1/chat/completions", post(chat))
+            .route(CHAT_PATH, post(chat))
             .route("/v1/completions", post(chat))
             .route("/v1/embeddings", post(embed))
             .route("/v1/models", get(models))
@@ -181,8 +183,15 @@ async fn chat(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: 
     }
     let tells_usage =
         request["stream_options"]["include_usage"] == true && mode != Some("no usage");
-    let mut pieces: Vec<Result<String, std::io::Error>> =
-        CHUNKS.iter().map(|chunk| Ok((*chunk).to_owned())).collect();
+    let pieces = pieces(mode, tells_usage);
+    streamed(shared, pieces, mode == Some("waits"))
+}
+
+type Piece = Result<String, std::io::Error>;
+
+/// The pieces of a stream, with what goes wrong in it.
+fn pieces(mode: Option<&str>, tells_usage: bool) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = CHUNKS.iter().map(|chunk| Ok((*chunk).to_owned())).collect();
     if mode == Some("error inside") {
         pieces = vec![Ok(
             "data: {\"error\":{\"message\":\"no such deployment\"}}\n\n".to_owned(),
@@ -198,7 +207,11 @@ async fn chat(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: 
         }));
         pieces.push(Ok(DONE.to_owned()));
     }
-    let waits = mode == Some("waits");
+    pieces
+}
+
+/// Piece by piece; one that `waits` needs a permit for each.
+fn streamed(shared: Shared, pieces: Vec<Piece>, waits: bool) -> Response {
     let gate = shared.clone();
     let stream = futures::stream::iter(pieces)
         .then(move |piece| {
@@ -240,6 +253,13 @@ async fn models(
 ) -> Result<String, Infallible> {
     shared.remember(&uri, headers, Bytes::new());
     Ok(r#"{"object":"list","data":[{"id":"gpt-4","object":"model"}]}"#.to_owned())
+}
+
+/// A provider that answers every chat completion with [`ANSWER`] and remembers nothing: to measure what
+/// is between it and a client.
+pub fn measured() -> Router {
+    let answer = async || ([("content-type", "application/json")], ANSWER);
+    Router::new().route(CHAT_PATH, post(answer))
 }
 
 /// As Dify's Service API answers.

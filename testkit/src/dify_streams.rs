@@ -1,4 +1,5 @@
-//! What stands in for Dify behind the gateway: streams of events, each with the moment it was sent.
+//! A Dify that only streams, as many streams as are asked for, each event with the moment it was sent:
+//! to measure what is between it and a client.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,8 +16,6 @@ use axum::routing::post;
 use futures::stream;
 use tokio::time::{Instant, sleep_until};
 
-use crate::bare;
-
 /// A quick model: twenty pieces of text a second, for five seconds.
 pub const EVENT_PERIOD: Duration = Duration::from_millis(50);
 pub const EVENTS: u32 = 100;
@@ -29,12 +28,11 @@ pub fn now_micros() -> Result<u64> {
     u64::try_from(now.as_micros()).context("the time")
 }
 
-/// As [`bare::listen`].
-pub async fn serve() -> Result<()> {
-    let routes = Router::new()
+/// Its Service API, as far as it goes.
+pub fn routes() -> Router {
+    Router::new()
         .route("/v1/chat-messages", post(chat))
-        .with_state(Arc::new(AtomicU64::new(0)));
-    bare::listen("A stand-in for Dify", routes).await
+        .with_state(Arc::new(AtomicU64::new(0)))
 }
 
 async fn chat(State(messages): State<Arc<AtomicU64>>) -> Response {
