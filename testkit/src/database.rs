@@ -15,22 +15,31 @@ use crate::folder;
 const TEMPLATE: &str = "migrated";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+/// How many deadlocks its log told of when this process came: it keeps what earlier ones did.
+static DEADLOCKS_BEFORE: OnceCell<usize> = OnceCell::const_new();
 
 /// The cluster. It ends with the last process that uses it, and the next one empties it.
 pub async fn cluster() -> &'static Cluster {
     CLUSTER
         .get_or_init(|| async {
-            Cluster::start_empty(&folder::of_all_tests().join("tests"))
+            let cluster = Cluster::start_empty(&folder::of_all_tests().join("tests"))
                 .await
-                .expect("a Postgres for the tests")
+                .expect("a Postgres for the tests");
+            let before = deadlocks_in_log(&cluster);
+            DEADLOCKS_BEFORE.get_or_init(async || before).await;
+            cluster
         })
         .await
 }
 
-/// How often Postgres had to end a deadlock since it was first started for tests.
+/// How often Postgres had to end a deadlock since this process came.
 pub async fn deadlocks() -> usize {
-    let log = cluster().await.folder().join("postgres.log");
-    let log = fs::read_to_string(log).expect("a log");
+    let all = deadlocks_in_log(cluster().await);
+    all - DEADLOCKS_BEFORE.get().expect("it is counted at the start")
+}
+
+fn deadlocks_in_log(cluster: &Cluster) -> usize {
+    let log = fs::read_to_string(cluster.folder().join("postgres.log")).expect("a log");
     log.matches("deadlock detected").count()
 }
 

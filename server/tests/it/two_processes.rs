@@ -95,7 +95,6 @@ async fn a_thousand_holds_of_one_point_against_fifty_points_grant_exactly_fifty(
 
 #[tokio::test]
 async fn groups_that_cross_never_deadlock() {
-    let before = deadlocks().await;
     let world = World::new().await;
     world.price("small", "1", "1").await;
     let processes = two(&world).await;
@@ -127,6 +126,6 @@ async fn groups_that_cross_never_deadlock() {
         assert_eq!(world.balance(&format!("u{account}")).await, "-20");
     }
     // One that was lost would have been tried again, unseen but for a second's delay.
-    assert_eq!(deadlocks().await, before);
+    assert_eq!(deadlocks().await, 0);
     world.verify().await;
 }
