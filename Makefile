@@ -6,7 +6,7 @@ SHELL := bash
 .PHONY: help setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser bench torture mutants screenshots fmt force
 
 # Whatever the release build is made of; folders too, so that a deleted file counts as a change.
-SOURCES := Cargo.toml Cargo.lock scripts/build.sh scripts/precompress.mjs $(shell find app frontend ledger migrations private_postgres public server shared style \
+SOURCES := Cargo.toml Cargo.lock scripts/build.sh scripts/precompress.mjs $(shell find access app dify_client frontend ledger migrations private_postgres public server shared style \
 	-not -path '*/tests/*' -not -name tests)
 BUILT := target/site/.built
 

@@ -8,10 +8,10 @@ set -euo pipefail
 cd "$root"
 
 # What computes prices and keeps the books; nothing that only shows or transports them.
-shared=(money price quote tokens)
-ledger=(credits chain locked/mod locked/write journal consumption/mod consumption/commit consumption/group
-    consumption/known consumption/sightings holds corrections rerate rollups verify/mod verify/walk verify/sums
-    verify/strays verify/aliases)
+shared=(money price quote tokens usage/merge usage/payable usage/report)
+ledger=(records/credit records/dues records/entry charging/decide charging/message charging/batch charging/change
+    charging/commit charging/record charging/write posting/accounts store/write operations/hold operations/refund
+    operations/rerate)
 
 crates=()
 while [ "$#" -gt 0 ] && [ "$1" != -- ]; do

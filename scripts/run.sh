@@ -47,6 +47,7 @@ create_key() {
 prepare_demo() {
     mkdir -p "$TOLLGATE_DATA_DIR"
     (umask 077 && touch "$demo")
+    "$tollgate" migrate >/dev/null
     done_once ADMIN "an administrator" create_administrator
     done_once PRICE "a price for GPT-4" "$tollgate" price set --model GPT-4 --input 30 --output 60
     done_once POINTS "a user with 1000 points" \

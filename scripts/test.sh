@@ -8,7 +8,7 @@ cd "$root"
 steps=(tidy format clippy clippy-wasm rust wasm build budget browser)
 # The crates that run natively. `app` is compiled for the server here and for the browser only as a
 # part of `frontend`: one invocation with both would give each the other's features.
-native=(-p shared -p private_postgres -p ledger -p app -p server -p bench --features app/ssr)
+native=(-p shared -p private_postgres -p dify_client -p ledger -p access -p app -p server -p testkit -p bench --features app/ssr)
 
 step_tidy() { scripts/tidy.sh; }
 step_format() { cargo fmt --all --check; }

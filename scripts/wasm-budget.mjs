@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Fails when the WebAssembly that a browser must load before the first page is interactive has
 // grown too large, measured as the server sends it: compressed with brotli. A first page is one
-// that people land on; it needs the main file and all files of its chunk (see app/src/chunk.rs).
+// that people land on; it needs the main file and all files of its chunk (see app/src/pages/lazy.rs).
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

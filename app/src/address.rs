@@ -23,6 +23,12 @@ pub fn waiting_address(reason: &str) -> String {
     ["/admin/quarantine?reason=", &Url::escape(reason)].concat()
 }
 
+/// Where one message is shown that waits, or has waited.
+#[must_use]
+pub fn waiting_message_address(id: &str) -> String {
+    ["/admin/quarantine?id=", &Url::escape(id)].concat()
+}
+
 /// Where all reports of a message are shown.
 #[must_use]
 pub fn reports_address(message: &str) -> String {
@@ -39,6 +45,19 @@ pub fn source_address(source: &str) -> String {
 #[must_use]
 pub fn price_address(model: &str) -> String {
     ["/admin/prices?model=", &Url::escape(model)].concat()
+}
+
+/// Where messages of a model are priced again.
+#[must_use]
+pub fn rerate_address(model: &str) -> String {
+    ["/admin/prices/rerate?model=", &Url::escape(model)].concat()
+}
+
+/// Where a session's token signs a browser in.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn enter_address(token: &str) -> String {
+    ["/enter?token=", &Url::escape(token)].concat()
 }
 
 /// Why signing in was refused, as the address says it after the form was posted.

@@ -1,14 +1,10 @@
 //! Who is asking: the server's side of sessions. Every server function is a public endpoint, so each begins with
 //! one of [`administrator`], [`subject`] or [`somebody`].
 
-use std::net::SocketAddr;
-
-use axum::extract::ConnectInfo;
-use axum::http::header::{ACCEPT, AUTHORIZATION, SET_COOKIE};
+use access::Site;
+use axum::http::header::{ACCEPT, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
-use axum::response::IntoResponse;
-use axum_extra::extract::cookie::{Cookie, SameSite, SignedCookieJar};
 use ledger::{Actor, Visitor};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
@@ -18,9 +14,6 @@ use shared::problem::Problem;
 
 use crate::context::AppContext;
 use crate::error::AppError;
-
-/// The session cookie; signed, so that guessing costs a valid signature before it costs a query.
-pub const COOKIE_NAME: &str = "tollgate_session";
 
 /// What the server gave this request to work with.
 ///
@@ -47,52 +40,20 @@ pub fn now() -> Timestamp {
 
 /// The visitor's address, for the audit and for the limit on failed sign-ins.
 pub(crate) fn origin() -> String {
-    use_context::<Parts>()
-        .and_then(|parts| {
-            parts
-                .extensions
-                .get::<ConnectInfo<SocketAddr>>()
-                .map(|ConnectInfo(address)| address.ip().to_string())
-        })
-        .unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// The session token of the signed cookie, or else of `Authorization: Bearer …`.
-fn token_from(context: &AppContext, headers: &HeaderMap) -> Option<String> {
-    SignedCookieJar::from_headers(headers, context.cookie_key.clone())
-        .get(COOKIE_NAME)
-        .map(|cookie| cookie.value().to_owned())
-        .or_else(|| {
-            let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-            let (scheme, token) = value.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| token.trim().to_owned())
-        })
+    access::origin(
+        &use_context::<Parts>()
+            .map(|parts| parts.extensions)
+            .unwrap_or_default(),
+    )
 }
 
 pub(crate) fn session_token(context: &AppContext) -> Option<String> {
-    token_from(context, &headers())
-}
-
-/// Who is asking, by the signed session cookie or a user token in `Authorization: Bearer …`;
-/// `None` for nobody, and for a session that has ended.
-///
-/// # Errors
-/// Whatever keeps the ledger from answering.
-pub async fn visitor_from(
-    context: &AppContext,
-    headers: &HeaderMap,
-) -> ledger::Result<Option<Visitor>> {
-    match token_from(context, headers) {
-        Some(token) => Box::pin(context.ledger.visitor(&token)).await,
-        None => Ok(None),
-    }
+    context.access.session_token(&headers())
 }
 
 pub(crate) async fn visitor() -> Result<(AppContext, Option<Visitor>), AppError> {
     let context = app_context()?;
-    let visitor = visitor_from(&context, &headers()).await?;
+    let visitor = context.access.visitor(&headers()).await?;
     Ok((context, visitor))
 }
 
@@ -157,42 +118,11 @@ fn wrong_scope() -> AppError {
 
 /// A cross-site form could otherwise sign the visitor in as somebody else, which the middleware
 /// cannot see, because nobody is signed in yet.
-pub(crate) fn refuse_cross_site() -> Result<(), AppError> {
-    let headers = headers();
-    let site = headers
-        .get("sec-fetch-site")
-        .and_then(|site| site.to_str().ok());
-    match site {
-        Some("cross-site" | "same-site") => Err(AppError::from(Problem::CrossSite)),
-        _ => Ok(()),
+pub(crate) fn refuse_cross_site(context: &AppContext) -> Result<(), AppError> {
+    match context.access.site(&headers()) {
+        Site::Other => Err(AppError::from(Problem::CrossSite)),
+        Site::This | Site::Untold => Ok(()),
     }
-}
-
-/// The `Set-Cookie` value that signs a browser in until `expires_at`.
-#[must_use]
-pub fn session_cookie(
-    context: &AppContext,
-    token: String,
-    expires_at: Timestamp,
-) -> Option<HeaderValue> {
-    let cookie = Cookie::build((COOKIE_NAME, token))
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(context.secure_cookies)
-        .expires(expires_at.moment())
-        .build();
-    let jar = SignedCookieJar::new(context.cookie_key.clone()).add(cookie);
-    jar.into_response().headers().get(SET_COOKIE).cloned()
-}
-
-/// The `Set-Cookie` value that makes a browser forget its session.
-pub(crate) fn expired_cookie(context: &AppContext) -> Option<HeaderValue> {
-    session_cookie(
-        context,
-        String::new(),
-        Timestamp::from(time::OffsetDateTime::UNIX_EPOCH),
-    )
 }
 
 pub(crate) fn set_cookie(cookie: Option<HeaderValue>) -> Result<(), AppError> {
@@ -208,10 +138,13 @@ pub(crate) fn set_cookie(cookie: Option<HeaderValue>) -> Result<(), AppError> {
 
 /// Checks the password, and sets the cookie when it is right.
 pub(crate) async fn sign_in(name: &str, password: &str) -> Result<(), AppError> {
-    refuse_cross_site()?;
     let context = app_context()?;
+    refuse_cross_site(&context)?;
     let session = context.ledger.sign_in(name, password, &origin()).await?;
-    set_cookie(session_cookie(&context, session.token, session.expires_at))
+    let cookie = context
+        .access
+        .session_cookie(session.token, session.expires_at);
+    set_cookie(cookie)
 }
 
 /// Sends the browser that posted a form on to another page; any other caller gets its answer.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum_extra::extract::cookie::Key;
+use access::Access;
 use ledger::{ApiKey, Ledger};
 use shared::clock::Timestamp;
 
@@ -19,10 +19,7 @@ pub type Checking = Pin<Box<dyn Future<Output = ledger::Result<()>> + Send>>;
 pub struct AppContext {
     pub ledger: Ledger,
     pub check_served: CheckServed,
-    /// Signs the session cookie.
-    pub cookie_key: Key,
-    /// Whether cookies are marked `Secure`, which they are behind TLS.
-    pub secure_cookies: bool,
+    pub access: Access,
     /// Where an end user buys points; without it they are told to ask the operator.
     pub recharge_url: Option<String>,
 }

@@ -1,4 +1,10 @@
 //! One kept-alive connection, one request at a time.
+//!
+//! It reads and writes HTTP/1.1 by itself, because the load shares its two cores with what it
+//! measures. With hyper's client in its place (`client::conn::http1`, headers made once), a request to
+//! the bare axum handler over 64 connections took 10 to 17 µs of CPU on this side instead of 6 to 11,
+//! and both sides together 25 to 41 µs instead of 21 to 35: in the median of six turns, 18 % less
+//! throughput.
 
 use std::net::SocketAddr;
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::load::{latencies, record};
-use crate::traffic::head;
+use crate::request::head;
 
 /// How long the feed may stand still before what is missing counts as lost.
 const STANDSTILL_MAX: Duration = Duration::from_secs(10);

@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use ledger::{Actor, Ledger, SealingKey, Settings};
 use private_postgres::PgConnectOptions;
 use serde::Deserialize;
+use testkit::provider;
 use tokio::process::Command;
 
 use crate::place::Databases;
@@ -49,6 +50,13 @@ impl Gate<'_> {
         Server::start(self.command(&["serve"]), &log).await
     }
 
+    /// Makes the installation.
+    pub async fn install(&self) -> Result<()> {
+        process::output(self.command(&["migrate"]), "")
+            .await
+            .map(drop)
+    }
+
     pub async fn price(&self, model: &str) -> Result<()> {
         let arguments = [
             "price", "set", "--model", model, "--input", "30", "--output", "60",
@@ -67,27 +75,38 @@ impl Gate<'_> {
 
     /// The key of a source in front of that Dify.
     pub async fn gateway(&self, dify: SocketAddr) -> Result<String> {
-        let upstream = format!("http://{dify}/v1");
-        let arguments = [
-            "source",
-            "create",
-            "--name",
-            "bench",
-            "--entrance",
-            "gateway",
-            "--upstream",
-            upstream.as_str(),
-            "--upstream-key",
-            "app-bench",
+        let more = [
             "--model",
             MODEL,
             "--estimated-input",
             "1000",
             "--estimated-output",
             "100",
-            "--json",
         ];
-        let created = process::output(self.command(&arguments), "").await?;
+        self.source("gateway", dify, "app-bench", &more).await
+    }
+
+    /// The key of a source in front of that model provider.
+    pub async fn openai(&self, provider: SocketAddr) -> Result<String> {
+        self.source("openai", provider, provider::KEY, &[]).await
+    }
+
+    async fn source(
+        &self,
+        entrance: &str,
+        upstream: SocketAddr,
+        upstream_key: &str,
+        more: &[&str],
+    ) -> Result<String> {
+        let upstream = format!("http://{upstream}/v1");
+        let create = ["source", "create", "--name", "bench", "--json"];
+        let mut command = self.command(&create);
+        command
+            .args(["--entrance", entrance])
+            .args(["--upstream", &upstream])
+            .args(["--upstream-key", upstream_key])
+            .args(more);
+        let created = process::output(command, "").await?;
         let key: Key = serde_json::from_str(&created).context("the created source")?;
         Ok(key.key)
     }

@@ -9,16 +9,17 @@ use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 use private_postgres::Durability;
 use serde_json::{Value, json};
+use testkit::dify_streams::{EVENT_PERIOD, EVENTS, SENT, now_micros};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::connection::Connection;
-use crate::dify::{EVENT_PERIOD, EVENTS, SENT, now_micros};
 use crate::gate::Gate;
 use crate::load::{latencies, quantile_ms, record};
 use crate::place::Place;
 use crate::process::{self, Server};
+use crate::request::head;
 use crate::table::{Figure, Name, Row, Table};
-use crate::traffic::{MODEL, head, user_name};
+use crate::traffic::{MODEL, user_name};
 use crate::{Options, Part, Plan, charging, note};
 
 pub const PARTS: &[Part] = &[Part::Gateway];
@@ -53,6 +54,7 @@ pub async fn measure(
         databases: &databases,
         database: "tollgate",
     };
+    gate.install().await?;
     gate.price(MODEL).await?;
     gate.give_points(0..STREAMS).await?;
     let mut command = process::command(&std::env::current_exe()?);

@@ -6,15 +6,17 @@ mod answer;
 mod bare;
 mod charging;
 mod connection;
-mod dify;
 mod feed;
 mod gate;
 mod gateway;
 mod journal;
 mod load;
+mod models;
 mod place;
 mod postgres;
 mod process;
+mod proxy;
+mod request;
 mod table;
 mod traffic;
 
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use testkit::{dify_streams, provider};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::place::Place;
@@ -51,6 +54,15 @@ enum Command {
     /// Serve the streams that the gateway passes on; the measurement starts it.
     #[command(hide = true)]
     Dify,
+    /// Serve the answers that the model gateway passes on; the measurement starts it.
+    #[command(hide = true)]
+    Provider,
+    /// Serve the bare proxy that the model gateway is compared with; the measurement starts it.
+    #[command(hide = true)]
+    Proxy {
+        /// Where it passes everything on to.
+        upstream: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,6 +105,8 @@ enum Part {
     Verify,
     /// What the gateway adds to streams.
     Gateway,
+    /// Calls through the model gateway.
+    ModelGateway,
 }
 
 impl Options {
@@ -159,7 +173,14 @@ fn main() -> ExitCode {
     let CommandLine { command, options } = CommandLine::parse();
     let ended = match command {
         Some(Command::BareAxum { answer }) => on_all_threads(bare::serve(&answer)),
-        Some(Command::Dify) => on_all_threads(dify::serve()),
+        Some(Command::Dify) => {
+            on_all_threads(bare::listen("A stand-in for Dify", dify_streams::routes()))
+        }
+        Some(Command::Provider) => on_all_threads(bare::listen(
+            "A stand-in for a model provider",
+            provider::measured(),
+        )),
+        Some(Command::Proxy { upstream }) => on_all_threads(proxy::serve(&upstream)),
         None => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -213,15 +234,17 @@ async fn bench(options: &Options) -> Result<bool> {
 async fn measure(options: &Options, place: &Place) -> Result<Table> {
     let mut table = Table::default();
     let plan = options.plan();
-    let (charging, journal, gateway) = (charging::PARTS, journal::PARTS, gateway::PARTS);
-    if options.wants_any(charging) {
+    if options.wants_any(charging::PARTS) {
         Box::pin(charging::measure(options, &plan, place, &mut table)).await?;
     }
-    if options.wants_any(journal) {
+    if options.wants_any(journal::PARTS) {
         Box::pin(journal::measure(options, &plan, place, &mut table)).await?;
     }
-    if options.wants_any(gateway) {
+    if options.wants_any(gateway::PARTS) {
         Box::pin(gateway::measure(options, &plan, place, &mut table)).await?;
+    }
+    if options.wants_any(models::PARTS) {
+        Box::pin(models::measure(options, &plan, place, &mut table)).await?;
     }
     // In the order in which the figures are demanded.
     let place_of = |row: &Row| {
@@ -246,6 +269,9 @@ const ORDER: &[&str] = &[
     "memory",
     "gateway_first",
     "gateway_event",
+    "model_gateway",
+    "model_gateway_p50",
+    "model_gateway_p99",
 ];
 
 /// Says on standard error what is going on.

@@ -38,7 +38,7 @@ impl Place {
             _alone: alone,
             clusters: RefCell::default(),
         };
-        for name in ["main", "journal", "gateway"] {
+        for name in ["main", "journal", "gateway", "models"] {
             if place.folder.join(name).exists() {
                 place.start(name, Durability::Disposable).await?;
             }

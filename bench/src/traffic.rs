@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
+use fastrand::Rng;
 use shared::clock::Timestamp;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::feed::Feed;
 use crate::load::Traffic;
+use crate::request::{head, write_post};
 
 pub const MODEL: &str = "gpt-4";
 /// Users are named `user-00000` and so on; one more is the hot one.
@@ -46,20 +48,6 @@ impl Messages {
     }
 }
 
-/// Before each request: everything but the length and the body.
-pub fn head(method: &str, path: &str, key: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n")
-}
-
-fn write_post(request: &mut Vec<u8>, head: &str, body: &[u8]) {
-    request.clear();
-    request.extend_from_slice(head.as_bytes());
-    request.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
-    // Writing to memory cannot fail.
-    drop(write!(request, "{}\r\n\r\n", body.len()));
-    request.extend_from_slice(body);
-}
-
 /// Whom something is about.
 #[derive(Debug, Clone, Copy)]
 pub enum Users {
@@ -67,32 +55,18 @@ pub enum Users {
     Hot,
 }
 
-/// Random enough for choosing users and token counts (xorshift).
-#[derive(Debug)]
-struct Dice(Cell<u64>);
-
-impl Default for Dice {
-    fn default() -> Self {
-        Self(Cell::new(0x9e37_79b9_7f4a_7c15))
+impl Users {
+    fn choose(self, random: &RefCell<Rng>) -> u32 {
+        match self {
+            Self::All => random.borrow_mut().u32(..USERS),
+            Self::Hot => HOT_USER,
+        }
     }
 }
 
-impl Dice {
-    fn below(&self, bound: u32) -> u32 {
-        let mut bits = self.0.get();
-        bits ^= bits << 13;
-        bits ^= bits >> 7;
-        bits ^= bits << 17;
-        self.0.set(bits);
-        u32::try_from((bits >> 32) % u64::from(bound.max(1))).unwrap_or(0)
-    }
-
-    fn user(&self, users: Users) -> u32 {
-        match users {
-            Users::All => self.below(USERS),
-            Users::Hot => HOT_USER,
-        }
-    }
+/// The same users and token counts in every run.
+fn random() -> RefCell<Rng> {
+    RefCell::new(Rng::with_seed(1))
 }
 
 /// Messages of one run, by the webhook.
@@ -102,7 +76,7 @@ pub struct Events {
     /// Messages in one request; `None` sends them one by one.
     batch: Option<u64>,
     happened_at: Timestamp,
-    dice: Dice,
+    random: RefCell<Rng>,
     body: RefCell<Vec<u8>>,
     messages: Rc<Messages>,
     feed: Feed,
@@ -115,7 +89,7 @@ impl Events {
             users,
             batch: None,
             happened_at: Timestamp::new(OffsetDateTime::now_utc()),
-            dice: Dice::default(),
+            random: random(),
             body: RefCell::default(),
             messages,
             feed,
@@ -132,9 +106,12 @@ impl Events {
     }
 
     fn write_event(&self, body: &mut Vec<u8>, number: u64) {
-        let (input, output) = (200 + self.dice.below(3000), 50 + self.dice.below(1500));
+        let (input, output) = {
+            let mut random = self.random.borrow_mut();
+            (random.u32(200..3200), random.u32(50..1550))
+        };
         let (total, at) = (input + output, self.happened_at);
-        let user = self.dice.user(self.users);
+        let user = self.users.choose(&self.random);
         let id = self.feed.message_id(number);
         drop(write!(
             body,
@@ -183,7 +160,7 @@ impl Traffic for Events {
 /// Whether somebody can afford a call, without a hold.
 pub struct Checks {
     head: String,
-    dice: Dice,
+    random: RefCell<Rng>,
     body: RefCell<Vec<u8>>,
 }
 
@@ -191,7 +168,7 @@ impl Checks {
     pub fn new(key: &str) -> Self {
         Self {
             head: head("POST", "/api/user/points/check-balance", key),
-            dice: Dice::default(),
+            random: random(),
             body: RefCell::default(),
         }
     }
@@ -201,7 +178,7 @@ impl Traffic for Checks {
     fn write(&self, request: &mut Vec<u8>) -> Range<u64> {
         let mut body = self.body.borrow_mut();
         body.clear();
-        let user = self.dice.user(Users::All);
+        let user = Users::All.choose(&self.random);
         drop(write!(
             body,
             r#"{{"userId":"user-{user:05}","modelName":"{MODEL}","estimatedInputTokens":1500,"estimatedOutputTokens":800}}"#
@@ -229,7 +206,7 @@ pub fn text_of(answer: &Answer) -> Result<&str> {
 }
 
 /// Enough of an answer to see what is wrong.
-fn beginning(text: &str) -> String {
+pub fn beginning(text: &str) -> String {
     text.chars().take(300).collect()
 }
 

@@ -22,6 +22,18 @@ test("an affordable call proceeds", async ({ page, tollgate }) => {
   await expect(gate).toHaveCount(0);
 });
 
+test("tokens may be grouped by thousands, but are not guessed", async ({ page, tollgate }) => {
+  const user = unique("user");
+  await tollgate.addPoints(user, "100");
+  await open(page, await tollgate.signInLink(user));
+  const gate = await ask(page, "1,000", "500");
+  await expect(gate.getByRole("definition")).toHaveText(["100", "60", "40"]);
+  await gate.getByRole("button", { name: "Cancel" }).click();
+  await ask(page, "1,0", "500");
+  await expect(page.getByLabel("Input tokens")).toHaveAttribute("aria-invalid", "true");
+  await expect(gate).toHaveCount(0);
+});
+
 test("an unaffordable call is stopped, and says what would be affordable", async ({
   page,
   tollgate,

@@ -53,7 +53,7 @@ test("past messages are priced again, first as a preview, then as a job", async 
   await expect(page.getByText("Nothing would change")).toBeVisible();
 
   await open(page, `/admin/users?user=${user}`);
-  const correction = page.locator("li.entry").filter({ hasText: "Price correction" });
+  const correction = page.locator("li.entry").filter({ hasText: "Re-rated" });
   await expect(correction).toContainText(reason);
   await expect(correction).toContainText("+46.5");
   await expect(correction).toContainText(`of entry 2, ${model}: −93 points`);

@@ -83,12 +83,19 @@ pub(crate) fn is_changed_since(error: &sqlx::Error) -> bool {
 
 /// Whether running the same transaction again can succeed: it lost a race.
 pub(crate) fn is_lost_race(error: &sqlx::Error) -> bool {
-    match error {
+    (match error {
         sqlx::Error::Database(error) => {
             matches!(error.code().as_deref(), Some("40001" | "40P01"))
-                || error.constraint() == Some("message_pkey")
-                || error.constraint() == Some("quarantine_waiting")
         }
+        _ => false,
+    }) || is_known(error)
+}
+
+/// Whether somebody else has said something about the same message meanwhile.
+pub(crate) fn is_known(error: &sqlx::Error) -> bool {
+    let keys = ["claim_pkey", "message_event_pkey", "quarantine_message"];
+    match error {
+        sqlx::Error::Database(error) => error.constraint().is_some_and(|key| keys.contains(&key)),
         _ => false,
     }
 }

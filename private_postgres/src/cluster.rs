@@ -1,6 +1,7 @@
 //! A running cluster, and who uses it.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::installation::{Postgres, find_on_path};
 use crate::log::Log;
 use crate::place::Place;
 use crate::settings::{Durability, NAME, PORT};
-use crate::{initdb, lock, settings, supervisor};
+use crate::{initdb, location, lock, settings, supervisor};
 
 /// Long enough for crash recovery of a busy ledger.
 const READY_SECONDS_MAX: u64 = 120;
@@ -37,6 +38,20 @@ impl Cluster {
     /// [`ClusterError`] says what is missing and what to do.
     pub async fn start(data_dir: &Path) -> Result<Self> {
         Self::start_with(data_dir, Durability::Full).await
+    }
+
+    /// Whether a data folder has a cluster, also one that only another user may enter. Changes nothing.
+    #[must_use]
+    pub fn exists(data_dir: &Path) -> bool {
+        let elsewhere = location::read(data_dir);
+        let folders = [Some(data_dir.join("postgres")), elsewhere];
+        folders.into_iter().flatten().any(|folder| {
+            let version = std::fs::metadata(folder.join("data/PG_VERSION"));
+            version.map_or_else(
+                |error| error.kind() == ErrorKind::PermissionDenied,
+                |_| true,
+            )
+        })
     }
 
     /// As [`Cluster::start`]. The durability is that of whoever starts Postgres; those who join

@@ -94,9 +94,5 @@ impl Place {
 
 fn short_hash(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
-    digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(digest.iter().take(6).copied().collect::<Vec<u8>>())
 }

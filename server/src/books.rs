@@ -1,9 +1,10 @@
 //! Opens the ledger: on the database that is named, or on the private cluster of the data folder.
 
+use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result};
-use ledger::{Ledger, Settings};
+use anyhow::{Context, Result, bail};
+use ledger::{Ledger, Schema, Settings};
 use private_postgres::{Cluster, PgConnectOptions};
 
 use crate::config::Config;
@@ -17,16 +18,26 @@ pub struct Books {
     pub cluster: Option<Cluster>,
 }
 
+/// What opening the books may do to an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Make one, or bring its schema up to date.
+    Prepare,
+    /// Only use one that is there, and as it is.
+    Use,
+}
+
 impl Books {
-    /// Opens the ledger, starting the private cluster and updating the schema where needed.
+    /// Opens the ledger, starting the private cluster where needed.
     ///
     /// # Errors
     /// Says which of these did not work, and what to do.
-    pub async fn open(config: &Config) -> Result<Self> {
-        let secret = match &config.secret_key {
-            Some(secret) => secret.clone(),
-            None => SecretKey::of_data_dir(&config.data_dir)?,
-        };
+    pub async fn open(config: &Config, opening: Opening) -> Result<Self> {
+        let private = config.database_url.is_none();
+        if opening == Opening::Use && private && !Cluster::exists(&config.data_dir) {
+            bail!(no_installation(config));
+        }
+        let secret = secret_key(config, opening)?;
         let (options, cluster) = match &config.database_url {
             Some(url) => (connect_options(url)?, None),
             None => {
@@ -45,15 +56,36 @@ impl Books {
                 Some(_) => "the private Postgres does not answer",
                 None => "the database of DATABASE_URL does not answer",
             })?;
-        ledger
-            .migrate()
-            .await
-            .context("the database schema could not be brought up to date")?;
-        Ok(Self {
+        let books = Self {
             ledger,
             secret,
             cluster,
-        })
+        };
+        match opening {
+            Opening::Prepare => books
+                .ledger
+                .migrate()
+                .await
+                .context("the database schema could not be brought up to date")?,
+            Opening::Use => books.check_schema(config).await?,
+        }
+        Ok(books)
+    }
+
+    async fn check_schema(&self, config: &Config) -> Result<()> {
+        let schema = self.ledger.schema().await;
+        match schema.context("the database schema could not be looked at")? {
+            Schema::Current => Ok(()),
+            Schema::Missing => bail!(no_installation(config)),
+            Schema::Older => bail!(
+                "the database schema of {} is older than this program. Bring it up to date with “tollgate migrate”, or by starting the server with “tollgate serve”",
+                place(config)
+            ),
+            Schema::Foreign => bail!(
+                "the database schema of {} is that of another version of Tollgate, which knows more than this one. Use that version",
+                place(config)
+            ),
+        }
     }
 
     /// Closes the ledger; where nobody else uses the private cluster, waits until it has stopped.
@@ -63,6 +95,43 @@ impl Books {
             cluster.leave().await;
         }
     }
+}
+
+fn secret_key(config: &Config, opening: Opening) -> Result<SecretKey> {
+    if let Some(secret) = &config.secret_key {
+        return Ok(secret.clone());
+    }
+    match opening {
+        Opening::Prepare => SecretKey::of_data_dir(&config.data_dir),
+        Opening::Use => SecretKey::find(&config.data_dir)?.with_context(|| {
+            format!(
+                "there is no secret key in {}. Name the data folder of the installation with --data-dir or TOLLGATE_DATA_DIR, or give the key itself in TOLLGATE_SECRET_KEY",
+                looked_at(&config.data_dir)
+            )
+        }),
+    }
+}
+
+fn no_installation(config: &Config) -> String {
+    format!(
+        "there is no installation in {}. Name another data folder with --data-dir or TOLLGATE_DATA_DIR, or a database with --database-url or DATABASE_URL; “tollgate serve” and “tollgate migrate” make a new one",
+        place(config)
+    )
+}
+
+/// Where the data lies. The address of a database is not told: it holds a password.
+fn place(config: &Config) -> String {
+    match config.database_url {
+        Some(_) => "the database of DATABASE_URL".to_owned(),
+        None => looked_at(&config.data_dir),
+    }
+}
+
+/// A folder by its whole name, since “./data” is another one in each folder.
+fn looked_at(data_dir: &Path) -> String {
+    let absolute = std::path::absolute(data_dir);
+    let data_dir = absolute.as_deref().unwrap_or(data_dir);
+    format!("the data folder {}", data_dir.display())
 }
 
 fn connect_options(url: &str) -> Result<PgConnectOptions> {

@@ -127,14 +127,6 @@ impl Config {
             .unwrap_or_else(|| local_url(self.addr))
     }
 
-    /// Whether browsers come over TLS.
-    #[must_use]
-    pub fn is_secure(&self) -> bool {
-        self.public_url
-            .as_ref()
-            .is_some_and(|url| url.starts_with("https://"))
-    }
-
     /// The folder of the built site: as configured, or beside the program, or where a build in
     /// this folder leaves it.
     #[must_use]

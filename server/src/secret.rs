@@ -28,31 +28,42 @@ impl fmt::Debug for SecretKey {
 }
 
 impl SecretKey {
+    /// The key of a data folder, if it has one.
+    ///
+    /// # Errors
+    /// When the file cannot be read, can be read by others, or does not hold a key.
+    pub fn find(data_dir: &Path) -> Result<Option<Self>> {
+        let path = data_dir.join(FILE);
+        let describe = || described(&path);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(describe),
+        };
+        let metadata = fs::metadata(&path).with_context(describe)?;
+        if metadata.mode() & 0o077 != 0 {
+            bail!(
+                "{} can be read by others; run: chmod 600 {}",
+                describe(),
+                path.display()
+            );
+        }
+        text.parse()
+            .map(Some)
+            .map_err(anyhow::Error::msg)
+            .with_context(describe)
+    }
+
     /// The key of a data folder; made, readable by its owner only, when there is none.
     ///
     /// # Errors
     /// When the file cannot be read or written, or does not hold a key.
     pub fn of_data_dir(data_dir: &Path) -> Result<Self> {
-        let path = data_dir.join(FILE);
-        let describe = || format!("the secret key file {}", path.display());
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                let metadata = fs::metadata(&path).with_context(describe)?;
-                if metadata.mode() & 0o077 != 0 {
-                    bail!(
-                        "{} can be read by others; run: chmod 600 {}",
-                        describe(),
-                        path.display()
-                    );
-                }
-                return text
-                    .parse()
-                    .map_err(anyhow::Error::msg)
-                    .with_context(describe);
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(describe),
+        if let Some(key) = Self::find(data_dir)? {
+            return Ok(key);
         }
+        let path = data_dir.join(FILE);
+        let describe = || described(&path);
         fs::create_dir_all(data_dir)
             .with_context(|| format!("the data folder {}", data_dir.display()))?;
         // Written in full under another name first: a link either makes the whole file or finds
@@ -65,7 +76,7 @@ impl SecretKey {
             .mode(0o600)
             .open(&draft)
             .and_then(|mut file| {
-                writeln!(file, "{}", Self::random()?.to_hex())?;
+                writeln!(file, "{}", hex::encode(Self::random()?.0))?;
                 file.sync_all()
             })
             .with_context(describe)?;
@@ -83,10 +94,6 @@ impl SecretKey {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
         Ok(Self(bytes))
-    }
-
-    fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// One key per purpose, so that what one of them protects says nothing about another.
@@ -119,24 +126,17 @@ impl SecretKey {
     }
 }
 
+fn described(path: &Path) -> String {
+    format!("the secret key file {}", path.display())
+}
+
 /// 64 hexadecimal digits.
 impl FromStr for SecretKey {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let error = || "must be 64 hexadecimal digits (openssl rand -hex 32 makes some)".to_owned();
-        let digits = text.trim().as_bytes();
-        if digits.len() != 2 * BYTES {
-            return Err(error());
-        }
         let mut bytes = [0; BYTES];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            // Checked first, because `from_str_radix` accepts a sign too.
-            if !pair.iter().all(u8::is_ascii_hexdigit) {
-                return Err(error());
-            }
-            let pair = std::str::from_utf8(pair).map_err(|_| error())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| error())?;
-        }
+        hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| error())?;
         Ok(Self(bytes))
     }
 }
@@ -149,7 +149,7 @@ mod tests {
     fn a_key_is_64_hexadecimal_digits() {
         let hex = "00ff".repeat(16);
         let key: SecretKey = hex.parse().expect("a key");
-        assert_eq!(key.to_hex(), hex);
+        assert_eq!(hex::encode(key.0), hex);
         for text in [
             "",
             "00ff",

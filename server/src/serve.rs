@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Access;
 use anyhow::{Context, Result, anyhow};
 use app::AppContext;
 use axum::Router;
@@ -13,16 +14,17 @@ use ledger::Ledger;
 use leptos::config::LeptosOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::books::Books;
-use crate::cli::say;
+use crate::books::{Books, Opening};
 use crate::completeness;
 use crate::config::{Config, local_url};
-use crate::http::{EndUsers, FOLLOWED_MAX, Http, Shared, follow_paused_runs, router, upstream};
+use crate::http::parties::gateway::Gateway;
+use crate::http::plumbing::state::{Http, Shared};
+use crate::http::router;
+use crate::terminal::say;
 
 /// How long requests that are under way may take to end once the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -69,12 +71,17 @@ impl Server {
             addr,
             ..config.clone()
         };
-        let books = Box::pin(Books::open(&config)).await?;
+        let books = Box::pin(Books::open(&config, Opening::Prepare)).await?;
+        let upstream = dify_client::connections()?;
+        let dify = dify_client::Dify::new(upstream.clone());
         let context = AppContext {
-            check_served: completeness::on_demand(books.ledger.clone(), completeness::client()?),
+            check_served: completeness::on_demand(books.ledger.clone(), dify.clone()),
             ledger: books.ledger.clone(),
-            cookie_key: books.secret.cookie_key(),
-            secure_cookies: config.is_secure(),
+            access: Access::new(
+                books.ledger.clone(),
+                books.secret.cookie_key(),
+                config.public_url.clone(),
+            ),
             recharge_url: config.recharge_url.clone(),
         };
         let shutdown = CancellationToken::new();
@@ -82,16 +89,15 @@ impl Server {
         let http = Http::new(Shared {
             context: context.clone(),
             leptos: site(&config),
-            public_url: config.public_url.clone(),
             base_url: config.base_url(),
             shutdown: shutdown.clone(),
-            upstream: upstream::client()?,
+            upstream,
+            dify: dify.clone(),
             upstream_silence_max: Duration::from_secs(config.upstream_silence_seconds.into()),
             calls: calls.clone(),
-            followers: Arc::new(Semaphore::new(FOLLOWED_MAX)),
-            end_users: EndUsers::default(),
         });
-        let routes = router(http.clone());
+        let gateway = Gateway::new(http.clone());
+        let routes = router(http, gateway.clone());
         Ok(Self {
             serving: tokio::spawn(serve(listener, routes, shutdown.clone())),
             jobs: tokio::spawn({
@@ -99,8 +105,8 @@ impl Server {
                 async move {
                     tokio::join!(
                         ledger.run_jobs(),
-                        completeness::run(ledger.clone()),
-                        follow_paused_runs(http),
+                        completeness::run(ledger.clone(), dify),
+                        gateway.follow_paused_runs(),
                     );
                 }
             }),

@@ -20,7 +20,8 @@ pub mod dify {
     pub use crate::formats::dify_stream::{
         AnswerUsage as Seen, CallContext as Asked, Meter, Pause,
     };
-    pub use crate::usage::message::{Evidence, MessageUsage, ModelCall, TextAmount as Text};
+    pub use crate::usage::Evidence;
+    pub use crate::usage::message::{MessageUsage, ModelCall, TextAmount as Text};
 }
 /// Former paths.
 pub mod openai {

@@ -11,6 +11,7 @@ use crate::tokens::Category;
 
 /// Unit prices of one model. A category without its own price costs what its parent costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rates {
     pub input: UnitPrice,
@@ -153,6 +154,12 @@ impl PriceBook {
             Some(number) => self.history(model).find(|it| it.version == number),
             None => self.history(model).max_by_key(|it| it.version),
         }
+    }
+
+    /// A model's version of this id.
+    #[must_use]
+    pub fn by_id(&self, model: &ModelName, id: i64) -> Option<&PriceVersion> {
+        self.history(model).find(|version| version.id == id)
     }
 
     fn version_at(&self, model_key: &str, at: Timestamp) -> Option<&PriceVersion> {

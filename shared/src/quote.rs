@@ -9,6 +9,7 @@ use crate::tokens::{Category, Tokens};
 
 /// One token category's part of a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct QuoteLine {
     pub category: Category,
@@ -20,6 +21,7 @@ pub struct QuoteLine {
 
 /// A charge and how it comes about: `points` = Σ of the lines + `per_request`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Quote {
     /// Only categories with tokens.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What kind of token is counted. The categories are **exclusive**: a token is in exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Category {
     Input,
@@ -34,6 +35,7 @@ impl Category {
 
 /// Tokens of one model call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tokens {
     pub input: u64,

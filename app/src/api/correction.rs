@@ -99,7 +99,8 @@ impl Correction {
             calls,
             reported_total: None,
             has_answer: reported.is_some_and(|reported| reported.has_answer),
-            evidence: Evidence::Reported,
+            evidence: Evidence::Measured,
+            assumed_model: None,
         })
     }
 }
@@ -125,6 +126,7 @@ impl CallDraft {
                 output,
                 reasoning,
             },
+            evidence: None,
         })
     }
 }
@@ -145,10 +147,12 @@ mod tests {
                 call_id: None,
                 model_name: "GPT-4".parse().unwrap(),
                 tokens: Tokens::new(1500, 800),
+                evidence: None,
             }],
             reported_total: Some(9),
             has_answer: true,
-            evidence: Evidence::Reported,
+            evidence: Evidence::Measured,
+            assumed_model: None,
         }
     }
 

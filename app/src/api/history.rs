@@ -44,42 +44,16 @@ pub async fn history_page(
     filter: HistoryFilter,
     cursor: Option<String>,
 ) -> Result<HistoryView, crate::error::AppError> {
-    use std::collections::BTreeSet;
-
     use shared::api::PAGE_ITEMS_DEFAULT;
 
     let is_administrator = user_id.is_some();
     let subject = crate::auth::subject(user_id).await?;
-    let ledger = &subject.context.ledger;
+    let (ledger, user) = (&subject.context.ledger, &subject.user_id);
     let page = ledger
-        .history(
-            &subject.user_id,
-            &filter,
-            cursor.as_deref(),
-            PAGE_ITEMS_DEFAULT,
-        )
+        .history(user, &filter, cursor.as_deref(), PAGE_ITEMS_DEFAULT)
         .await?;
     let book = ledger.price_book().await?;
-    let lines = page
-        .items
-        .iter()
-        .filter_map(|item| item.consumption.as_ref())
-        .flat_map(|consumption| &consumption.lines);
-    let mut known = BTreeSet::new();
-    let mut rates = Vec::new();
-    for line in lines {
-        let version = book
-            .history(&line.model_name)
-            .find(|version| version.id == line.price_version_id);
-        if let Some(version) = version
-            && known.insert(version.id)
-        {
-            rates.push(VersionRates {
-                price_version_id: version.id,
-                rates: version.rates,
-            });
-        }
-    }
+    let rates = rates_of(&page.items, &book);
     let corrected: Vec<i64> = page
         .items
         .iter()
@@ -88,7 +62,7 @@ pub async fn history_page(
     let origins = if corrected.is_empty() {
         Vec::new()
     } else {
-        ledger.entries(&subject.user_id, &corrected).await?
+        ledger.entries(user, &corrected).await?
     };
     let charges: Vec<i64> = page
         .items
@@ -97,24 +71,47 @@ pub async fn history_page(
         .map(|item| item.entry)
         .collect();
     let refundable = if is_administrator && !charges.is_empty() {
-        ledger.refundable(&subject.user_id, &charges).await?
+        ledger.refundable(user, &charges).await?
     } else {
         Vec::new()
     };
     Ok(HistoryView {
-        origins: origins
-            .iter()
-            .map(|origin| Origin {
-                entry: origin.entry,
-                what: what_of(origin),
-                points: origin.points,
-            })
-            .collect(),
+        origins: origins.iter().map(Origin::of).collect(),
         refundable,
         items: page.items,
         next_cursor: page.next_cursor,
         rates,
     })
+}
+
+/// The price versions of all lines, each once.
+#[cfg(feature = "ssr")]
+fn rates_of(items: &[HistoryItem], book: &shared::price::PriceBook) -> Vec<VersionRates> {
+    let lines = items
+        .iter()
+        .filter_map(|item| item.consumption.as_ref())
+        .flat_map(|consumption| &consumption.lines);
+    let mut known = std::collections::BTreeSet::new();
+    let versions = lines.filter_map(|line| {
+        let mut versions = book.history(&line.model_name);
+        let version = versions.find(|version| version.id == line.price_version_id)?;
+        known.insert(version.id).then_some(VersionRates {
+            price_version_id: version.id,
+            rates: version.rates,
+        })
+    });
+    versions.collect()
+}
+
+#[cfg(feature = "ssr")]
+impl Origin {
+    fn of(entry: &HistoryItem) -> Self {
+        Self {
+            entry: entry.entry,
+            what: what_of(entry),
+            points: entry.points,
+        }
+    }
 }
 
 /// What an entry is about, as its writer put it: models, or a reason. An expiry has neither.

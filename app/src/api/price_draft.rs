@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
-use shared::money::Points;
-use shared::price::Rates;
+use shared::money::{Points, UnitPrice};
+use shared::price::{PriceVersion, Rates};
 use shared::problem::{FieldFault, Problem};
 
 use super::fields::{amount, optional_amount};
@@ -55,6 +55,26 @@ pub struct Parsed {
 }
 
 impl PriceDraft {
+    /// A version as the draft of the next one.
+    #[must_use]
+    pub fn of(version: PriceVersion) -> Self {
+        let rates = version.rates;
+        let typed = |price: Option<UnitPrice>| price.map(|price| price.to_string());
+        Self {
+            model_name: String::from(version.model_name),
+            input: rates.input.to_string(),
+            output: rates.output.to_string(),
+            cached_input: typed(rates.cached_input).unwrap_or_default(),
+            cache_write: typed(rates.cache_write).unwrap_or_default(),
+            reasoning: typed(rates.reasoning).unwrap_or_default(),
+            per_request: rates.per_request.to_string(),
+            is_active: version.is_active,
+            effective_from: None,
+            note: String::new(),
+            expected_version: version.version,
+        }
+    }
+
     /// # Errors
     /// [`Problem::InvalidField`] for the first field that does not make sense.
     pub fn parse(&self) -> Result<Parsed, Problem> {

@@ -1,6 +1,6 @@
-//! What pages read from the server. There is one kind of resource and one server function for the
-//! whole app, because each further kind costs the browser some 15 KB of code, and each further
-//! function 2 KB.
+//! What pages read from the server. One kind of resource and one server function serve all that is
+//! only read, because each further kind costs the browser some 15 KB of code, and each further
+//! function 2 KB (raw; what changes something has a function of its own all the same).
 
 use std::marker::PhantomData;
 

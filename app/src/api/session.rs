@@ -70,12 +70,12 @@ pub async fn sign_in(name: String, password: String, next: String) -> Result<(),
 pub async fn sign_out() -> Result<(), AppError> {
     use crate::auth;
 
-    auth::refuse_cross_site()?;
     let context = auth::app_context()?;
+    auth::refuse_cross_site(&context)?;
     if let Some(token) = auth::session_token(&context) {
         context.ledger.sign_out(&token).await?;
     }
-    auth::set_cookie(auth::expired_cookie(&context))?;
+    auth::set_cookie(context.access.expired_cookie())?;
     auth::redirect_form_post("/sign-in");
     Ok(())
 }

@@ -68,8 +68,6 @@ pub enum Says {
     Charged,
     Same,
     OtherTokens,
-    /// It names another user than the one who paid.
-    OtherUser,
 }
 
 /// One report of a message.
@@ -86,9 +84,9 @@ pub struct ReportView {
 }
 
 #[cfg(feature = "ssr")]
-impl From<ledger::SightingSummary> for ReportView {
-    fn from(seen: ledger::SightingSummary) -> Self {
-        use ledger::SightingDifference;
+impl From<ledger::ReportSummary> for ReportView {
+    fn from(seen: ledger::ReportSummary) -> Self {
+        use ledger::ReportDifference;
 
         Self {
             message_id: seen.message_id,
@@ -96,8 +94,7 @@ impl From<ledger::SightingSummary> for ReportView {
             source: seen.source,
             user_id: seen.user_id,
             says: match seen.difference {
-                Some(SightingDifference::User) => Says::OtherUser,
-                Some(SightingDifference::Tokens) => Says::OtherTokens,
+                Some(ReportDifference::Tokens) => Says::OtherTokens,
                 None if seen.consumption_id.is_some() => Says::Charged,
                 None => Says::Same,
             },
@@ -155,10 +152,10 @@ pub async fn all_sources(
     });
     let mut sources: Vec<_> = sources.collect();
     sources.sort_by_key(|source| source.revoked_at.is_some());
-    let differences = ledger.differences(None, DIFFERENCES_SHOWN_MAX);
+    let differences = ledger.report_differences(None, DIFFERENCES_SHOWN_MAX);
     let differences = differences.await?.items;
     let reports = match message {
-        Some(message) => match ledger.sightings(&message).await {
+        Some(message) => match ledger.reports(&message).await {
             Err(error) if error.problem() == Problem::NotFound => Vec::new(),
             reports => reports?,
         },

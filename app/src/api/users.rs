@@ -12,7 +12,7 @@ use super::fields::{amount, parse_user, refuse_no_reason};
 use crate::error::AppError;
 use crate::json::Json;
 
-/// Accounts whose user id contains `search`, the latest active first.
+/// Accounts whose user id begins with `search`, by user id.
 #[cfg(feature = "ssr")]
 pub async fn accounts(
     search: Option<String>,
@@ -124,11 +124,7 @@ pub async fn create_sign_in_link(user_id: String, seconds: u32) -> Result<SignIn
         .create_user_session(&parse_user(&user_id)?, seconds, &actor)
         .await?;
     Ok(SignInLink {
-        path: [
-            "/enter?token=",
-            &leptos_router::location::Url::escape(&session.token),
-        ]
-        .concat(),
+        path: crate::address::enter_address(&session.token),
         expires_at: session.expires_at,
     })
 }

@@ -58,7 +58,9 @@ pub const fn kind_tone(kind: EntryKind) -> Tone {
     match kind {
         EntryKind::Charge => Tone::Quiet,
         EntryKind::Grant | EntryKind::Refund => Tone::Good,
-        EntryKind::Rerate | EntryKind::Expiry | EntryKind::Adjustment => Tone::Waiting,
+        EntryKind::Correction | EntryKind::Rerate | EntryKind::Expiry | EntryKind::Adjustment => {
+            Tone::Waiting
+        }
     }
 }
 
@@ -66,6 +68,7 @@ pub const fn kind_tone(kind: EntryKind) -> Tone {
 pub fn kind_label(kind: EntryKind) -> Say {
     match kind {
         EntryKind::Charge => |t: &'static Texts| t.kind.charge,
+        EntryKind::Correction => |t: &'static Texts| t.kind.correction,
         EntryKind::Grant => |t: &'static Texts| t.kind.grant,
         EntryKind::Refund => |t: &'static Texts| t.kind.refund,
         EntryKind::Rerate => |t: &'static Texts| t.kind.rerate,

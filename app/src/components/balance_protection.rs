@@ -153,9 +153,53 @@ fn Checked(
         recharge_url,
     } = protection;
     let can_proceed = check.can_proceed;
-    let estimate = check.estimate.clone();
+    let label = phrase(move || {
+        let words = &text.get().protection;
+        if proceed.is_pending() {
+            words.checking
+        } else {
+            words.proceed
+        }
+    });
+    let verdict = if can_proceed {
+        view! {
+            <p class="verdict good" role="status">
+                {text.say(|t| t.protection.affordable)}
+            </p>
+        }
+        .erased()
+    } else {
+        let check = check.clone();
+        view! { <Shortfall check recharge_url was_refused /> }.erased()
+    };
+    view! {
+        <Estimate check />
+        {verdict}
+        <div class="actions">
+            <button
+                type="button"
+                class="button primary"
+                disabled=flag(move || !can_proceed || proceed.is_pending())
+                on:click=press(move |_| on_proceed.run(()))
+            >
+                {label}
+            </button>
+            <button type="button" class="button" on:click=press(move |_| on_cancel.run(()))>
+                {text.say(|t| t.common.cancel)}
+            </button>
+        </div>
+    }
+    .erased()
+}
+
+/// What there is, what the call would take, and how that comes about.
+#[component]
+fn Estimate(check: BalanceCheck) -> impl IntoView {
+    let text = use_text();
+    let is_short = !check.can_proceed;
+    let estimate = check.estimate;
     let remaining = check.available.minus(estimate.estimated_points);
-    let model = String::from(estimate.model_name.clone());
+    let model = String::from(estimate.model_name);
     let version = estimate.price_version.to_string();
     let caption = model.clone();
     let held = (!check.held.is_zero()).then(|| {
@@ -181,12 +225,12 @@ fn Checked(
                 <dt>{text.say(|t| t.protection.estimate)}</dt>
                 <dd class="num">{points_text(estimate.estimated_points)}</dd>
             </div>
-            <div class:negative=!can_proceed>
+            <div class:negative=is_short>
                 <dt>{text.say(|t| t.protection.remaining)}</dt>
                 <dd class="num">{remaining.map(points_text).unwrap_or_default()}</dd>
             </div>
         </dl>
-        <ShareBar part=estimate.estimated_points whole=check.available is_short=!can_proceed />
+        <ShareBar part=estimate.estimated_points whole=check.available is_short />
         <details class="breakdown">
             <summary>{text.say(|t| t.protection.breakdown)}</summary>
             <QuoteTable
@@ -196,32 +240,6 @@ fn Checked(
                 caption
             />
         </details>
-        {if can_proceed {
-            view! {
-                <p class="verdict good" role="status">
-                    {text.say(|t| t.protection.affordable)}
-                </p>
-            }
-                .erased()
-        } else {
-            view! { <Shortfall check recharge_url was_refused /> }.erased()
-        }}
-        <div class="actions">
-            <button
-                type="button"
-                class="button primary"
-                disabled=flag(move || !can_proceed || proceed.is_pending())
-                on:click=press(move |_| on_proceed.run(()))
-            >
-                {phrase(move || {
-                    let words = &text.get().protection;
-                    if proceed.is_pending() { words.checking } else { words.proceed }
-                })}
-            </button>
-            <button type="button" class="button" on:click=press(move |_| on_cancel.run(()))>
-                {text.say(|t| t.common.cancel)}
-            </button>
-        </div>
     }
     .erased()
 }

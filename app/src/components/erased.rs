@@ -2,7 +2,7 @@
 //! costs kilobytes of code, and each type that Leptos erases carries a second, asynchronous way of
 //! hydrating that only lazily loaded routes need.
 //!
-//! End a view with [`Erase::lean`] instead of `into_any()`, and wrap what changes in [`words`],
+//! End a view with [`Erase::erased`] instead of `into_any()`, and wrap what changes in [`words`],
 //! [`flag`] or [`part`], so that all such closures are one type each.
 
 use leptos::ev::{MouseEvent, SubmitEvent};
@@ -85,7 +85,8 @@ impl<V: RenderHtml + 'static> Erase for V {
     }
 }
 
-/// A view that hydrates at once even where it could wait: nothing in this app is loaded lazily.
+/// A view that hydrates at once even where it could wait: nothing in this app has to, because a
+/// page's code is loaded before it is hydrated.
 struct Synchronous<V>(V);
 
 impl<V: Render> Render for Synchronous<V> {

@@ -23,6 +23,7 @@ pub mod receipt;
 pub mod refusal;
 pub mod session;
 pub mod sign_in_form;
+pub(crate) mod submit;
 pub mod table;
 pub mod waiting_count;
 

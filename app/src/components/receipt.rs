@@ -1,9 +1,9 @@
 //! How a charge comes about, computed on the spot with the same function the ledger uses.
 
 use leptos::prelude::*;
-use shared::api::ConsumptionDetail;
+use shared::api::{ConsumptionDetail, ConsumptionLine};
 use shared::money::Points;
-use shared::quote::{QuoteLine, quote};
+use shared::quote::{Quote, QuoteLine, quote};
 use shared::tokens::Category;
 
 use super::amount::{count_text, grouped, points_text};
@@ -98,49 +98,80 @@ pub fn QuoteTable(
 #[must_use]
 pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates]) -> AnyView {
     let text = use_text();
-    let rates_of = |id: i64| {
-        rates
-            .iter()
-            .find(|version| version.price_version_id == id)
-            .map(|version| version.rates)
-    };
     let mut parts = Vec::with_capacity(detail.lines.len());
     let mut sum = Some(Points::ZERO);
     for line in &detail.lines {
-        let quoted =
-            rates_of(line.price_version_id).and_then(|rates| quote(&rates, &line.tokens).ok());
+        let mut versions = rates.iter();
+        let version = versions.find(|version| version.price_version_id == line.price_version_id);
+        let quoted = version.and_then(|version| quote(&version.rates, &line.tokens).ok());
         sum = match (sum, &quoted) {
             (Some(sum), Some(quoted)) => sum.plus(quoted.points).ok(),
             _ => None,
         };
-        let name = String::from(line.model_name.clone());
-        let version = line.price_version.to_string();
-        parts.push(
-            view! {
-                <section>
-                    <h3>
-                        {name.clone()} " "
-                        <span class="quiet">
-                            {words(move || fill(text.get().common.version_number, &[&version]))}
-                        </span>
-                    </h3>
-                    {quoted
-                        .map(|quoted| {
-                            view! {
-                                <QuoteTable
-                                    lines=quoted.lines
-                                    per_request=quoted.per_request
-                                    total=quoted.points
-                                    caption=name
-                                />
-                            }.erased()
-                        })}
-                </section>
-            }
-            .erased(),
-        );
+        parts.push(priced_line(line, quoted));
     }
-    let verdict = match sum {
+    let conversation = detail.conversation_id.map(|conversation| {
+        view! {
+            <dt>{text.say(|t| t.receipt.conversation)}</dt>
+            <dd>
+                <code>{conversation}</code>
+            </dd>
+        }
+        .erased()
+    });
+    view! {
+        <div class="receipt">
+            {parts} {verdict(sum, charged)}
+            <dl class="facts small">
+                <dt>{text.say(|t| t.receipt.consumption)}</dt>
+                <dd>
+                    <code>{detail.consumption_id}</code>
+                </dd>
+                <dt>{text.say(|t| t.receipt.message)}</dt>
+                <dd>
+                    <code>{detail.message_id}</code>
+                </dd>
+                {conversation}
+            </dl>
+        </div>
+    }
+    .erased()
+}
+
+/// One model call, and how its price comes about where that is known.
+fn priced_line(line: &ConsumptionLine, quoted: Option<Quote>) -> AnyView {
+    let text = use_text();
+    let name = String::from(line.model_name.clone());
+    let version = line.price_version.to_string();
+    let table = quoted.map(|quoted| {
+        view! {
+            <QuoteTable
+                lines=quoted.lines
+                per_request=quoted.per_request
+                total=quoted.points
+                caption=name.clone()
+            />
+        }
+        .erased()
+    });
+    view! {
+        <section>
+            <h3>
+                {name} " "
+                <span class="quiet">
+                    {words(move || fill(text.get().common.version_number, &[&version]))}
+                </span>
+            </h3>
+            {table}
+        </section>
+    }
+    .erased()
+}
+
+/// Whether what the browser computed is what the ledger took.
+fn verdict(sum: Option<Points>, charged: Points) -> AnyView {
+    let text = use_text();
+    match sum {
         Some(sum) if sum == charged => {
             let points = points_text(sum);
             view! {
@@ -160,31 +191,5 @@ pub fn receipt(detail: ConsumptionDetail, charged: Points, rates: &[VersionRates
             .erased()
         }
         None => view! { <p class="verdict">{text.say(|t| t.receipt.price_missing)}</p> }.erased(),
-    };
-    view! {
-        <div class="receipt">
-            {parts} {verdict}
-            <dl class="facts small">
-                <dt>{text.say(|t| t.receipt.consumption)}</dt>
-                <dd>
-                    <code>{detail.consumption_id}</code>
-                </dd>
-                <dt>{text.say(|t| t.receipt.message)}</dt>
-                <dd>
-                    <code>{detail.message_id}</code>
-                </dd>
-                {detail
-                    .conversation_id
-                    .map(|conversation| {
-                        view! {
-                            <dt>{text.say(|t| t.receipt.conversation)}</dt>
-                            <dd>
-                                <code>{conversation}</code>
-                            </dd>
-                        }.erased()
-                    })}
-            </dl>
-        </div>
     }
-    .erased()
 }

@@ -1,146 +1,170 @@
 //! Recomputes everything the ledger claims, from its rows alone.
 //!
-//! Rows are read in the order of the primary keys and looked at one by one: what is kept in memory
-//! is the account under way, however long the journal is.
+//! In passes, one after the other: along the accounts, over the messages, over the quarantine, over the sums.
+//! All but the last, which needs the mark of the sums and the journal as of one moment, read in
+//! many short snapshots, on as many connections as there are cores, and keeps a chunk of rows at a time,
+//! however long the journal is. Another chain is another pass.
 
-mod aliases;
-mod strays;
+mod accounts;
+mod messages;
+mod pricing;
+mod quarantine;
+mod ranges;
+mod report;
 mod sums;
-mod walk;
+mod tally;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::RandomState;
+use std::sync::{Arc, Mutex};
 
-use serde::Serialize;
-use shared::clock::Timestamp;
 use shared::ids::UserId;
-use shared::money::Points;
-use shared::price::{PriceBook, PriceVersion};
-use shared::quote::quote;
+use sqlx::Connection as _;
 use uuid::Uuid;
 
-use crate::consumption::Consumption;
-use crate::error::Result;
-use crate::{Ledger, chain, prices};
+use self::accounts::AccountWalk;
+use self::messages::{ClaimScan, MessageReplay};
+use self::pricing::Pricing;
+use self::tally::Tally;
+use crate::error::{Error, Result};
+use crate::operations::ledger::Ledger;
+use crate::records::hash::account_id;
+use crate::store::verification::{AS_IT_COMES, Cut, account, claim, cut, stray};
 
-/// Findings listed at most; the count goes on.
-const FINDINGS_LISTED_MAX: usize = 1000;
-
-/// What verification found.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VerifyReport {
-    pub ok: bool,
-    pub accounts: u64,
-    pub entries: u64,
-    pub consumptions: u64,
-    /// How many accounts are broken, and how many rows do not fit the entry they belong to.
-    pub broken: u64,
-    /// The first broken entry of each broken account, up to a thousand.
-    pub findings: Vec<Finding>,
-}
-
-/// One place where the books are not what the ledger wrote.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    pub account_id: Option<Uuid>,
-    pub user_id: Option<String>,
-    pub entry: Option<i64>,
-    pub what: String,
-}
-
-impl VerifyReport {
-    fn find(&mut self, finding: Finding) {
-        self.broken += 1;
-        if self.findings.len() < FINDINGS_LISTED_MAX {
-            self.findings.push(finding);
-        }
-    }
-}
-
-/// All tables that are joined have keys in the same order, so everything can be merged as it comes;
-/// hashing or sorting the journal would take memory and disk for all of it first.
-const READ_IN_ORDER: &str = "set local enable_hashjoin = off; set local enable_hashagg = off;
-     set local enable_sort = off; set local enable_bitmapscan = off;
-     set local max_parallel_workers_per_gather = 0; set local jit = off;
-     set local plan_cache_mode = force_custom_plan";
+pub use report::{Finding, Pass, VerifyReport};
 
 impl Ledger {
-    /// Walks every account's chain, or one's, in one consistent snapshot, row by row: memory stays
-    /// flat however long the journal is.
+    /// Verifies all books, or one account, from the first entry on. Accounts that are found to be right
+    /// get a checkpoint.
     ///
     /// # Errors
     /// [`crate::Error::Database`]; what is wrong with the books is in the report.
     pub async fn verify(&self, account: Option<&UserId>) -> Result<VerifyReport> {
-        let mut tx = self
-            .pool()
-            .begin_with("begin isolation level repeatable read read only")
-            .await?;
-        sqlx::raw_sql(READ_IN_ORDER).execute(&mut *tx).await?;
-        let versions = sqlx::query("select * from price_version")
-            .fetch_all(&mut *tx)
-            .await?
-            .iter()
-            .map(prices::version)
-            .collect::<Result<Vec<_>>>()?;
-        let pricing = Pricing {
-            book: Arc::new(PriceBook::new(versions.clone())),
-            versions: versions
-                .into_iter()
-                .map(|version| (version.id, version))
-                .collect(),
+        Box::pin(self.verify_books(account, false)).await
+    }
+
+    /// As [`Ledger::verify`], going on from the checkpoint of each account: finds what is wrong with
+    /// everything that was entered since.
+    ///
+    /// # Errors
+    /// As [`Ledger::verify`].
+    pub async fn verify_from_checkpoints(&self, account: Option<&UserId>) -> Result<VerifyReport> {
+        Box::pin(self.verify_books(account, true)).await
+    }
+
+    async fn verify_books(
+        &self,
+        account: Option<&UserId>,
+        from_checkpoints: bool,
+    ) -> Result<VerifyReport> {
+        let verification = Verification::begin(self, from_checkpoints).await?;
+        let mut passes = match account {
+            Some(user) => {
+                let id = account_id(user);
+                let walk = Arc::new(verification.account_walk(None));
+                vec![walk.run(vec![(id, id)]).await?]
+            }
+            None => verification.run().await?,
         };
-        let only = account.map(chain::account_id);
-        let mut report = VerifyReport::default();
-        let messages = walk::entries(&mut tx, only, &pricing, &mut report).await?;
-        walk::accounts_without_entries(&mut tx, only, &mut report).await?;
-        strays::rows_without_entry(&mut tx, only, &mut report).await?;
-        strays::rows_without_account(&mut tx, only, &mut report).await?;
-        if only.is_none() {
-            strays::messages_without_consumption(&mut tx, messages, &mut report).await?;
-            strays::sightings_without_message(&mut tx, &mut report).await?;
-            aliases::aliases(&mut tx, &mut report).await?;
+        // What is wrong with the journal is wrong with its sums too, and they say nothing more. Going on
+        // from checkpoints does not read what they are of.
+        let mut of_journal = passes.iter().filter(|pass| pass.name != "quarantine");
+        if !from_checkpoints && of_journal.all(|pass| pass.broken == 0) {
+            passes.push(sums::sums(self.pool(), account.map(account_id)).await?);
         }
-        tx.rollback().await?;
-        report.ok = report.broken == 0;
-        Ok(report)
+        self.name_users(&mut passes).await?;
+        Ok(VerifyReport::new(passes))
+    }
+
+    /// Says whose the accounts are that something was found at, and forgets their checkpoints: one was
+    /// made if only another pass than that along accounts found it.
+    async fn name_users(&self, passes: &mut [Pass]) -> Result<()> {
+        let findings = passes.iter().flat_map(|pass| &pass.findings);
+        let ids: BTreeSet<Uuid> = findings.filter_map(|finding| finding.account_id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        account::forget(self.pool(), &ids).await?;
+        let users = account::users(self.pool(), &ids).await?;
+        let users: HashMap<Uuid, String> = users.into_iter().collect();
+        for finding in passes.iter_mut().flat_map(|pass| &mut pass.findings) {
+            if finding.user_id.is_none() {
+                finding.user_id = finding.account_id.and_then(|id| users.get(&id).cloned());
+            }
+        }
+        Ok(())
     }
 }
 
-/// All price versions.
-struct Pricing {
-    book: Arc<PriceBook>,
-    versions: HashMap<i64, PriceVersion>,
+/// What all passes go by.
+struct Verification<'a> {
+    ledger: &'a Ledger,
+    pricing: Arc<Pricing>,
+    cut: Cut,
+    claim_blocks: i64,
+    from_checkpoints: bool,
 }
 
-impl Pricing {
-    /// Prices a consumption again, by the versions it names.
-    fn fault_of(&self, consumption: &Consumption) -> Option<String> {
-        let mut total: i128 = 0;
-        for line in &consumption.lines {
-            let Some(version) = self.versions.get(&line.price_version_id) else {
-                return Some(format!(
-                    "names price version {}, which is missing",
-                    line.price_version_id
-                ));
-            };
-            let in_force = self
-                .book
-                .in_force(&line.model_name, Timestamp::from(consumption.occurred_at));
-            if in_force.map(|in_force| in_force.id) != Ok(version.id) {
-                return Some(format!(
-                    "price version {} was not in force when it happened",
-                    version.id
-                ));
-            }
-            let priced = quote(&version.rates, &line.tokens).map(|quote| quote.points);
-            if priced != Ok(Points::from_nano(line.charge_nano)) {
-                return Some("a line's charge is not its tokens times its price".into());
-            }
-            total += i128::from(line.charge_nano);
+impl<'a> Verification<'a> {
+    async fn begin(ledger: &'a Ledger, from_checkpoints: bool) -> Result<Self> {
+        let mut connection = ledger.pool().acquire().await?;
+        Ok(Self {
+            ledger,
+            cut: cut(&mut connection).await?,
+            pricing: Arc::new(Pricing::read(&mut connection).await?),
+            claim_blocks: claim::blocks(&mut *connection).await?,
+            from_checkpoints,
+        })
+    }
+
+    fn account_walk(&self, tally: Option<Tally>) -> AccountWalk {
+        AccountWalk {
+            pool: self.ledger.pool().clone(),
+            sealing: self.ledger.inner.sealing.clone(),
+            pricing: Arc::clone(&self.pricing),
+            cut: self.cut.clone(),
+            from_checkpoints: self.from_checkpoints,
+            tally: tally.map(Mutex::new),
         }
-        (total != i128::from(consumption.charge_nano))
-            .then(|| "the charge is not the sum of its lines".into())
+    }
+
+    async fn run(&self) -> Result<Vec<Pass>> {
+        let empty = (!self.from_checkpoints).then(|| Tally::new(RandomState::new()));
+        let walk = Arc::new(self.account_walk(empty.clone()));
+        let mut accounts = walk.run(ranges::id_ranges()).await?;
+        let replay = Arc::new(MessageReplay {
+            pool: self.ledger.pool().clone(),
+            pricing: Arc::clone(&self.pricing),
+            cut: self.cut.clone(),
+            tally: empty.clone().map(Mutex::new),
+        });
+        let mut messages = replay.run().await?;
+        if let (Some(empty), Some(journal), Some(events)) = (empty, &walk.tally, &replay.tally) {
+            self.strays(&mut accounts).await?;
+            let scan = Arc::new(ClaimScan {
+                pool: self.ledger.pool().clone(),
+                cut: self.cut.clone(),
+                blocks: self.claim_blocks,
+                tally: Mutex::new(empty),
+            });
+            scan.run(&mut messages).await?;
+            let mut told_by_claims = journal.lock().map_err(|_| Error::Stopped)?.clone();
+            told_by_claims.take_all(&*events.lock().map_err(|_| Error::Stopped)?);
+            scan.compare(&told_by_claims, &mut messages).await?;
+        }
+        let quarantine = quarantine::quarantine(self.ledger.pool()).await?;
+        Ok(vec![accounts, messages, quarantine])
+    }
+
+    /// Rows that the walk along accounts never meets.
+    async fn strays(&self, pass: &mut Pass) -> Result<()> {
+        let mut connection = self.ledger.pool().acquire().await?;
+        let mut tx = connection.begin_with(AS_IT_COMES).await?;
+        for row in stray::without_account(&mut tx).await? {
+            pass.find(Finding::at(row.account_id, None, row.what));
+        }
+        tx.rollback().await?;
+        Ok(())
     }
 }

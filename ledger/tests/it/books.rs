@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ledger::Entrance;
 use ledger::{Ledger, SealingKey, Settings};
 use shared::api::{EntryKind, HistoryFilter};
 use shared::clock::Timestamp;
@@ -22,11 +23,14 @@ async fn the_database_refuses_to_change_what_is_append_only() {
         .deliver(books.delivery(sample()))
         .await
         .unwrap();
+    let mut other = books.delivery(sample());
+    other.entrance = Entrance::Langfuse;
+    books.ledger.deliver(other).await.unwrap();
     for (table, column) in [
         ("journal_entry", "amount_nano"),
-        ("consumption", "charge_nano"),
         ("price_version", "input_nano"),
-        ("message", "charge_nano"),
+        ("claim", "message"),
+        ("message_event", "kind"),
         ("audit_log", "actor"),
     ] {
         for statement in [
@@ -45,68 +49,66 @@ async fn the_database_refuses_to_change_what_is_append_only() {
 
 #[tokio::test]
 async fn the_database_refuses_entries_that_cannot_be() {
-    const PLACES: [&str; 8] = [
-        "entry",
-        "kind",
-        "amount_nano",
-        "counter_account",
-        "consumption_id",
-        "corrects_entry",
-        "reason",
-        "hash",
-    ];
+    const PLACES: &str =
+        "entry, kind, amount_nano, message, message_id, lines, cost_nano, owed_nano, basis_nano,
+        cap_nano, corrects_entry, follows_entry, reason, actor, hash";
     let books = Books::open().await;
-    let enter = async |row: [&str; 8]| {
+    let enter = async |row: [&str; 15]| {
         let statement = format!(
-            "insert into journal_entry (account_id, recorded_at, occurred_at, balance_after_nano, actor,
-                 previous_hash, {}) values (gen_random_uuid(), now(), now(), 0,
-                 case when $1 then 'somebody' end, sha256(''), {})",
-            PLACES.join(", "),
+            "insert into journal_entry (account_id, recorded_at, occurred_at, balance_after_nano, {PLACES})
+             values (gen_random_uuid(), now(), now(), 0, {})",
             row.join(", ")
         );
-        let entered = sqlx::query(AssertSqlSafe(statement)).bind(row[6] != "null");
-        entered.execute(&books.pool).await
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&books.pool)
+            .await
     };
-    let (id, none, why, hash) = ("gen_random_uuid()", "null", "'a reason'", "sha256('')");
+    let (none, id, hash) = ("null", "gen_random_uuid()", "sha256('')");
+    let (m, lines, why) = ("'m'", "'[]'", "'a reason'");
+    #[rustfmt::skip]
     let sound = [
-        ["2", "'charge'", "-5", "'revenue'", id, none, none, hash],
-        ["2", "'charge'", "0", "'revenue'", id, none, none, hash],
-        ["2", "'refund'", "5", "'revenue'", none, "1", why, hash],
-        ["2", "'rerate'", "-5", "'revenue'", none, "1", why, hash],
-        ["2", "'grant'", "5", "'issuance'", none, none, why, hash],
-        ["2", "'expiry'", "-5", "'expiry'", none, "1", why, hash],
-        [
-            "2",
-            "'adjustment'",
-            "-5",
-            "'adjustment'",
-            none,
-            none,
-            why,
-            hash,
-        ],
+        ["1", "'charge'", "-5", id, m, lines, none, none, none, none, none, none, none, none, hash],
+        ["2", "'correction'", "-5", id, m, lines, "9", "9", "0", "0", "1", "1", none, none, hash],
+        ["2", "'refund'", "5", id, none, lines, "9", "4", "9", "4", "1", "1", why, why, hash],
+        ["2", "'rerate'", "-5", id, none, lines, "9", "9", "0", "0", "1", "1", why, why, hash],
+        ["1", "'grant'", "5", none, none, none, none, none, none, none, none, none, why, why, hash],
+        ["2", "'expiry'", "-5", none, none, none, none, none, none, none, "1", none, why, why, hash],
+        ["1", "'adjustment'", "-5", none, none, none, none, none, none, none, none, none, why, why, hash],
     ];
     // Of which of them, what is otherwise.
-    let unsound: [(usize, usize, &str); 20] = [
+    let unsound: [(usize, usize, &str); 33] = [
         (0, 0, "0"),
         (0, 1, "'gift'"),
         (0, 2, "5"),
-        (0, 3, "'issuance'"),
+        (0, 3, none),
         (0, 4, none),
-        (0, 7, "'short'"),
+        (0, 5, none),
+        (0, 5, "'{}'"),
+        (0, 6, "5"),
+        (0, 10, "1"),
+        (0, 11, "1"),
+        (0, 14, "'short'"),
+        (1, 4, none),
+        (1, 6, none),
+        (1, 7, "10"),
+        (1, 7, "-1"),
+        (1, 8, "-1"),
+        (1, 9, "-1"),
+        (1, 10, none),
+        (1, 11, none),
+        (1, 11, "2"),
         (2, 2, "-5"),
         (2, 2, "0"),
-        (2, 3, "'adjustment'"),
-        (2, 4, id),
-        (2, 5, none),
-        (2, 5, "2"),
-        (2, 6, none),
+        (2, 3, none),
+        (2, 10, "2"),
+        (2, 11, none),
+        (2, 12, none),
+        (2, 13, none),
         (3, 2, "0"),
-        (3, 5, none),
         (4, 2, "0"),
-        (4, 3, "'revenue'"),
+        (4, 3, id),
         (5, 2, "5"),
-        (5, 5, none),
+        (5, 10, none),
         (6, 2, "0"),
     ];
     for row in sound {
@@ -153,8 +155,8 @@ async fn every_account_owned_table_can_be_sharded_by_account() {
          join pg_attribute owner on owner.attrelid = i.indrelid and owner.attname = 'account_id'
          where i.indisunique and c.relnamespace = 'public'::regnamespace
              and not owner.attnum = any(i.indkey)
-             -- An identity names its account, but the same message under two users must collide.
-             and c.relname <> 'message'",
+             -- An id names the account that it was charged on, but the same message under two users must collide.
+             and c.relname not in ('claim', 'message_event')",
     )
     .fetch_all(&books.pool)
     .await
@@ -163,12 +165,12 @@ async fn every_account_owned_table_can_be_sharded_by_account() {
     let owned: i64 = sqlx::query_scalar(
         "select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid
          where a.attname = 'account_id' and c.relkind in ('r', 'p')
-             and c.relname in ('account', 'journal_entry', 'consumption')",
+             and c.relname in ('account', 'journal_entry', 'credit', 'hold')",
     )
     .fetch_one(&books.pool)
     .await
     .unwrap();
-    assert_eq!(owned, 3);
+    assert_eq!(owned, 4);
 }
 
 #[tokio::test]
@@ -196,9 +198,8 @@ async fn a_month_of_which_the_default_partition_has_entries_stays_there() {
     let year_ahead = OffsetDateTime::now_utc() + Duration::days(365);
     sqlx::query(
         "insert into journal_entry (account_id, entry, recorded_at, occurred_at, kind, amount_nano,
-             counter_account, balance_after_nano, reason, actor, previous_hash, hash)
-         values (gen_random_uuid(), 1, $1, $1, 'grant', 1, 'issuance', 1, 'a reason', 'somebody', sha256(''),
-             sha256(''))",
+             balance_after_nano, reason, actor, hash)
+         values (gen_random_uuid(), 1, $1, $1, 'grant', 1, 1, 'a reason', 'somebody', sha256(''))",
     )
     .bind(year_ahead)
     .execute(&books.pool)

@@ -94,7 +94,7 @@ async fn a_review_is_audited_in_the_transactions_of_what_it_changes() {
     // The database's word for it: one transaction has written both rows.
     let together: Vec<String> = sqlx::query_scalar(
         "select subject from audit_log a
-         join consumption c on c.message_id = a.subject and c.xmin = a.xmin
+         join journal_entry j on j.message_id = a.subject and j.xmin = a.xmin
          where action = 'completeness.charge' order by subject",
     )
     .fetch_all(&books.pool)

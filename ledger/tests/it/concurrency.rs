@@ -265,8 +265,10 @@ async fn a_message_that_comes_into_quarantine_while_another_report_is_written_is
     let waiting = books.ledger.deliver(books.delivery(waiting)).await.unwrap();
     assert_eq!(waiting.status, Outcome::Quarantined);
     let used = message("m1", "u", "m", Tokens::new(2000, 0));
-    let rename = "update quarantine set message_id = 'm1' where message_id = 'm0'";
-    let answer = deliver_during(&books, used, rename).await;
+    let claim = "insert into claim (id, message)
+         select substring(encode(sha256('tollgate message\\000'::bytea || int8send(1) || 'm1'::bytea), 'hex'), 1, 32)::uuid,
+             message from message_event where kind = 'waiting'";
+    let answer = deliver_during(&books, used, claim).await;
     assert!(matches!(problem(answer), Problem::MessageConflict { .. }));
     assert_eq!(books.balance("u").await, points("10"));
     books.assert_verified().await;
@@ -310,7 +312,7 @@ async fn only_a_lost_race_is_tried_again_and_not_for_ever() {
              perform nextval('tries');
              raise exception 'for the test' using errcode = new.message_id;
          end $$;
-         create trigger fail before insert on message for each row execute function fail()",
+         create trigger fail before insert on journal_entry for each row execute function fail()",
     )
     .execute(&books.pool)
     .await

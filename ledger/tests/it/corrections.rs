@@ -290,7 +290,7 @@ async fn what_is_replaced_while_a_re_rating_is_at_it_is_charged_once() {
     books.set_price("m", "0", "0").await;
     books.set_price("better", "1", "0").await;
     let poor = MessageUsage {
-        evidence: Evidence::AssumedModel,
+        evidence: Evidence::ModelAssumed,
         ..message("msg", "u", "m", Tokens::new(1000, 0))
     };
     books.ledger.deliver(books.delivery(poor)).await.unwrap();
@@ -337,6 +337,7 @@ async fn what_a_model_was_re_rated_to_stays_when_another_one_of_the_message_is()
         call_id: None,
         model_name: model.parse().unwrap(),
         tokens: Tokens::new(1000, 0),
+        evidence: None,
     };
     let both = MessageUsage {
         calls: vec![call("a"), call("b")],

@@ -3,7 +3,6 @@
 
 #![cfg(test)]
 
-mod agreement;
 mod books;
 mod charging;
 mod clock;
@@ -17,17 +16,17 @@ mod keys;
 mod people;
 mod pricing;
 mod quarantine;
+mod races;
+mod reports;
 mod rollups;
-mod sightings;
 mod sources;
 mod tampering;
+mod usage_sums;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
-use private_postgres::Cluster;
 use shared::clock::Timestamp;
 use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::UserId;
@@ -36,11 +35,7 @@ use shared::price::{PriceVersion, Rates};
 use shared::problem::Problem;
 use shared::tokens::Tokens;
 use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
-use tokio::sync::OnceCell;
-use uuid::Uuid;
-
-static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+use testkit::{Database, cluster};
 
 /// A fresh database, a ledger on it, and what most tests need.
 struct Books {
@@ -52,47 +47,6 @@ struct Books {
     pool: PgPool,
 }
 
-async fn cluster() -> &'static Cluster {
-    CLUSTER
-        .get_or_init(|| async {
-            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ledger-tests");
-            Cluster::start_empty(&folder)
-                .await
-                .expect("a Postgres for the tests")
-        })
-        .await
-}
-
-/// A database of this test's own. It is copied from one that whoever comes first makes: all the
-/// migrations take longer than most tests.
-async fn database() -> PgConnectOptions {
-    const TEMPLATE: &str = "migrated";
-    let cluster = cluster().await;
-    let mut connection = cluster.options().connect().await.unwrap();
-    sqlx::query("select pg_advisory_lock(1)")
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    let is_migrated: bool =
-        sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-            .bind(TEMPLATE)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-    if !is_migrated {
-        let options = cluster.create_database("being_migrated").await.unwrap();
-        connect(&options, 1).await.migrate().await.unwrap();
-        let rename = format!("alter database being_migrated rename to {TEMPLATE}");
-        connection.execute(AssertSqlSafe(rename)).await.unwrap();
-    }
-    // Other processes may share the cluster, and process ids come again.
-    let name = format!("test_{}", Uuid::now_v7().simple());
-    let create = format!("create database {name} template {TEMPLATE}");
-    connection.execute(AssertSqlSafe(create)).await.unwrap();
-    connection.close().await.unwrap();
-    cluster.options_for(&name)
-}
-
 impl Books {
     async fn open() -> Self {
         Self::open_with(Settings::default().writers).await
@@ -100,7 +54,7 @@ impl Books {
 
     /// With so many writers: with one, messages that are delivered together are charged in order.
     async fn open_with(writers: usize) -> Self {
-        let options = database().await;
+        let options = Database::migrated().await.options();
         let ledger = connect(&options, writers).await;
         let created = ledger
             .create_api_key("test", Scope::Webhook, false, &actor())
@@ -156,7 +110,7 @@ impl Books {
 
     async fn assert_verified(&self) {
         let report = self.ledger.verify(None).await.unwrap();
-        assert!(report.ok, "{:?}", report.findings);
+        assert!(report.ok, "{:?}", report.findings());
     }
 }
 
@@ -215,10 +169,12 @@ fn message(id: &str, name: &str, model: &str, tokens: Tokens) -> MessageUsage {
             call_id: None,
             model_name: model.parse().unwrap(),
             tokens,
+            evidence: None,
         }],
         reported_total: None,
         has_answer: false,
-        evidence: Evidence::Reported,
+        evidence: Evidence::Measured,
+        assumed_model: None,
     }
 }
 

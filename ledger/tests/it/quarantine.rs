@@ -229,7 +229,7 @@ async fn a_better_report_that_waits_beside_what_was_charged_waits_once() {
     let books = Books::open().await;
     books.set_price("m", "1", "1").await;
     let poor = MessageUsage {
-        evidence: Evidence::AssumedModel,
+        evidence: Evidence::ModelAssumed,
         ..message("run", "u", "m", Tokens::new(1000, 0))
     };
     books.ledger.deliver(books.delivery(poor)).await.unwrap();
@@ -263,13 +263,14 @@ async fn a_better_report_that_does_not_fit_the_account_waits_and_gives_nothing_b
                 call_id: Some((*id).to_owned()),
                 model_name: model.parse().unwrap(),
                 tokens: Tokens::new(1000, 0),
+                evidence: None,
             })
             .collect(),
         ..message("msg", "u", "m", Tokens::default())
     };
     for id in ["one", "two"] {
         let poor = MessageUsage {
-            evidence: Evidence::AssumedModel,
+            evidence: Evidence::ModelAssumed,
             ..calls(&[id], "m")
         };
         books.ledger.deliver(books.delivery(poor)).await.unwrap();

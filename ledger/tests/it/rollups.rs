@@ -1,11 +1,14 @@
 //! Sums by period, kind, model and source, without a look at the journal.
 
+use ledger::Entrance;
 use shared::api::{EntryKind, RollupFilter, RollupPeriod, RollupSum, Rollups};
 use shared::clock::Timestamp;
+use shared::dify::Evidence;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use time::{Duration, OffsetDateTime};
 
+use crate::clock::Clock;
 use crate::{Books, actor, message, now, points, problem, user};
 
 fn last_hours(hours: i64) -> RollupFilter {
@@ -20,17 +23,21 @@ fn last_hours(hours: i64) -> RollupFilter {
     }
 }
 
-/// Two models, two users, a refund and grants.
-async fn busy() -> Books {
+/// Two models, two users, a refund and grants. Sums are kept up to the charge of that number.
+async fn busy(summed_up: usize) -> Books {
     let books = Books::open().await;
     books.set_price("GPT-4", "1", "2").await;
     books.set_price("other", "10", "0").await;
     books.grant("u", "100").await;
-    for (id, name, model, tokens) in [
+    let charges = [
         ("a", "u", "GPT-4", Tokens::new(1000, 500)),
         ("b", "v", "gpt-4", Tokens::new(2000, 0)),
         ("c", "u", "other", Tokens::new(1000, 0)),
-    ] {
+    ];
+    for (number, (id, name, model, tokens)) in charges.into_iter().enumerate() {
+        if number == summed_up {
+            books.ledger.sum_up().await.unwrap();
+        }
         let used = message(id, name, model, tokens);
         books.ledger.deliver(books.delivery(used)).await.unwrap();
     }
@@ -39,6 +46,9 @@ async fn busy() -> Books {
         .refund(&user("u"), 2, Some(points("0.5")), "test", &actor())
         .await
         .unwrap();
+    if summed_up > charges.len() {
+        books.ledger.sum_up().await.unwrap();
+    }
     books
 }
 
@@ -67,7 +77,13 @@ fn row(
 
 #[tokio::test]
 async fn sums_are_told_by_kind_model_and_source() {
-    let books = busy().await;
+    // Wherever the sums end that are kept already.
+    for summed_up in [0, 1, 2, 4] {
+        sums_of_a_busy_day_are_told(&busy(summed_up).await).await;
+    }
+}
+
+async fn sums_of_a_busy_day_are_told(books: &Books) {
     let rollups = books.ledger.rollups(&last_hours(1)).await.unwrap();
     assert_eq!(
         told(&rollups.totals),
@@ -120,8 +136,8 @@ async fn sums_are_told_by_kind_model_and_source() {
 
 #[tokio::test]
 async fn days_begin_when_the_range_does() {
-    let books = busy().await;
-    // Entries of an hour, two and 25 hours ago, as if time had passed.
+    let (books, clock) = Clock::open_books(now()).await;
+    books.set_price("m", "1", "2").await;
     let at = |rollups: &Rollups| -> Vec<(i64, i64)> {
         let from = rollups.from.moment();
         rollups
@@ -134,28 +150,28 @@ async fn days_begin_when_the_range_does() {
             })
             .collect()
     };
-    for (model, user_id, hours) in [("gpt-4", "u", 1), ("gpt-4", "v", 2), ("other", "u", 25)] {
-        let moved = sqlx::query(
-            "update rollup set hour = hour - make_interval(hours => $1)
-             where kind = 'charge' and model_key = $2
-                 and account_id = (select account_id from account where user_id = $3)",
-        )
-        .bind(hours)
-        .bind(model)
-        .bind(user_id)
-        .execute(&books.pool)
-        .await
-        .unwrap();
-        assert_eq!(moved.rows_affected(), 1);
-    }
     let mut filter = last_hours(30);
+    for (number, hours) in [25, 2, 1, 0].into_iter().enumerate() {
+        let time = filter.to.moment() - Duration::hours(hours + 1);
+        clock.set(Timestamp::new(time)).await;
+        // A process that begins now does not go by an earlier reading of the clock.
+        let ledger = books.replica().await;
+        let used = message(&format!("m{hours}"), "u", "m", Tokens::new(1000, 0));
+        ledger.deliver(books.delivery(used)).await.unwrap();
+        if number == 1 {
+            ledger.sum_up().await.unwrap();
+        }
+    }
     let hours = books.ledger.rollups(&filter).await.unwrap();
-    assert_eq!(at(&hours), [(5, 1), (28, 1), (29, 1)]);
+    assert_eq!(at(&hours), [(5, 1), (28, 1), (29, 1), (30, 1)]);
     filter.by = RollupPeriod::Day;
     let days = books.ledger.rollups(&filter).await.unwrap();
-    assert_eq!(at(&days), [(0, 1), (24, 2)]);
-    let mut narrow = last_hours(2);
-    narrow.to = narrow.from;
+    assert_eq!(at(&days), [(0, 1), (24, 3)]);
+    let narrow = RollupFilter {
+        from: Timestamp::new(filter.to.moment() - Duration::hours(3)),
+        to: Timestamp::new(filter.to.moment() - Duration::hours(3)),
+        ..filter
+    };
     assert_eq!(
         at(&books.ledger.rollups(&narrow).await.unwrap()),
         [(0, 1)],
@@ -200,11 +216,12 @@ async fn a_range_is_bounded() {
 /// It counts whole when the range ends within it, and not at all when the range ends where it begins.
 #[tokio::test]
 async fn a_range_is_of_whole_hours() {
-    let books = busy().await;
-    let hour: OffsetDateTime = sqlx::query_scalar("select min(hour) from rollup")
-        .fetch_one(&books.pool)
-        .await
-        .unwrap();
+    let books = busy(1).await;
+    let hour: OffsetDateTime =
+        sqlx::query_scalar("select date_trunc('hour', min(recorded_at), 'utc') from journal_entry")
+            .fetch_one(&books.pool)
+            .await
+            .unwrap();
     let until = async |to| {
         let filter = RollupFilter {
             from: Timestamp::new(hour - Duration::hours(1)),
@@ -232,9 +249,46 @@ async fn tokens_of_every_category_are_summed() {
     books.ledger.deliver(books.delivery(used)).await.unwrap();
     let used = message("b", "v", "m", tokens);
     books.ledger.deliver(books.delivery(used)).await.unwrap();
-    let report = books.ledger.verify(None).await.unwrap();
-    assert_eq!((report.entries, report.consumptions), (2, 2));
     let sums = books.ledger.rollups(&last_hours(2)).await.unwrap().totals;
     assert_eq!((sums[0].input_tokens, sums[0].output_tokens), (14, 48));
     books.assert_verified().await;
+}
+
+/// What the better report of a message changes is a correction, whose tokens may be fewer than none.
+#[tokio::test]
+async fn a_correction_is_told_as_a_difference() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let mut estimate = message("a", "u", "m", Tokens::new(900, 100));
+    estimate.evidence = Evidence::Estimated;
+    for (entrance, used) in [
+        (Entrance::Gateway, estimate),
+        (
+            Entrance::Langfuse,
+            message("a", "u", "m", Tokens::new(600, 100)),
+        ),
+    ] {
+        let mut delivery = books.delivery(used);
+        delivery.entrance = entrance;
+        books.ledger.deliver(delivery).await.unwrap();
+        let rollups = books.ledger.rollups(&last_hours(1)).await.unwrap();
+        assert_eq!(rollups.totals[0].points, points("-1"), "{entrance:?}");
+    }
+    books.ledger.sum_up().await.unwrap();
+    let rollups = books.ledger.rollups(&last_hours(1)).await.unwrap();
+    let expected = |name| {
+        [
+            row(EntryKind::Charge, name, 1, "-1"),
+            row(EntryKind::Correction, name, 1, "0.3"),
+        ]
+    };
+    assert_eq!(told(&rollups.totals), expected(""));
+    assert_eq!(told(&rollups.models), expected("m"));
+    assert_eq!(told(&rollups.sources), expected("test"));
+    let tokens: Vec<_> = rollups
+        .totals
+        .iter()
+        .map(|sum| (sum.input_tokens, sum.output_tokens))
+        .collect();
+    assert_eq!(tokens, [(900, 100), (-300, 0)]);
 }

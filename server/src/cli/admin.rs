@@ -6,11 +6,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use ledger::Ledger;
 
-use super::{Report, actor, in_words};
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum AdminCommand {
     /// Create an administrator, who signs in to the pages.
     Create {
         /// The name to sign in with.
@@ -23,8 +24,8 @@ pub(super) enum Command {
     },
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Report> {
+impl AdminCommand {
+    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Ending> {
         let Self::Create {
             name,
             password_stdin,
@@ -43,7 +44,7 @@ impl Command {
             .await
             .map_err(in_words)?;
         let sign_in = format!("Sign in at {}/sign-in", config.base_url());
-        Ok(Report::ok(if password_stdin {
+        Ok(Ending::ok(if password_stdin {
             format!("Administrator “{name}” was created.\n{sign_in}")
         } else {
             format!(

@@ -7,7 +7,8 @@ use shared::api::ExpiringPoints;
 use shared::ids::UserId;
 use shared::money::Points;
 
-use super::{Report, in_words, parsed};
+use crate::cli::argument::parsed;
+use crate::cli::ending::{Ending, in_words};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Balance {
@@ -21,7 +22,7 @@ pub(super) struct Balance {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Json {
+struct BalanceJson {
     user_id: UserId,
     balance: Points,
     held: Points,
@@ -31,10 +32,10 @@ struct Json {
 }
 
 impl Balance {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let balance = ledger.balance(&self.user).await.map_err(in_words)?;
         if self.json {
-            return Report::json(&Json {
+            return Ending::json(&BalanceJson {
                 user_id: balance.user_id,
                 balance: balance.balance,
                 held: balance.held,
@@ -53,6 +54,6 @@ impl Balance {
                 credit.points, credit.expires_at
             )?;
         }
-        Ok(Report::ok(text))
+        Ok(Ending::ok(text))
     }
 }

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use dify_client::Dify;
 use ledger::Ledger;
 use serde::Serialize;
 use shared::api::{Completeness, ReviewedMessage, arrived_share};
@@ -8,7 +9,9 @@ use shared::clock::Timestamp;
 use shared::ids::{ModelName, UserId};
 use time::OffsetDateTime;
 
-use super::{Report, actor, in_words, moment, parsed};
+use crate::cli::argument::{moment, parsed};
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 use crate::completeness;
 
 /// Looked back without `--since`.
@@ -41,7 +44,7 @@ pub(super) struct Check {
 }
 
 #[derive(Serialize)]
-struct Json {
+struct CompletenessJson {
     #[serde(flatten)]
     completeness: Completeness,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,13 +52,13 @@ struct Json {
 }
 
 impl Check {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let source = ledger.gateway_source(Some(&self.source)).await;
         let source = source.map_err(in_words)?;
         let since = self.since.unwrap_or_else(|| {
             Timestamp::new(OffsetDateTime::now_utc() - time::Duration::days(DAYS_BACK))
         });
-        let client = completeness::client()?;
+        let client = Dify::new(dify_client::connections()?);
         completeness::check(ledger, &client, &source, since, &self.users).await?;
         let completeness = ledger.completeness(&source).await.map_err(in_words)?;
         let charged = if self.charge {
@@ -70,7 +73,7 @@ impl Check {
             .iter()
             .flatten()
             .all(|reviewed| reviewed.problem.is_none());
-        let report = Json {
+        let report = CompletenessJson {
             completeness,
             charged,
         };
@@ -78,11 +81,11 @@ impl Check {
             true => serde_json::to_string(&report)?,
             false => told(&report)?,
         };
-        Ok(Report { text, is_ok })
+        Ok(Ending { text, is_ok })
     }
 }
 
-fn told(report: &Json) -> Result<String> {
+fn told(report: &CompletenessJson) -> Result<String> {
     let Completeness { days, missing, .. } = &report.completeness;
     let (served, arrived) = report.completeness.served_and_arrived();
     let mut text = match served {

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use ledger::Ledger;
 
-use super::{Report, in_words};
+use crate::cli::ending::{Ending, in_words};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Jobs {
@@ -16,10 +16,10 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let jobs = ledger.jobs(self.limit).await.map_err(in_words)?;
         if self.json {
-            return Report::json(&jobs);
+            return Ending::json(&jobs);
         }
         let mut text = format!("{} jobs.", jobs.len());
         for job in &jobs {
@@ -34,6 +34,6 @@ impl Jobs {
                 job.id, job.kind, job.done, job.total, job.created_at, job.created_by
             )?;
         }
-        Ok(Report::ok(text))
+        Ok(Ending::ok(text))
     }
 }

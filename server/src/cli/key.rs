@@ -2,11 +2,12 @@ use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use ledger::{Ledger, Scope};
 
-use super::{Report, actor, in_words};
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum KeyCommand {
     /// Create an API key. It is shown this once; only its hash is kept.
     Create {
         /// What the key is for, as the live monitor and the audit log show it.
@@ -26,7 +27,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum KeyScope {
-    /// Report what messages used.
+    /// Ending what messages used.
     Webhook,
     /// Ask for any user's points, and make user tokens.
     Points,
@@ -44,8 +45,8 @@ impl From<KeyScope> for Scope {
     }
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Report> {
+impl KeyCommand {
+    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Ending> {
         let Self::Create {
             name,
             scope,
@@ -57,7 +58,7 @@ impl Command {
             .await
             .map_err(in_words)?;
         if json {
-            return Report::json(&created);
+            return Ending::json(&created);
         }
         let base = config.base_url();
         let next = match scope {
@@ -70,7 +71,7 @@ impl Command {
                 created.key
             ),
         };
-        Ok(Report::ok(format!(
+        Ok(Ending::ok(format!(
             "Key “{name}” was created. Both secrets are shown this once:\n\n  key             {}\n  signing secret  {}\n\n{next}",
             created.key, created.signing_secret
         )))

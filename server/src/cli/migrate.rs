@@ -1,6 +1,6 @@
-use super::Report;
+use crate::cli::ending::Ending;
 
 /// Opening the ledger has already done it.
-pub(super) fn run() -> Report {
-    Report::ok("The database schema is up to date.")
+pub(super) fn run() -> Ending {
+    Ending::ok("The database schema is up to date.")
 }

@@ -1,11 +1,14 @@
 //! The command line: `tollgate <command>`. Every command works whether or not a server is running.
 
 mod admin;
+mod argument;
 mod balance;
 mod completeness;
+mod ending;
 mod jobs;
 mod key;
 mod migrate;
+mod operator;
 mod points;
 mod price;
 mod quarantine;
@@ -17,19 +20,16 @@ mod user;
 mod verify;
 
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use ledger::Actor;
-use shared::clock::Timestamp;
-use shared::locale::Locale;
 
-use crate::books::Books;
+use crate::books::{Books, Opening};
 use crate::config::Config;
 use crate::telemetry;
+use crate::terminal::{note, say};
+use ending::{Ending, on_one_line};
 
 /// A prepaid gate for AI apps built with Dify: prices every message and takes the points, once.
 #[derive(Debug, Parser)]
@@ -51,28 +51,29 @@ struct CommandLine {
 enum Command {
     /// Start the server.
     Serve,
-    /// Bring the database schema up to date. Every command does so by itself.
+    /// Make an installation, or bring its database schema up to date. Starting the server does so
+    /// too; all other commands use only one that is there.
     Migrate,
     /// Manage administrators.
     #[command(subcommand)]
-    Admin(admin::Command),
+    Admin(admin::AdminCommand),
     /// Manage API keys.
     #[command(subcommand)]
-    Key(key::Command),
+    Key(key::KeyCommand),
     /// Connect Dify: keys that open one entrance each, with what to enter in Dify.
     #[command(subcommand)]
-    Source(source::Command),
+    Source(source::SourceCommand),
     /// Publish prices.
     #[command(subcommand)]
-    Price(price::Command),
+    Price(price::PriceCommand),
     /// Add points to an account, take some, or give back what a message cost.
     #[command(subcommand)]
-    Points(points::Command),
+    Points(points::PointsCommand),
     /// Show what an account holds.
     Balance(balance::Balance),
     /// Look at the messages that could not be charged, and end their wait.
     #[command(subcommand)]
-    Quarantine(quarantine::Command),
+    Quarantine(quarantine::QuarantineCommand),
     /// Price past messages again: shows what would change for whom, and enters it with --apply.
     Rerate(rerate::Rerate),
     /// Ask Dify what the app behind a source has served, and show what never arrived.
@@ -83,28 +84,9 @@ enum Command {
     Verify(verify::Verify),
     /// Help an end user in.
     #[command(subcommand)]
-    User(user::Command),
+    User(user::UserCommand),
     /// Send simulated messages to a running server, to try it out or to measure it.
     Simulate(simulate::Simulate),
-}
-
-/// What a command says at its end.
-struct Report {
-    text: String,
-    is_ok: bool,
-}
-
-impl Report {
-    fn ok(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            is_ok: true,
-        }
-    }
-
-    fn json(value: &impl serde::Serialize) -> Result<Self> {
-        Ok(Self::ok(serde_json::to_string(value)?))
-    }
 }
 
 /// Runs the command line of this process.
@@ -127,9 +109,9 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .context("the runtime did not start")
         .and_then(|runtime| runtime.block_on(execute(command.unwrap_or(Command::Serve), &config)));
     match ended {
-        Ok(report) => {
-            say(&report.text);
-            ExitCode::from(u8::from(!report.is_ok))
+        Ok(ending) => {
+            say(&ending.text);
+            ExitCode::from(u8::from(!ending.is_ok))
         }
         Err(error) => {
             note(&format!("error: {}", on_one_line(&error)));
@@ -138,7 +120,7 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-async fn execute(command: Command, config: &Config) -> Result<Report> {
+async fn execute(command: Command, config: &Config) -> Result<Ending> {
     let default_filter = match command {
         // What Postgres notes while the schema is checked is of no interest.
         Command::Serve => "info,sqlx=warn",
@@ -148,7 +130,11 @@ async fn execute(command: Command, config: &Config) -> Result<Report> {
     if matches!(command, Command::Serve) {
         return Box::pin(serve::run(config)).await;
     }
-    let books = Box::pin(Books::open(config)).await?;
+    let opening = match command {
+        Command::Migrate => Opening::Prepare,
+        _ => Opening::Use,
+    };
+    let books = Box::pin(Books::open(config, opening)).await?;
     let ledger = &books.ledger;
     match command {
         Command::Serve | Command::Migrate => Ok(migrate::run()),
@@ -168,63 +154,6 @@ async fn execute(command: Command, config: &Config) -> Result<Report> {
     }
 }
 
-/// An error with its causes. Some errors repeat their cause in their own words already.
-fn on_one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if line.is_empty() {
-            line = cause;
-        } else if !line.contains(&cause) {
-            line = format!("{line}: {cause}");
-        }
-    }
-    line
-}
-
-/// Who acts, as the audit log names them.
-fn actor() -> Actor {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
-    Actor {
-        name: name.unwrap_or_else(|| "operator".to_owned()),
-        origin: "command line".to_owned(),
-    }
-}
-
-/// A problem of the ledger in words, for a person at a terminal.
-fn in_words(error: ledger::Error) -> anyhow::Error {
-    match error {
-        ledger::Error::Problem(problem) => anyhow!(problem.message(Locale::En)),
-        error => error.into(),
-    }
-}
-
-/// Prints to standard output. Whoever closes it early (`| head`) has seen enough.
-pub(crate) fn say(text: &str) {
-    drop(writeln!(io::stdout(), "{text}"));
-}
-
-/// Prints to standard error.
-pub(crate) fn note(text: &str) {
-    drop(writeln!(io::stderr(), "{text}"));
-}
-
-/// For clap: reads a moment, of which a bare date is the beginning in UTC.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    let text = text.trim();
-    text.parse()
-        .or_else(|_| format!("{text}T00:00:00Z").parse())
-        .map_err(|_| {
-            "must be a date such as 2026-01-31, or a time such as 2026-01-31T10:30:00Z".to_owned()
-        })
-}
-
-/// For clap: reads a value by `FromStr` and says what is wrong with it.
-fn parsed<T: std::str::FromStr<Err: Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -234,14 +163,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let error = anyhow!("refused")
-            .context("database: refused")
-            .context("no answer");
-        assert_eq!(on_one_line(&error), "no answer: database: refused");
     }
 
     #[test]

@@ -5,10 +5,12 @@ use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 
-use super::{Report, actor, in_words, moment, parsed};
+use crate::cli::argument::{moment, parsed};
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum PointsCommand {
     /// Add points to a user's account, or take some with a negative number.
     Add {
         /// The user, by the name Dify knows them.
@@ -74,8 +76,8 @@ pub(super) struct Charge {
     consumption: Option<String>,
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+impl PointsCommand {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         match self {
             Self::Add {
                 user,
@@ -91,20 +93,7 @@ impl Command {
                     is_bought: bought,
                     expires_at: expires,
                 };
-                let posted = ledger
-                    .grant_once(&user, &grant, None, &actor())
-                    .await
-                    .map_err(in_words)?;
-                if json {
-                    return Report::json(&posted);
-                }
-                let until = expires
-                    .map(|expires| format!(", of which {points} are good until {expires}"))
-                    .unwrap_or_default();
-                let balance = posted.balance;
-                Ok(Report::ok(format!(
-                    "{user} now has {balance} points{until}."
-                )))
+                add(ledger, &user, &grant, json).await
             }
             Self::Refund {
                 user,
@@ -113,24 +102,8 @@ impl Command {
                 reason,
                 json,
             } => {
-                let entry = match (charge.entry, charge.consumption) {
-                    (Some(entry), _) => entry,
-                    (None, id) => ledger
-                        .charge_entry(&user, &id.unwrap_or_default())
-                        .await
-                        .map_err(in_words)?,
-                };
-                let posted = ledger
-                    .refund_once(&user, entry, points, &reason, None, &actor())
-                    .await
-                    .map_err(in_words)?;
-                if json {
-                    return Report::json(&posted);
-                }
-                Ok(Report::ok(format!(
-                    "{} points of entry {entry} were given back; {user} now has {} points.",
-                    posted.points, posted.balance
-                )))
+                let entry = charge.entry(ledger, &user).await?;
+                refund(ledger, &user, entry, points, &reason, json).await
             }
             Self::DebtLimit { user, limit, json } => {
                 let balance = ledger
@@ -138,13 +111,64 @@ impl Command {
                     .await
                     .map_err(in_words)?;
                 if json {
-                    return Report::json(&balance);
+                    return Ending::json(&balance);
                 }
-                Ok(Report::ok(format!(
+                Ok(Ending::ok(format!(
                     "New calls of {user} may go down to -{} points; the balance is {} points.",
                     balance.debt_limit, balance.balance
                 )))
             }
         }
     }
+}
+
+impl Charge {
+    /// Its number in the user's history.
+    async fn entry(self, ledger: &Ledger, user: &UserId) -> Result<i64> {
+        match (self.entry, self.consumption) {
+            (Some(entry), _) => Ok(entry),
+            (None, id) => ledger
+                .charge_entry(user, &id.unwrap_or_default())
+                .await
+                .map_err(in_words),
+        }
+    }
+}
+
+async fn add(ledger: &Ledger, user: &UserId, grant: &Grant, json: bool) -> Result<Ending> {
+    let posted = ledger.grant_once(user, grant, None, &actor()).await;
+    let posted = posted.map_err(in_words)?;
+    if json {
+        return Ending::json(&posted);
+    }
+    let points = grant.points;
+    let until = grant
+        .expires_at
+        .map(|expires| format!(", of which {points} are good until {expires}"))
+        .unwrap_or_default();
+    let balance = posted.balance;
+    Ok(Ending::ok(format!(
+        "{user} now has {balance} points{until}."
+    )))
+}
+
+async fn refund(
+    ledger: &Ledger,
+    user: &UserId,
+    entry: i64,
+    points: Option<Points>,
+    reason: &str,
+    json: bool,
+) -> Result<Ending> {
+    let posted = ledger
+        .refund_once(user, entry, points, reason, None, &actor())
+        .await
+        .map_err(in_words)?;
+    if json {
+        return Ending::json(&posted);
+    }
+    Ok(Ending::ok(format!(
+        "{} points of entry {entry} were given back; {user} now has {} points.",
+        posted.points, posted.balance
+    )))
 }

@@ -6,10 +6,12 @@ use shared::ids::ModelName;
 use shared::money::{Points, UnitPrice};
 use shared::price::Rates;
 
-use super::{Report, actor, in_words, parsed};
+use crate::cli::argument::parsed;
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum PriceCommand {
     /// Publish a price for a model, as its next version. Prices are points per 1,000 tokens.
     Set(Set),
 }
@@ -48,8 +50,8 @@ pub(super) struct Set {
     note: Option<String>,
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+impl PriceCommand {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let Self::Set(set) = self;
         let version = ledger
             .publish_price(
@@ -76,7 +78,7 @@ impl Command {
             Some(from) => format!("from {from} on"),
             None => "for all its messages, past ones too".to_owned(),
         };
-        Ok(Report::ok(format!(
+        Ok(Ending::ok(format!(
             "Version {} of the price of {} was published: {} points per 1,000 tokens in, {} out, {since}.{}",
             version.version,
             version.model_name,

@@ -9,10 +9,12 @@ use shared::dify::parse_webhook;
 use shared::locale::Locale;
 use uuid::Uuid;
 
-use super::{Report, actor, in_words, parsed};
+use crate::cli::argument::parsed;
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum QuarantineCommand {
     /// List what waits, newest first.
     List {
         /// Only what waits for this reason: unknown_model, inactive_price, contradictory_tokens,
@@ -75,8 +77,8 @@ fn parse_reason(text: &str) -> Result<QuarantineReason, String> {
         })
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+impl QuarantineCommand {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         match self {
             Self::List {
                 reason,
@@ -89,7 +91,7 @@ impl Command {
                     .await
                     .map_err(in_words)?;
                 if json {
-                    return Report::json(&page);
+                    return Ending::json(&page);
                 }
                 let mut text = match page.items.len() {
                     0 => "Nothing waits.".to_owned(),
@@ -101,7 +103,7 @@ impl Command {
                 if let Some(cursor) = page.next_cursor {
                     write!(text, "\nThere are more: --cursor {cursor}")?;
                 }
-                Ok(Report::ok(text))
+                Ok(Ending::ok(text))
             }
             Self::Show { id, json } => show(ledger, id, json).await,
             Self::Charge {
@@ -117,16 +119,16 @@ impl Command {
                 if json {
                     return show(ledger, id, json).await;
                 }
-                Ok(Report::ok("Dismissed: it will not be charged."))
+                Ok(Ending::ok("Dismissed: it will not be charged."))
             }
         }
     }
 }
 
-async fn show(ledger: &Ledger, id: Uuid, json: bool) -> Result<Report> {
+async fn show(ledger: &Ledger, id: Uuid, json: bool) -> Result<Ending> {
     let detail = ledger.quarantined(id).await.map_err(in_words)?;
     if json {
-        return Report::json(&detail);
+        return Ending::json(&detail);
     }
     let mut text = format!("{}\n  {}", told(&detail.item), detail.status.as_str());
     if let Some(by) = &detail.resolved_by {
@@ -134,7 +136,7 @@ async fn show(ledger: &Ledger, id: Uuid, json: bool) -> Result<Report> {
         write!(text, " by {by}: {why}")?;
     }
     write!(text, "\n\n{}", detail.item.body)?;
-    Ok(Report::ok(text))
+    Ok(Ending::ok(text))
 }
 
 async fn charge(
@@ -142,7 +144,7 @@ async fn charge(
     id: Uuid,
     corrected: Option<PathBuf>,
     json: bool,
-) -> Result<Report> {
+) -> Result<Ending> {
     let usage = match corrected {
         None => None,
         Some(file) => {
@@ -169,7 +171,7 @@ async fn charge(
             ),
         }
     };
-    Ok(Report {
+    Ok(Ending {
         text,
         is_ok: answer.status != Outcome::Quarantined,
     })

@@ -1,13 +1,15 @@
 use std::fmt::Write;
 
 use anyhow::{Result, anyhow};
-use ledger::{Difference, JobSummary, Ledger, Rerating};
+use ledger::{JobSummary, Ledger, RerateDifference, Rerating};
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
 use shared::money::Points;
 
-use super::{Report, actor, in_words, moment};
+use crate::cli::argument::{moment, parsed};
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Rerate {
@@ -44,19 +46,19 @@ fn parse_price(text: &str) -> Result<Price, String> {
         Some((model, version)) if version.parse::<i32>().is_ok() => (model, version.parse().ok()),
         _ => (text, None),
     };
-    let model = super::parsed(model)?;
+    let model = parsed(model)?;
     Ok(Price { model, version })
 }
 
 #[derive(Serialize)]
-struct Json {
-    differences: Vec<Difference>,
+struct RerateJson {
+    differences: Vec<RerateDifference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<JobSummary>,
 }
 
 impl Rerate {
-    pub(super) async fn run(self, ledger: &Ledger) -> Result<Report> {
+    pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let book = ledger.price_book().await.map_err(in_words)?;
         let mut price_version_ids = Vec::with_capacity(self.prices.len());
         for price in &self.prices {
@@ -85,15 +87,15 @@ impl Rerate {
         };
         let is_ok = job.as_ref().is_none_or(|job| job.error.is_none());
         let text = if self.json {
-            serde_json::to_string(&Json { differences, job })?
+            serde_json::to_string(&RerateJson { differences, job })?
         } else {
             told(&differences, job.as_ref())?
         };
-        Ok(Report { text, is_ok })
+        Ok(Ending { text, is_ok })
     }
 }
 
-fn told(differences: &[Difference], job: Option<&JobSummary>) -> Result<String> {
+fn told(differences: &[RerateDifference], job: Option<&JobSummary>) -> Result<String> {
     let total = Points::sum(differences.iter().map(|user| user.points))?;
     let mut text = format!("{} users, {total} points in all.", differences.len());
     for user in differences {

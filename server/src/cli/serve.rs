@@ -1,9 +1,9 @@
 use anyhow::Result;
 
-use super::Report;
+use crate::cli::ending::Ending;
 use crate::config::Config;
 
-pub(super) async fn run(config: &Config) -> Result<Report> {
+pub(super) async fn run(config: &Config) -> Result<Ending> {
     crate::serve::run(config).await?;
-    Ok(Report::ok("Tollgate has stopped."))
+    Ok(Ending::ok("Tollgate has stopped."))
 }

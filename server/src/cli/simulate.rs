@@ -14,8 +14,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Report, actor, in_words, note, parsed};
+use crate::cli::argument::parsed;
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 use crate::config::Config;
+use crate::terminal::note;
 
 /// Requests under way at most; more would measure this program instead of the server.
 const IN_FLIGHT_MAX: usize = 2000;
@@ -50,7 +53,7 @@ struct Ended {
 }
 
 impl Simulate {
-    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Report> {
+    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Ending> {
         let base = self.url.clone().unwrap_or_else(|| config.base_url());
         let base = base.trim_end_matches('/');
         if !base.starts_with("http://") {
@@ -103,7 +106,7 @@ impl Simulate {
 
     /// Sends at the given rate, however long the answers take; latencies count from the moment a
     /// request was due, so a server that stalls does not hide it.
-    async fn send_all(&self, sender: Arc<Sender>) -> Result<Report> {
+    async fn send_all(&self, sender: Arc<Sender>) -> Result<Ending> {
         let total = u64::from(self.rate) * u64::from(self.seconds);
         let (ended, mut endings) = mpsc::channel(IN_FLIGHT_MAX);
         let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
@@ -151,7 +154,7 @@ fn summary(
     elapsed: Duration,
     outcomes: &BTreeMap<String, u64>,
     latencies: &Histogram<u64>,
-) -> Report {
+) -> Ending {
     let millis = u64::try_from(elapsed.as_millis())
         .unwrap_or(u64::MAX)
         .max(1);
@@ -179,7 +182,7 @@ fn summary(
     let is_ok = outcomes
         .keys()
         .all(|outcome| ["charged", "quarantined"].contains(&outcome.as_str()));
-    Report { text, is_ok }
+    Ending { text, is_ok }
 }
 
 async fn priced_model(ledger: &Ledger) -> Result<ModelName> {

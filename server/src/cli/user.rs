@@ -1,14 +1,16 @@
+use access::sign_in_link;
 use anyhow::Result;
 use clap::Subcommand;
 use ledger::Ledger;
 use shared::ids::UserId;
 
-use super::{Report, actor, in_words, parsed};
+use crate::cli::argument::parsed;
+use crate::cli::ending::{Ending, in_words};
+use crate::cli::operator::actor;
 use crate::config::Config;
-use crate::http::sign_in_url;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum UserCommand {
     /// Print a link that signs a user in to their own page.
     Link {
         /// The user, by the name Dify knows them.
@@ -20,13 +22,13 @@ pub(super) enum Command {
     },
 }
 
-impl Command {
-    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Report> {
+impl UserCommand {
+    pub(super) async fn run(self, ledger: &Ledger, config: &Config) -> Result<Ending> {
         let Self::Link { user, minutes } = self;
         let session = ledger
             .create_user_session(&user, minutes * 60, &actor())
             .await
             .map_err(in_words)?;
-        Ok(Report::ok(sign_in_url(&config.base_url(), &session.token)))
+        Ok(Ending::ok(sign_in_link(&config.base_url(), &session.token)))
     }
 }

@@ -1,115 +1,55 @@
-//! What the network sees: one file per outside party, and what they have in common.
+//! What the network sees: one module for each outside party, and the plumbing that they share.
 
-mod admin;
-mod answer;
-mod blocked;
-mod body;
-mod caller;
-mod csrf;
-mod dify_webhook;
-mod enter;
-mod gateway;
-mod guard;
-mod headers;
-mod health;
-mod holds;
-mod key;
-pub mod langfuse;
-mod live;
-mod metered;
-mod openai;
-mod params;
-mod points;
-mod signature;
-mod site;
-pub mod upstream;
+mod openapi;
+pub mod parties;
+pub mod plumbing;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use app::AppContext;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use ledger::Ledger;
-use leptos::config::LeptosOptions;
 use shared::problem::Problem;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 use uuid::Uuid;
 
-use answer::{Asked, Refusal};
-
-pub use enter::url as sign_in_url;
-pub use gateway::{FOLLOWED_MAX, follow_paused_runs};
-pub use openai::EndUsers;
-
-/// What every handler shares.
-#[derive(Clone)]
-pub struct Http(Arc<Shared>);
-
-/// The parts of [`Http`].
-pub struct Shared {
-    pub context: AppContext,
-    pub leptos: LeptosOptions,
-    /// As configured.
-    pub public_url: Option<String>,
-    /// Where people reach this server.
-    pub base_url: String,
-    /// Cancelled when the server is about to stop; answers that would never end, end.
-    pub shutdown: CancellationToken,
-    /// Calls the servers behind sources.
-    pub upstream: reqwest::Client,
-    /// How long such a server may be silent in the middle of an answer.
-    pub upstream_silence_max: Duration,
-    /// Metered calls: they go on when the client has left, and the server waits for them to be
-    /// charged before it stops.
-    pub calls: TaskTracker,
-    /// So many paused runs may be followed at once.
-    pub followers: Arc<Semaphore>,
-    /// Whom Dify's own ids of end users mean.
-    pub end_users: EndUsers,
-}
-
-impl Http {
-    #[must_use]
-    pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
-    }
-
-    fn ledger(&self) -> &Ledger {
-        &self.0.context.ledger
-    }
-}
-
-impl FromRef<Http> for Ledger {
-    fn from_ref(http: &Http) -> Self {
-        http.ledger().clone()
-    }
-}
-
-impl FromRef<Http> for AppContext {
-    fn from_ref(http: &Http) -> Self {
-        http.0.context.clone()
-    }
-}
-
-impl FromRef<Http> for LeptosOptions {
-    fn from_ref(http: &Http) -> Self {
-        http.0.leptos.clone()
-    }
-}
+use parties::gateway::Gateway;
+use parties::{
+    admin, gateway, guard, health, holds, langfuse, live, openai, points, site, webhook,
+};
+use plumbing::refusal::{self, Asked, Refusal};
+use plumbing::state::Http;
+use plumbing::{body, headers};
 
 /// All routes.
-pub fn router(http: Http) -> Router {
-    // Answers that are too short, or must not wait, to be compressed.
-    let plain = Router::new()
-        .route("/api/dify/webhook", post(dify_webhook::deliver))
-        .route("/api/dify/webhook/batch", post(dify_webhook::deliver_batch))
+pub fn router(http: Http, gateway: Gateway) -> Router {
+    let plain = plain_routes()
+        .merge(openai::routes(&http))
+        .merge(langfuse::routes())
+        .merge(gateway::routes(gateway))
+        .method_not_allowed_fallback(refusal::method_not_allowed);
+    let compressed = compressed_routes()
+        .route("/enter", get(site::enter))
+        .route("/api", any(refusal::not_found))
+        .route("/api/", any(refusal::not_found))
+        .route("/api/{*path}", any(refusal::not_found))
+        .method_not_allowed_fallback(refusal::method_not_allowed);
+    site::routes(compressed, &http)
+        .layer((
+            CompressionLayer::new(),
+            // What server functions read; all else is read by `body`.
+            DefaultBodyLimit::max(body::BYTES_MAX),
+        ))
+        .merge(plain)
+        .layer(from_fn_with_state(http.clone(), pass))
+        .with_state(http)
+}
+
+/// Routes of our own API whose answers are too short, or must not wait, to be compressed.
+fn plain_routes() -> Router<Http> {
+    Router::new()
+        .route("/api/dify/webhook", post(webhook::deliver))
+        .route("/api/dify/webhook/batch", post(webhook::deliver_batch))
         .route("/api/dify/guard", post(guard::ask))
         .route("/api/user/points/balance", get(points::balance))
         .route("/api/user/points/estimate", get(points::estimate))
@@ -122,29 +62,16 @@ pub fn router(http: Http) -> Router {
         .route("/api/user/points/holds/{id}/release", post(holds::release))
         .route("/api/user/tokens", post(points::mint_token))
         .route("/api/admin/live", get(live::stream))
-        .merge(openai::routes())
-        .merge(langfuse::routes())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .merge(gateway::routes())
-        .method_not_allowed_fallback(answer::method_not_allowed);
-    let compressed = Router::new()
+}
+
+/// The other routes of our own API.
+fn compressed_routes() -> Router<Http> {
+    Router::new()
         .route("/api/user/points/history", get(points::history))
-        .route("/enter", get(enter::enter))
+        .route("/openapi.json", get(openapi::show))
         .merge(admin::routes())
-        .route("/api", any(answer::not_found))
-        .route("/api/", any(answer::not_found))
-        .route("/api/{*path}", any(answer::not_found))
-        .method_not_allowed_fallback(answer::method_not_allowed);
-    site::routes(compressed, &http)
-        .layer((
-            CompressionLayer::new(),
-            // What server functions read; all else is read by `body`.
-            DefaultBodyLimit::max(body::BYTES_MAX),
-        ))
-        .merge(plain)
-        .layer(from_fn_with_state(http.clone(), pass))
-        .with_state(http)
 }
 
 /// What every request passes, as one layer: what a layer moves and allocates for each request costs
@@ -152,12 +79,44 @@ pub fn router(http: Http) -> Router {
 async fn pass(State(http): State<Http>, request: Request, next: Next) -> Response {
     let id = Uuid::now_v7();
     let asked = Asked::of(&request, id);
-    let response = if csrf::allows(&request, http.0.public_url.as_deref()) {
+    let response = if http.access().allows(request.method(), request.headers()) {
         next.run(request).await
     } else {
         Refusal::from(Problem::CrossSite).into_response()
     };
-    let mut response = answer::tell(&asked, response);
+    let mut response = refusal::tell(&asked, response);
     headers::add(&mut response, id);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Names of parameters aside.
+    fn shape(path: &str) -> String {
+        let parts = path.split('/').map(|part| match part.starts_with('{') {
+            true => "{}",
+            false => part,
+        });
+        parts.collect::<Vec<_>>().join("/")
+    }
+
+    #[test]
+    fn every_route_is_in_the_document() {
+        // A router tells its paths to nobody but a debugger.
+        let routes = format!("{:?}", plain_routes().merge(compressed_routes()));
+        let own = routes.split("fallback_router").next().unwrap_or_default();
+        let routed: BTreeSet<String> = own
+            .split('"')
+            .filter(|text| text.starts_with('/'))
+            .map(shape)
+            .collect();
+        assert!(routed.contains("/api/admin/jobs/{}"), "{routes}");
+        let document = openapi::document();
+        let described: BTreeSet<String> = document.paths.paths.keys().map(|it| shape(it)).collect();
+        assert_eq!(described, routed);
+    }
 }

@@ -2,8 +2,7 @@
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-
-use crate::world::{World, answer};
+use testkit::{World, answer};
 
 const ID: &str = "01900000-0000-7000-8000-000000000000";
 

@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Answer, World, answer, event};
 
-use crate::world::{Answer, SAMPLE, World, answer, event};
+use crate::SAMPLE;
 
 async fn deliver(world: &World, body: String) -> Answer {
     let request = world

@@ -5,8 +5,9 @@ use futures::stream::FuturesUnordered;
 use private_postgres::{Cluster, Durability};
 use reqwest::Method;
 use sqlx::{Connection, PgConnection};
+use testkit::{Answer, World, answer, event, folder};
 
-use crate::world::{Answer, SAMPLE, World, answer, event, folder};
+use crate::SAMPLE;
 
 #[track_caller]
 fn is_told_to_come_again(answer: &Answer) {

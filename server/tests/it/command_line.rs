@@ -5,9 +5,11 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use testkit::{Database, World, event, folder};
 use tokio::task::spawn_blocking;
 
-use crate::world::{SAMPLE, World, database_url, event, folder};
+use crate::SAMPLE;
 
 /// The program that these tests were built with, or the one they are told to test.
 pub fn tollgate(arguments: &[&str]) -> Command {
@@ -52,6 +54,14 @@ pub struct Terminal {
 }
 
 impl Terminal {
+    /// On a new installation.
+    pub async fn new() -> Self {
+        let database_url = Database::empty().await.url();
+        let terminal = Self { database_url };
+        stdout(&terminal.run(&["migrate"]).await);
+        terminal
+    }
+
     pub async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = tollgate(arguments);
         command.env("DATABASE_URL", &self.database_url);
@@ -66,10 +76,7 @@ impl Terminal {
 
 #[tokio::test]
 async fn commands_work_without_a_server() {
-    let terminal = Terminal {
-        database_url: database_url().await,
-    };
-    stdout(&terminal.run(&["migrate"]).await);
+    let terminal = Terminal::new().await;
 
     let key = [
         "key", "create", "--name", "dify", "--scope", "webhook", "--json",
@@ -286,7 +293,7 @@ async fn a_re_rating_is_shown_first_and_entered_when_told_to() {
 
 #[tokio::test]
 async fn a_password_can_come_from_standard_input() {
-    let database_url = database_url().await;
+    let Terminal { database_url } = Terminal::new().await;
     let create = |password: &'static str| {
         let mut command = tollgate(&["admin", "create", "--password-stdin"]);
         command
@@ -333,7 +340,7 @@ async fn commands_work_beside_a_running_server() {
         .request(reqwest::Method::POST, "/api/dify/webhook")
         .bearer_auth(key["key"].as_str().expect("a key"))
         .body(body);
-    let answer = crate::world::answer(request).await;
+    let answer = testkit::answer(request).await;
     assert_eq!(answer.data()["pointsDeducted"], 930);
 
     let balance = terminal
@@ -401,7 +408,7 @@ async fn what_goes_wrong_is_said_in_one_line() {
     );
 
     let no_data = folder("no-postgres");
-    let mut no_postgres = tollgate(&["verify"]);
+    let mut no_postgres = tollgate(&["migrate"]);
     no_postgres
         .env("TOLLGATE_DATA_DIR", &no_data)
         .env("TOLLGATE_POSTGRES_BIN", "/nowhere");
@@ -424,6 +431,90 @@ async fn what_goes_wrong_is_said_in_one_line() {
 
     let unknown = output(tollgate(&["blance"])).await;
     assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn only_serving_and_migrating_make_an_installation() {
+    let empty = folder("no-installation");
+    let elsewhere = empty.join("nowhere");
+    for command in [&["verify"][..], &["balance", "--user", "u1"], &["jobs"]] {
+        let mut command = tollgate(command);
+        command
+            .env("TOLLGATE_DATA_DIR", &elsewhere)
+            .env_remove("TOLLGATE_SECRET_KEY");
+        let text = error(&output(command).await);
+        for part in [
+            elsewhere.to_str().expect("text"),
+            "--data-dir",
+            "TOLLGATE_DATA_DIR",
+            "DATABASE_URL",
+            "tollgate serve",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+    let left: Vec<_> = fs::read_dir(&empty).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    let terminal = Terminal {
+        database_url: Database::empty().await.url(),
+    };
+    let text = error(&terminal.run(&["verify"]).await);
+    assert!(
+        text.contains("no installation") && text.contains("DATABASE_URL"),
+        "{text}"
+    );
+    let mut connection = PgConnection::connect(&terminal.database_url)
+        .await
+        .expect("a connection");
+    let tables: i64 = sqlx::query_scalar(
+        "select count(*) from pg_class where relnamespace = 'public'::regnamespace",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .expect("a count");
+    assert_eq!(tables, 0, "it was only looked at");
+    fs::remove_dir_all(empty).expect("removed");
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_this_programs_is_left_alone() {
+    let terminal = Terminal::new().await;
+    let schema_becomes = async |statement: &'static str| {
+        let connected = PgConnection::connect(&terminal.database_url).await;
+        let mut connection = connected.expect("a connection");
+        let done = sqlx::query(statement).execute(&mut connection).await;
+        done.expect("done");
+    };
+    schema_becomes("delete from _sqlx_migrations").await;
+    let text = error(&terminal.run(&["verify"]).await);
+    assert!(text.contains("tollgate migrate"), "{text}");
+    schema_becomes(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'later', true, '', 0)",
+    )
+    .await;
+    let text = error(&terminal.run(&["verify"]).await);
+    assert!(text.contains("another version"), "{text}");
+}
+
+#[tokio::test]
+async fn a_folder_without_the_secret_key_is_not_that_of_the_database() {
+    let Terminal { database_url } = Terminal::new().await;
+    let empty = folder("no-secret");
+    let mut verify = tollgate(&["verify"]);
+    verify
+        .env("DATABASE_URL", database_url)
+        .env("TOLLGATE_DATA_DIR", &empty)
+        .env_remove("TOLLGATE_SECRET_KEY");
+    let text = error(&output(verify).await);
+    assert!(
+        text.contains("secret key") && text.contains("TOLLGATE_DATA_DIR"),
+        "{text}"
+    );
+    let left: Vec<_> = fs::read_dir(&empty).expect("a folder").collect();
+    assert!(left.is_empty(), "no other key was made: {left:?}");
+    fs::remove_dir_all(empty).expect("removed");
 }
 
 #[tokio::test]

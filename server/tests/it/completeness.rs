@@ -8,15 +8,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use dify_client::Dify;
 use ledger::NewSource;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::source::{SourceEntrance, SourceSettings};
+use testkit::{World, actor, event};
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 
 use crate::command_line::tollgate;
-use crate::world::{World, actor, event};
 
 const APP_KEY: &str = "app-secret";
 
@@ -159,6 +160,10 @@ async fn source(world: &World, app: App) {
     created.expect("a source");
 }
 
+fn client() -> Dify {
+    Dify::new(dify_client::connections().expect("connections"))
+}
+
 /// Runs `tollgate completeness`.
 async fn completeness(world: &World, arguments: &[&str]) -> Value {
     let mut command = tollgate(&["completeness", "--source", "shop", "--json"]);
@@ -265,7 +270,7 @@ async fn a_workflows_runs_are_found_with_their_users_and_told_to_administrators(
             .await
             .data();
     }
-    let client = server::completeness::client().unwrap();
+    let client = client();
     server::completeness::check_due(world.ledger(), &client)
         .await
         .expect("checked");
@@ -317,7 +322,7 @@ async fn an_app_that_refuses_is_told_and_nothing_is_taken_for_missing() {
     world
         .sql("update api_key set settings = settings || '{\"upstreamUrl\":\"http://127.0.0.1:1/v1\"}' where scope = 'gateway'")
         .await;
-    let client = server::completeness::client().unwrap();
+    let client = client();
     server::completeness::check_due(world.ledger(), &client)
         .await
         .expect("checked");

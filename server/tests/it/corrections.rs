@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Answer, World, answer, event};
 
-use crate::world::{Answer, SAMPLE, World, answer, event};
+use crate::SAMPLE;
 
 /// Posts with an idempotency key.
 async fn once(world: &World, path: &str, key: &str, body: &Value) -> Answer {

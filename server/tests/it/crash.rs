@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use testkit::{client, folder};
 
+use crate::SAMPLE;
 use crate::command_line::tollgate;
-use crate::world::{SAMPLE, client, folder};
 
 /// An installation with a private Postgres.
 pub struct Installation {
@@ -125,6 +126,7 @@ async fn what_was_acknowledged_survives_every_kill() {
         data_dir: folder("crash"),
     };
     // Without a server: each command starts Postgres and leaves it stopped.
+    installation.run(&["migrate"]);
     installation.run(&[
         "price", "set", "--model", "gpt-4", "--input", "30", "--output", "60",
     ]);

@@ -9,9 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::api::Outcome;
 use shared::source::{SourceEntrance, SourceSettings};
+use testkit::{World, actor};
 use tokio::task::spawn_blocking;
-
-use crate::world::{World, actor};
 
 const PLAIN: &str = include_str!("../../../deploy/dify/tollgate-chatflow.yml");
 const SIGNED: &str = include_str!("../../../deploy/dify/tollgate-chatflow-signed.yml");

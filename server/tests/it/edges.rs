@@ -3,8 +3,9 @@
 use std::fs;
 
 use reqwest::Method;
+use testkit::{World, answer, folder};
 
-use crate::world::{SAMPLE, World, answer, folder};
+use crate::SAMPLE;
 
 #[tokio::test]
 async fn the_server_says_whether_it_lives_and_is_ready() {

@@ -11,10 +11,9 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use shared::api::{Outcome, QuarantineReason};
 use shared::source::{SourceEntrance, SourceSettings};
+use testkit::dify::{DifyStandIn, Script, Step, events, within};
+use testkit::{Answer, World, actor, answer, folder};
 use tokio::sync::Notify;
-
-use crate::dify_stand_in::{DifyStandIn, Script, Step, events, within};
-use crate::world::{Answer, World, actor, answer, folder};
 
 const STREAM_1_12: &str = include_str!("../../../shared/tests/fixtures/chatflow_stream_1_12.sse");
 const STREAM_1_16: &str = include_str!("../../../shared/tests/fixtures/chatflow_stream_1_16.sse");
@@ -858,14 +857,8 @@ async fn a_server_that_stops_charges_what_it_saw() {
 #[tokio::test]
 async fn wherever_a_stream_is_cut_the_bytes_are_the_same_and_the_charge_is_right() {
     let gate = Gate::new().await;
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |bound: usize| {
-        // xorshift64: the same cuts in every run.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        usize::try_from(random % u64::try_from(bound).expect("fits")).expect("fits")
-    };
+    // The same cuts in every run.
+    let mut random = fastrand::Rng::with_seed(1);
     let calls = 60;
     for number in 0..calls {
         let recorded = [STREAM_1_12, STREAM_1_16, STREAM_FAILED][number % 3];
@@ -876,9 +869,9 @@ async fn wherever_a_stream_is_cut_the_bytes_are_the_same_and_the_charge_is_right
         let mut rest = Bytes::from(stream.clone());
         let mut steps = Vec::new();
         while !rest.is_empty() {
-            let piece = rest.split_to((below(300) + 1).min(rest.len()));
+            let piece = rest.split_to(random.usize(1..=300).min(rest.len()));
             steps.push(Step::Send(piece));
-            if below(8) == 0 {
+            if random.u8(..8) == 0 {
                 steps.push(Step::Pause(Duration::from_millis(1)));
             }
         }

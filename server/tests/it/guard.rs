@@ -4,12 +4,12 @@ use ledger::NewSource;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::source::{SourceEntrance, SourceSettings};
-
-use crate::world::{Answer, World, actor, answer};
+use testkit::{Answer, World, actor, answer};
 
 const REQUEST: &str = include_str!("../fixtures/extension_moderation_request.json");
 
-async fn guard(world: &World, change: impl FnOnce(&mut SourceSettings)) -> String {
+/// The key of a guard.
+pub async fn guard(world: &World, change: impl FnOnce(&mut SourceSettings)) -> String {
     let mut settings = SourceSettings {
         model_name: Some("gpt-4".parse().expect("a model")),
         estimated_input_tokens: Some(1000),

@@ -7,11 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use ledger::NewSource;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use server::http::langfuse::public_key;
+use server::http::parties::langfuse::public_key;
 use shared::api::{LiveEvent, Outcome};
 use shared::source::{SourceEntrance, SourceSettings};
-
-use crate::world::{Answer, World, actor, answer};
+use testkit::{Answer, World, actor, answer};
 
 const V2: &str =
     include_str!("../../../shared/tests/fixtures/langfuse/langfuse_sdk_2.51_capture.jsonl");
@@ -410,7 +409,7 @@ async fn a_delivery_that_fails_is_tried_again() {
     let world = World::new().await;
     let traces = Traces::new(&world).await;
     world
-        .sql("alter table delivery add constraint broken check (outcome <> 'charged') not valid")
+        .sql("alter table journal_entry add constraint broken check (kind <> 'charge') not valid")
         .await;
     traces
         .tell(&[
@@ -430,7 +429,7 @@ async fn a_delivery_that_fails_is_tried_again() {
     }
     assert_eq!(world.balance("u").await, "0");
     world
-        .sql("alter table delivery drop constraint broken; update trace set due_at = now()")
+        .sql("alter table journal_entry drop constraint broken; update trace set due_at = now()")
         .await;
     traces.outcomes(1).await;
     assert_eq!(world.balance("u").await, "-1");

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use testkit::World;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::langfuse::Traces;
-use crate::world::World;
 
 const MAJOR_VERSIONS: [u8; 2] = [2, 4];
 

@@ -6,8 +6,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use reqwest::{Method, Response};
 use serde_json::Value;
+use testkit::{World, answer, event};
 
-use crate::world::{SAMPLE, World, answer, event};
+use crate::SAMPLE;
 
 /// A reader of server-sent events.
 struct Reader {

@@ -6,11 +6,10 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use shared::api::Outcome;
 use shared::source::{SourceEntrance, SourceSettings};
+use testkit::provider::{self, ANSWER, DIFY_ID, EMBEDDINGS, Provider, stream};
+use testkit::{Answer, World, actor, answer, folder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use crate::provider::{self, ANSWER, DIFY_ID, EMBEDDINGS, Provider, stream};
-use crate::world::{Answer, World, actor, answer, folder};
 
 /// A world with a provider, and a source in front of it.
 struct Models {

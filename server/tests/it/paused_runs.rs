@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
-use tokio::sync::Notify;
-
-use crate::dify_stand_in::{Script, Step, within};
 use crate::gateway::{
     Gate, NODE_FINISHED, USER, WORKFLOW_FINISHED, body, data, denial, event, send,
 };
-use crate::world::{World, actor, answer};
+use axum::body::Bytes;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use testkit::dify::{Script, Step, within};
+use testkit::{World, actor, answer};
+use tokio::sync::Notify;
 
 const RUN: &str = "fb47b2e6-5e43-4f90-be01-d5c5a088d156";
 /// Of a run that was paused after its first node and has two: 100 tokens in and 50 out of gpt-4o
@@ -239,7 +238,7 @@ async fn a_form_is_followed_that_is_submitted_before_its_stream_has_ended() {
     gate.run_ends().await;
     end.notify_one();
     within(first.bytes()).await.expect("a body");
-    gate.settles(3).await;
+    gate.settles(2).await;
     assert_eq!(gate.balance().await, "996");
     assert_eq!(gate.paused_runs().await, 0);
 }
@@ -273,7 +272,7 @@ async fn who_begins_to_listen_late_pays_by_the_total() {
     let gate = Gate::with_paused_run().await;
     gate.hear(gate.resume(), &[node("n3"), finished(450)]).await;
     // Two points for what was heard, and 150 tokens of the source's model.
-    gate.settles(3).await;
+    gate.settles(2).await;
     assert_eq!(gate.balance().await, "991.5");
     assert_eq!(gate.paused_runs().await, 0);
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{World, answer, event};
 
-use crate::world::{SAMPLE, World, answer, event};
+use crate::SAMPLE;
 
 #[tokio::test]
 async fn a_balance_is_told_in_points_and_exactly() {

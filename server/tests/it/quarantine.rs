@@ -2,8 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-
-use crate::world::{Answer, World, event};
+use testkit::{Answer, World, event};
 
 async fn get(world: &World, path: &str) -> Answer {
     world.admin(Method::GET, path, &Value::Null).await
@@ -72,9 +71,10 @@ async fn a_waiting_message_is_looked_at_corrected_and_charged() {
     assert!(waiting(&world, "").await.is_empty());
     let again = correct(event("m1", "u1", "gpt-4", 2000, 0)).await;
     assert_eq!(again.refusal(), (404, "not_found", None));
-    // Its sender delivers it again: the message is known, with other numbers.
+    // Its sender delivers it again: the message is known, and what was decided stands.
     let redelivered = world.deliver(lying("m1")).await;
-    assert_eq!(redelivered.refusal(), (409, "message_conflict", None));
+    assert_eq!(redelivered.data()["status"], "duplicate");
+    assert_eq!(world.balance("u1").await, "-60");
     world.verify().await;
 }
 

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-
-use crate::world::{Answer, World, event};
+use testkit::{Answer, World, event};
 
 async fn get(world: &World, path: &str) -> Answer {
     world.admin(Method::GET, path, &Value::Null).await

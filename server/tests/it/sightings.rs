@@ -6,8 +6,7 @@ use ledger::{Delivery, Entrance};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::dify::parse_webhook;
-
-use crate::world::{Answer, World, event};
+use testkit::{Answer, World, event};
 
 async fn get(world: &World, path: &str) -> Answer {
     world.admin(Method::GET, path, &Value::Null).await
@@ -30,7 +29,7 @@ async fn told_twice(world: &World, id: &str, user: &str, tokens: [u64; 2]) {
         let body = event(id, user, "gpt-4", tokens, 10);
         let mut message = parse_webhook(body.as_bytes()).expect("a message");
         message.also_known_as.extend(other);
-        let delivery = Delivery::told(Arc::clone(&key), entrance, message);
+        let delivery = Delivery::own(Arc::clone(&key), entrance, message);
         ledger.deliver(delivery).await.expect("taken in");
     }
 }
@@ -60,9 +59,9 @@ async fn all_reports_of_a_message_are_told_by_any_of_its_ids() {
     assert_eq!(
         told,
         json!([
-            ["m1", "dify", "webhook", "reported", "u1", 1000, 10, null],
+            ["m1", "dify", "webhook", "measured", "u1", 1000, 10, null],
             [
-                "m1", "dify", "langfuse", "reported", "u1", 1100, 10, "tokens"
+                "m1", "dify", "langfuse", "measured", "u1", 1100, 10, "tokens"
             ],
         ])
     );
@@ -86,7 +85,7 @@ async fn differences_come_in_pages_newest_first() {
         get(&world, "differences").await.data(),
         &json!({ "items": [], "nextCursor": null })
     );
-    for (id, user) in [("m1", "u1"), ("m2", "somebody"), ("m3", "u1")] {
+    for (id, user) in [("m1", "u1"), ("m2", "u1"), ("m3", "u1")] {
         told_twice(&world, id, user, [1000, 900]).await;
     }
     let (mut found, mut path) = (Vec::new(), "differences?limit=2".to_owned());
@@ -108,7 +107,7 @@ async fn differences_come_in_pages_newest_first() {
     assert_eq!(
         found,
         [
-            vec![item("m3", "tokens"), item("m2", "user")],
+            vec![item("m3", "tokens"), item("m2", "tokens")],
             vec![item("m1", "tokens")],
         ]
     );

@@ -2,8 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-
-use crate::world::{World, answer};
+use testkit::{World, answer};
 
 /// Opens a sign-in link and gives back the cookie it sets.
 async fn enter(world: &World, user: &str) -> String {

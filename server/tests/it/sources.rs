@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use testkit::{World, answer, event};
 use tokio::task::spawn_blocking;
 
 use crate::command_line::{Terminal, error, output, stdout, tollgate};
-use crate::world::{World, answer, database_url, event};
 
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
@@ -35,9 +35,7 @@ async fn run_with_input(database_url: &str, line: &str, input: &'static str) -> 
 
 #[tokio::test]
 async fn each_entrance_prints_exactly_what_to_enter() {
-    let terminal = Terminal {
-        database_url: database_url().await,
-    };
+    let terminal = Terminal::new().await;
     let upstream = "--upstream http://127.0.0.1:9/v1 --upstream-key k";
     for (entrance, options, place, mark) in [
         ("webhook", "--require-signature", "HTTP node", "tg_wh_"),
@@ -91,9 +89,7 @@ async fn each_entrance_prints_exactly_what_to_enter() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_with_what_would() {
-    let terminal = Terminal {
-        database_url: database_url().await,
-    };
+    let terminal = Terminal::new().await;
     for (options, expected) in [
         ("webhook --fail-open", "it is for gateway, guard, openai"),
         ("webhook --model m", "it is for gateway, langfuse, guard"),
@@ -233,9 +229,7 @@ async fn a_source_lives_until_it_is_revoked_and_changes_its_key() {
 
 #[tokio::test]
 async fn sources_that_would_charge_twice_are_pointed_out() {
-    let terminal = Terminal {
-        database_url: database_url().await,
-    };
+    let terminal = Terminal::new().await;
     let create =
         async |line: &str| stdout(&terminal.run(&words(&format!("source create {line}"))).await);
     let upstream = "--upstream http://127.0.0.1:9/v1 --upstream-key k";

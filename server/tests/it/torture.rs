@@ -12,16 +12,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use ledger::{Ledger, SealingKey, Settings};
 use private_postgres::Cluster;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use shared::api::{EntryKind, HistoryFilter, PAGE_ITEMS_MAX};
+use testkit::{client, event, folder};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::crash::{Installation, Running, kill};
-use crate::world::{client, event, folder};
 
 const CLIENTS: u64 = 8;
 const USERS: u64 = 5;
@@ -34,23 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The price of the model: nanopoints per token.
 const INPUT_NANO: u64 = 30_000_000;
 const OUTPUT_NANO: u64 = 60_000_000;
-
-/// Small and good enough: SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Victim {
@@ -144,16 +128,16 @@ impl Scene {
 
     /// One client: one request after the other, each until it is answered.
     async fn demand(self: Arc<Self>, client: u64, seed: u64) {
-        let mut chance = Chance(seed ^ (client + 1).wrapping_mul(0x1000_0000_01b3));
+        let mut chance = Rng::with_seed(seed ^ (client + 1).wrapping_mul(0x1000_0000_01b3));
         let mut sent: Vec<(String, String, u64, String)> = Vec::new();
         let mut number = 0_u64;
         while !self.is_over.load(Ordering::Relaxed) {
             number += 1;
             let message = format!("m{client}-{number}");
-            let user = format!("u{}", chance.below(USERS));
-            let (input, output) = (chance.below(2000), chance.below(1000));
+            let user = format!("u{}", chance.u64(..USERS));
+            let (input, output) = (chance.u64(..2000), chance.u64(..1000));
             let nano = input * INPUT_NANO + output * OUTPUT_NANO;
-            match chance.below(10) {
+            match chance.u64(..10) {
                 0..=5 => {
                     let body = event(&message, &user, "gpt-4", input, output);
                     let told = self.deliver(&body).await;
@@ -161,15 +145,15 @@ impl Scene {
                     sent.push((message, user, nano, body));
                 }
                 6 | 7 if !sent.is_empty() => {
-                    let index = chance.below(sent.len().try_into().expect("few"));
-                    let (message, user, nano, body) = &sent[usize::try_from(index).expect("few")];
+                    let index = chance.usize(..sent.len());
+                    let (message, user, nano, body) = &sent[index];
                     let told = self.deliver(body).await;
                     assert_eq!(told["status"], "duplicate", "{told}");
                     self.note(message, user, *nano, &told);
                 }
                 _ => {
                     let hold = self.hold(&user).await;
-                    match chance.below(10) {
+                    match chance.u64(..10) {
                         0 => {}
                         1 | 2 => {
                             let path = format!("/api/user/points/holds/{hold}/release");
@@ -251,7 +235,7 @@ impl Stage {
         }
     }
 
-    async fn kill(&mut self, victim: Victim, chance: &mut Chance) {
+    async fn kill(&mut self, victim: Victim, chance: &mut Rng) {
         match victim {
             Victim::Server => {
                 drop(self.server.take());
@@ -267,7 +251,7 @@ impl Stage {
                 kill(&self.under_postmaster(Some).await);
             }
             Victim::Backend => {
-                let number = chance.below(u64::MAX);
+                let number = chance.u64(..u64::MAX);
                 kill(&self.under_postmaster(|it| backend(&it, number)).await);
             }
         }
@@ -314,16 +298,15 @@ async fn torture(name: &str, seed: u64, victims: &[Victim], end: End) {
     for number in 0..CLIENTS {
         clients.spawn(Arc::clone(&scene).demand(number, seed));
     }
-    let mut chance = Chance(seed);
+    let mut chance = Rng::with_seed(seed);
     let mut killed: BTreeMap<Victim, usize> = BTreeMap::new();
     let is_over = |killed: &BTreeMap<Victim, usize>| match end {
         End::After(kills) => killed.values().sum::<usize>() >= kills,
         End::At(moment) => Instant::now() > moment,
     };
     while !is_over(&killed) {
-        let choice = chance.below(victims.len().try_into().expect("few"));
-        let victim = victims[usize::try_from(choice).expect("few")];
-        let delay = Duration::from_millis(chance.below(150));
+        let victim = victims[chance.usize(..victims.len())];
+        let delay = Duration::from_millis(chance.u64(..150));
         tokio::select! {
             () = scene.progress() => {}
             Some(ended) = clients.join_next() => {
@@ -354,6 +337,7 @@ async fn torture(name: &str, seed: u64, victims: &[Victim], end: End) {
 
 /// A price, keys for both entrances, and points for everybody.
 fn prepare(installation: &Installation) -> (String, String) {
+    installation.run(&["migrate"]);
     installation.run(&[
         "price", "set", "--model", "gpt-4", "--input", "30", "--output", "60",
     ]);

@@ -9,9 +9,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use shared::api::Outcome;
+use testkit::{Answer, World, actor, answer, event};
 use time::OffsetDateTime;
 
-use crate::world::{Answer, DIFY_MESSAGE_END, SAMPLE, World, actor, answer, event};
+use crate::{DIFY_MESSAGE_END, SAMPLE};
 
 #[tokio::test]
 async fn the_sample_event_charges_93_points_once() {

@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::{optional, optional_list, required};
 use super::webhook::WebhookAnswer;
 use crate::clock::Timestamp;
-use crate::ids::UserId;
+use crate::ids::{ModelName, UserId};
 use crate::tokens::Tokens;
 
 /// A message that used tokens, as Dify lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ServedMessage {
     /// Of a workflow its run id.
@@ -32,6 +34,7 @@ impl ServedMessage {
 
 /// The messages of a day, UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompletenessDay {
     /// `2026-07-23`
@@ -42,6 +45,7 @@ pub struct CompletenessDay {
 
 /// How complete the reports about a source's messages are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Completeness {
     pub source: String,
@@ -79,10 +83,57 @@ pub fn arrived_share(served: u64, arrived: u64) -> String {
 
 /// What became of a missing message that was to be charged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReviewedMessage {
     pub message_id: String,
     pub answer: Option<WebhookAnswer>,
     /// The code of what stood in the way.
     pub problem: Option<String>,
+}
+
+/// Which source's reports are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CompletenessQuery {
+    /// The name of a source that Dify's API can be asked through.
+    #[serde(deserialize_with = "required")]
+    pub source: String,
+}
+
+/// Which source's messages are to be compared with what Dify lists.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckCompleteness {
+    #[serde(deserialize_with = "required")]
+    pub source: String,
+    /// Messages from then on.
+    #[serde(deserialize_with = "required")]
+    pub since: Timestamp,
+}
+
+/// Which missing messages of a source are to be charged.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChargeMissing {
+    #[serde(deserialize_with = "required")]
+    pub source: String,
+    /// All that are missing unless told.
+    #[serde(default, deserialize_with = "optional_list")]
+    pub messages: Option<Vec<MissingMessage>>,
+    /// The model to charge them with; the source's unless told.
+    #[serde(default, deserialize_with = "optional")]
+    pub model_name: Option<ModelName>,
+}
+
+/// A message that Dify served and nobody reported.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MissingMessage {
+    #[serde(deserialize_with = "required")]
+    pub message_id: String,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::{optional, within};
 use crate::locale::Locale;
 use crate::problem::Problem;
 
@@ -25,6 +26,7 @@ impl<T> Success<T> {
 
 /// A refusal: `{"success":false,"message":…,"error":{"code":…,"field":…}}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failure {
     pub success: bool,
     pub message: String,
@@ -32,6 +34,7 @@ pub struct Failure {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureDetail {
     pub code: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +64,31 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// Page sizes of history.
+impl<T> Page<T> {
+    /// The same page of other items.
+    #[must_use]
+    pub fn map<U>(self, each: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(each).collect(),
+            next_cursor: self.next_cursor,
+        }
+    }
+}
+
+/// Items of a page.
 pub const PAGE_ITEMS_DEFAULT: u32 = 20;
 pub const PAGE_ITEMS_MAX: u32 = 100;
+
+/// Query of a page.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PageQuery {
+    /// Where the page begins: `nextCursor` of the page before.
+    #[serde(default, deserialize_with = "optional")]
+    pub cursor: Option<String>,
+    /// Items of a page at most; 20 unless told.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
+    #[serde(default, deserialize_with = "within::<_, 1, PAGE_ITEMS_MAX>")]
+    pub limit: Option<u32>,
+}

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::envelope::PAGE_ITEMS_MAX;
+use super::fields::{Word, optional, within, word};
 use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId};
 use crate::money::{Nano, Points};
@@ -10,10 +12,13 @@ use crate::tokens::Tokens;
 
 /// What kind of journal entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     /// A message took points.
     Charge,
+    /// A later report of a message changed what it costs, either way.
+    Correction,
     /// Points of a charge were given back.
     Refund,
     /// A charge was priced again; the difference, either way.
@@ -27,8 +32,9 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Charge,
+        Self::Correction,
         Self::Refund,
         Self::Rerate,
         Self::Grant,
@@ -40,6 +46,7 @@ impl EntryKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Charge => "charge",
+            Self::Correction => "correction",
             Self::Refund => "refund",
             Self::Rerate => "rerate",
             Self::Grant => "grant",
@@ -51,6 +58,7 @@ impl EntryKind {
 
 /// One model call of a charged message, with the price version that was in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumptionLine {
     pub model_name: ModelName,
@@ -64,6 +72,7 @@ pub struct ConsumptionLine {
 
 /// `data` of the answer to a credit or a correction: the journal entry that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PostedEntry {
     pub user_id: UserId,
@@ -82,6 +91,7 @@ pub struct PostedEntry {
 
 /// What a charge was for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumptionDetail {
     pub consumption_id: String,
@@ -93,6 +103,7 @@ pub struct ConsumptionDetail {
 
 /// One journal entry as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryItem {
     /// 1, 2, 3… within the account.
@@ -122,4 +133,38 @@ pub struct HistoryFilter {
     /// Exclusive.
     pub to: Option<Timestamp>,
     pub kind: Option<EntryKind>,
+}
+
+/// Query of a page of a user's history, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HistoryQuery {
+    #[serde(default, deserialize_with = "optional")]
+    pub model_name: Option<ModelName>,
+    /// Inclusive.
+    #[serde(default, deserialize_with = "optional")]
+    pub from: Option<Timestamp>,
+    /// Exclusive.
+    #[serde(default, deserialize_with = "optional")]
+    pub to: Option<Timestamp>,
+    #[serde(default, deserialize_with = "word")]
+    pub kind: Option<EntryKind>,
+    /// Where the page begins: `nextCursor` of the page before.
+    #[serde(default, deserialize_with = "optional")]
+    pub cursor: Option<String>,
+    /// Items of a page at most; 20 unless told.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
+    #[serde(default, deserialize_with = "within::<_, 1, PAGE_ITEMS_MAX>")]
+    pub limit: Option<u32>,
+    /// Whom a key or an administrator asks for.
+    #[serde(default, deserialize_with = "optional")]
+    pub user_id: Option<UserId>,
+}
+
+impl Word for EntryKind {
+    const WORDS: &'static [Self] = &Self::ALL;
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::{optional, required, usual};
 use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId};
 use crate::money::{Nano, Points};
@@ -12,6 +13,7 @@ pub const HOLD_SECONDS_MAX: u32 = 86_400;
 
 /// What became of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HoldStatus {
     Open,
@@ -36,6 +38,7 @@ impl HoldStatus {
 
 /// Points promised to one call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
     pub hold_id: String,
@@ -48,25 +51,38 @@ pub struct Hold {
     pub expires_at: Timestamp,
 }
 
-/// Body of `POST /api/user/points/holds/{id}/settle`: what the call really used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What the call of a hold really used.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SettleHold {
-    /// The held model unless told otherwise.
-    #[serde(default)]
+    /// The held model unless told.
+    #[serde(default, deserialize_with = "optional")]
     pub model_name: Option<ModelName>,
+    #[serde(deserialize_with = "required")]
     pub input_tokens: u64,
+    #[serde(deserialize_with = "required")]
     pub output_tokens: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "usual")]
     pub cached_input_tokens: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "usual")]
     pub cache_write_tokens: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "usual")]
     pub reasoning_tokens: u64,
-    /// Dify's message id, so that other entrances recognise the message; the hold's own otherwise.
-    #[serde(default)]
+    /// Dify's message id, so that other entrances recognise the message; the hold's own unless told.
+    #[serde(default, deserialize_with = "optional")]
     pub message_id: Option<String>,
-    /// Whom a service key asks for.
-    #[serde(default)]
+    /// Whom a key or an administrator asks for.
+    #[serde(default, deserialize_with = "optional")]
+    pub user_id: Option<UserId>,
+}
+
+/// Whose hold is to be released.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseHold {
+    /// Whom a key or an administrator asks for.
+    #[serde(default, deserialize_with = "optional")]
     pub user_id: Option<UserId>,
 }

@@ -5,23 +5,36 @@
 mod audit;
 mod completeness;
 mod envelope;
+pub mod fields;
 mod history;
 mod holds;
+mod jobs;
 mod live;
 mod points;
 mod quarantine;
+mod rerating;
 mod rollups;
+#[cfg(feature = "openapi")]
+mod schema;
+mod sightings;
 mod users;
 mod webhook;
+#[cfg(feature = "openapi")]
+mod webhook_body;
 
 pub use audit::*;
 pub use completeness::*;
 pub use envelope::*;
 pub use history::*;
 pub use holds::*;
+pub use jobs::*;
 pub use live::*;
 pub use points::*;
 pub use quarantine::*;
+pub use rerating::*;
 pub use rollups::*;
+pub use sightings::*;
 pub use users::*;
 pub use webhook::*;
+#[cfg(feature = "openapi")]
+pub use webhook_body::*;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::{Word, optional, word};
 use super::history::EntryKind;
 use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId};
@@ -9,6 +10,7 @@ use crate::money::{Nano, Points};
 
 /// Length of a rollup's periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RollupPeriod {
     Hour,
@@ -37,13 +39,47 @@ impl RollupPeriod {
     }
 }
 
+impl Word for RollupPeriod {
+    const WORDS: &'static [Self] = &Self::ALL;
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// Query of sums.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RollupQuery {
+    /// `hour` unless told. Days are 24 hours, counted from `from`, so that
+    /// `from=2026-01-01T00:00:00%2B08:00` gives days in China.
+    #[serde(default, deserialize_with = "word")]
+    pub by: Option<RollupPeriod>,
+    /// Inclusive; rounded down to the hour. The last 24 hours, or 30 days, unless told; 1,000 periods
+    /// at most.
+    #[serde(default, deserialize_with = "optional")]
+    pub from: Option<Timestamp>,
+    /// Exclusive; rounded up to the hour. Now unless told.
+    #[serde(default, deserialize_with = "optional")]
+    pub to: Option<Timestamp>,
+    #[serde(default, deserialize_with = "optional")]
+    pub user_id: Option<UserId>,
+    #[serde(default, deserialize_with = "optional")]
+    pub model_name: Option<ModelName>,
+    /// The name of the key that delivered the messages.
+    #[serde(default, deserialize_with = "optional")]
+    pub source: Option<String>,
+    #[serde(default, deserialize_with = "word")]
+    pub kind: Option<EntryKind>,
+}
+
 /// Which entries to sum, by when they were recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RollupFilter {
-    /// Inclusive; rounded down to the hour.
+    /// Inclusive; rounded down to the hour, and to the day (UTC) where it is more than three months ago.
     pub from: Timestamp,
-    /// Exclusive; rounded up to the hour.
+    /// Exclusive; rounded up likewise.
     pub to: Timestamp,
     pub by: RollupPeriod,
     pub user_id: Option<UserId>,
@@ -58,6 +94,7 @@ pub const ROLLUP_PERIODS_MAX: u32 = 1000;
 
 /// The sum of entries of one kind, in one period, of one model or from one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RollupSum {
     /// When the period begins.
@@ -69,17 +106,20 @@ pub struct RollupSum {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     pub kind: EntryKind,
-    /// Journal entries; of charges, model calls.
+    /// Journal entries; of charges, model calls. A correction counts with the first model of its message.
     pub entries: i64,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
+    /// Corrections are differences, so that their tokens may be fewer than none.
+    pub input_tokens: i64,
+    pub output_tokens: i64,
     /// Signed: what the balances gained.
     pub points: Points,
     pub points_nano: Nano,
 }
 
-/// Sums of the journal. Periods without entries are left out.
+/// Sums of the journal. Periods without entries are left out. More than three months ago only days are told
+/// apart (UTC): what was entered on one is in the period that it begins in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rollups {
     pub from: Timestamp,
@@ -88,7 +128,7 @@ pub struct Rollups {
     pub totals: Vec<RollupSum>,
     /// Oldest first.
     pub periods: Vec<RollupSum>,
-    /// Of charges: the dearest first.
+    /// Of charges, and of what corrected them: the dearest first.
     pub models: Vec<RollupSum>,
     pub sources: Vec<RollupSum>,
 }

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::envelope::Failure;
 use super::quarantine::QuarantineReason;
 use crate::money::{Nano, Points};
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Charged,
@@ -43,6 +45,7 @@ impl Outcome {
 
 /// `data` of the webhook's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookAnswer {
     pub status: Outcome,
@@ -57,4 +60,26 @@ pub struct WebhookAnswer {
     /// Why it waits, when `status` is `quarantined`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<QuarantineReason>,
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum EventResult {
+    Answer(WebhookAnswer),
+    Failure(Failure),
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct BatchAnswer {
+    pub charged: u32,
+    pub duplicate: u32,
+    pub quarantined: u32,
+    pub failed: u32,
+    /// One for each event, in order.
+    pub results: Vec<EventResult>,
 }

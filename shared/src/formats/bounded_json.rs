@@ -14,7 +14,7 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 const START_BYTES: usize = 4 * 1024;
 
 #[derive(Debug, Clone, Copy, Default)]
-enum Place {
+enum JsonPlace {
     #[default]
     Outside,
     /// In a string that begins there in the copy.
@@ -36,7 +36,7 @@ enum InString {
 #[derive(Debug, Default)]
 pub struct BoundedJson {
     copy: Vec<u8>,
-    place: Place,
+    place: JsonPlace,
     /// Objects and lists that are open, and where those of the third and the fourth level begin.
     depth: usize,
     third: usize,
@@ -53,42 +53,44 @@ impl BoundedJson {
         let escapes = |is_escaped: bool| !is_escaped && byte == b'\\';
         let ends = |is_escaped: bool| !is_escaped && byte == b'"';
         self.place = match self.place {
-            Place::Outside if byte == b'"' => Place::String {
+            JsonPlace::Outside if byte == b'"' => JsonPlace::String {
                 from: self.copy.len() + 1,
                 is_escaped: false,
             },
-            Place::Outside => {
+            JsonPlace::Outside => {
                 self.count_bracket(byte);
-                Place::Outside
+                JsonPlace::Outside
             }
-            Place::String { is_escaped, .. } | Place::LongString { is_escaped }
+            JsonPlace::String { is_escaped, .. } | JsonPlace::LongString { is_escaped }
                 if ends(is_escaped) =>
             {
-                Place::Outside
+                JsonPlace::Outside
             }
-            Place::String { from, is_escaped } if self.copy.len() - from >= STRING_BYTES_MAX => {
+            JsonPlace::String { from, is_escaped }
+                if self.copy.len() - from >= STRING_BYTES_MAX =>
+            {
                 self.copy.truncate(from);
-                Place::LongString {
+                JsonPlace::LongString {
                     is_escaped: escapes(is_escaped),
                 }
             }
-            Place::String { from, is_escaped } => Place::String {
+            JsonPlace::String { from, is_escaped } => JsonPlace::String {
                 from,
                 is_escaped: escapes(is_escaped),
             },
-            Place::LongString { is_escaped } => Place::LongString {
+            JsonPlace::LongString { is_escaped } => JsonPlace::LongString {
                 is_escaped: escapes(is_escaped),
             },
-            Place::LongPart { open, string } => {
+            JsonPlace::LongPart { open, string } => {
                 self.place = after_left_out(open, string, byte);
                 return;
             }
         };
-        if matches!(self.place, Place::LongString { .. }) {
+        if matches!(self.place, JsonPlace::LongString { .. }) {
             return;
         }
         self.copy.push(byte);
-        if matches!(self.place, Place::Outside) {
+        if matches!(self.place, JsonPlace::Outside) {
             self.leave_out_long_parts();
         }
         if self.copy.len() > BYTES_MAX {
@@ -124,7 +126,7 @@ impl BoundedJson {
         };
         self.copy.truncate(from);
         self.copy.extend_from_slice(b"null");
-        self.place = Place::LongPart {
+        self.place = JsonPlace::LongPart {
             open: self.depth + 1 - level,
             string: InString::No,
         };
@@ -143,7 +145,7 @@ impl BoundedJson {
 }
 
 /// Where one more byte of a part that is too long leads.
-const fn after_left_out(open: usize, string: InString, byte: u8) -> Place {
+const fn after_left_out(open: usize, string: InString, byte: u8) -> JsonPlace {
     let (open, string) = match (string, byte) {
         (InString::No, b'"') => (open, InString::Yes { is_escaped: false }),
         (InString::No, b'{' | b'[') => (open + 1, string),
@@ -156,8 +158,8 @@ const fn after_left_out(open: usize, string: InString, byte: u8) -> Place {
         }
     };
     if open == 0 {
-        Place::Outside
+        JsonPlace::Outside
     } else {
-        Place::LongPart { open, string }
+        JsonPlace::LongPart { open, string }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::Fields;
 use crate::problem::{FieldFault, Problem};
 use crate::tokens::Tokens;
-use crate::usage::message::Evidence;
+use crate::usage::Evidence;
 use crate::usage::{MessageUsage, ModelCall};
 
 /// Reads the body of `POST /api/dify/webhook`, in either of two forms:
@@ -72,10 +72,12 @@ fn parse_own_form(top: Fields<'_>, data: Fields<'_>) -> Result<MessageUsage, Pro
                 cache_write: data.optional_count("cache_write_tokens")?.unwrap_or(0),
                 reasoning: data.optional_count("reasoning_tokens")?.unwrap_or(0),
             },
+            evidence: None,
         }],
         reported_total: data.optional_count("total_tokens")?,
         has_answer: data.has_text("answer"),
-        evidence: Evidence::Reported,
+        evidence: Evidence::Measured,
+        assumed_model: None,
     })
 }
 
@@ -111,9 +113,11 @@ fn parse_message_end(
                 usage.count("prompt_tokens")?,
                 usage.count("completion_tokens")?,
             ),
+            evidence: None,
         }],
         reported_total: usage.optional_count("total_tokens")?,
         has_answer: top.has_text("answer") || data.is_some_and(|data| data.has_text("answer")),
-        evidence: Evidence::Reported,
+        evidence: Evidence::Measured,
+        assumed_model: None,
     })
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId};
 use crate::tokens::Tokens;
+use crate::usage::report::{Count, Evidence, Line, Usage, Whole};
 
 /// The model of a call that nobody names. Until it has a price, messages with it wait for an
 /// administrator.
@@ -21,6 +22,7 @@ pub(crate) fn model_or_unknown(assumed: Option<&ModelName>) -> Option<ModelName>
 
 /// One model call inside a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ModelCall {
     /// Dify's node execution id, where the call is known apart from the rest of its message.
@@ -28,46 +30,14 @@ pub struct ModelCall {
     pub call_id: Option<String>,
     pub model_name: ModelName,
     pub tokens: Tokens,
-}
-
-impl ModelCall {
-    /// Whether this tells only how many tokens a message used together, which then stand for input.
-    #[must_use]
-    pub fn is_bare_total(&self, evidence: Evidence) -> bool {
-        evidence == Evidence::Estimated
-            && self.call_id.is_none()
-            && self.tokens.total() == self.tokens.input
-    }
-}
-
-/// How good a report is. Of two reports of one message, the better one counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// Nobody told the tokens: Tollgate estimated them.
-    Estimated,
-    /// Dify told the tokens, but not the model: it is the one that the source is set to.
-    AssumedModel,
-    /// Tokens and model were told.
-    #[default]
-    Reported,
-}
-
-impl Evidence {
-    pub const ALL: [Self; 3] = [Self::Estimated, Self::AssumedModel, Self::Reported];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Estimated => "estimated",
-            Self::AssumedModel => "assumed_model",
-            Self::Reported => "reported",
-        }
-    }
+    /// How sure this call is, where that is not how sure the message is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// What one message used, whichever entrance reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MessageUsage {
     /// The message's identity within its namespace: Dify's message id, or the workflow run id where
@@ -89,11 +59,59 @@ pub struct MessageUsage {
     /// Whether the report carries an answer that is not empty, which cannot have cost nothing.
     #[serde(default)]
     pub has_answer: bool,
+    /// That of its least sure call. A call without an id that is only summed is a bare count of all
+    /// that the message used so far.
     #[serde(default)]
     pub evidence: Evidence,
+    /// The model that stands in where only a number of tokens is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_model: Option<ModelName>,
 }
 
 impl MessageUsage {
+    /// What it says was used, by calls, as a whole or as a bare count. `is_so_far`: the message may go
+    /// on, and a total is that of all it used until now.
+    #[must_use]
+    pub fn usage(&self, is_so_far: bool) -> Usage {
+        let mut usage = Usage::default();
+        let mut whole = Vec::new();
+        for call in &self.calls {
+            let line = Line {
+                model_name: call.model_name.clone(),
+                tokens: call.tokens,
+                evidence: call.evidence.unwrap_or(self.evidence),
+            };
+            match &call.call_id {
+                Some(id) => {
+                    usage.calls.insert(id.clone(), line);
+                }
+                None if line.evidence == Evidence::Summed => {
+                    usage.count = Some(Count {
+                        tokens: call.tokens.total(),
+                        model_name: call.model_name.clone(),
+                    });
+                }
+                None => whole.push(line),
+            }
+        }
+        if !whole.is_empty() {
+            usage.whole = Some(Whole {
+                lines: whole,
+                is_so_far,
+            });
+        }
+        let first = self.calls.first().map(|call| &call.model_name);
+        if let (Some(tokens), Some(model)) =
+            (self.reported_total, self.assumed_model.as_ref().or(first))
+            && is_so_far
+            && !usage.calls.is_empty()
+        {
+            let model_name = model.clone();
+            usage.count = Some(Count { tokens, model_name });
+        }
+        usage
+    }
+
     #[must_use]
     pub fn total_tokens(&self) -> u64 {
         self.calls
@@ -104,7 +122,7 @@ impl MessageUsage {
     /// Whether nobody told all of its tokens.
     #[must_use]
     pub fn is_estimated(&self) -> bool {
-        self.evidence == Evidence::Estimated
+        self.evidence <= Evidence::Summed
     }
 
     /// Whether every call is known apart, by a call id of its own.

@@ -129,7 +129,8 @@ fn whole_lines(whole: &LargestWhole, mut covered: Tokens) -> Vec<PayableLine> {
     let lines = whole.lines.iter().zip(0_u16..);
     let lines = lines.map(|(line, place): (&Line, u16)| {
         let tokens = line.tokens.beyond(covered);
-        covered = covered.saturating_minus(line.tokens);
+        // Also what a line is covered by in other categories is used up.
+        covered = covered.beyond(line.tokens);
         PayableLine {
             place: Place::Whole(place),
             report: whole.number(),

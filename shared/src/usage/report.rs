@@ -12,6 +12,7 @@ use crate::tokens::Tokens;
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// Nobody told the tokens: they are estimated from text.
@@ -83,6 +84,13 @@ pub struct Whole {
     pub is_so_far: bool,
 }
 
+impl Line {
+    /// Equal for lines that say the same.
+    fn key(&self) -> (String, Tokens, Evidence) {
+        (self.model_name.key(), self.tokens, self.evidence)
+    }
+}
+
 impl Whole {
     /// As sure as its least sure line.
     #[must_use]
@@ -130,6 +138,42 @@ pub struct Report {
 }
 
 impl Usage {
+    /// Whether both say the same: of the same calls, the whole and the count, models by their keys.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let lines = |usage: &Self| -> Vec<_> {
+            let calls = usage.calls.iter();
+            let calls = calls.map(|(id, line)| (Some(id.clone()), line.key()));
+            let whole = usage.whole.iter().flat_map(|whole| &whole.lines);
+            calls.chain(whole.map(|line| (None, line.key()))).collect()
+        };
+        let count = |usage: &Self| usage.count.as_ref().map(|count| count.tokens);
+        count(self) == count(other) && lines(self) == lines(other)
+    }
+
+    /// As an administrator has decided it: of the message as a whole, whatever its calls were.
+    #[must_use]
+    pub fn decided(self) -> Self {
+        let calls = self.calls.into_values();
+        let whole = self.whole.into_iter().flat_map(|whole| whole.lines);
+        let count = self.count.map(|count| Line {
+            model_name: count.model_name,
+            tokens: Tokens::new(count.tokens, 0),
+            evidence: Evidence::Decided,
+        });
+        let lines = calls.chain(whole).chain(count).map(|line| Line {
+            evidence: Evidence::Decided,
+            ..line
+        });
+        Self {
+            whole: Some(Whole {
+                lines: lines.collect(),
+                is_so_far: false,
+            }),
+            ..Self::default()
+        }
+    }
+
     /// Whether another report of the same party tells of the same call, or of the whole, something
     /// else and is as sure. An estimate contradicts nobody, and what tells of no tokens neither.
     #[must_use]

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use shared::formats::langfuse::{AgedPart, Part, TraceUsage, TracedPart, join, parse_batch};
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::Evidence;
 use shared::usage::MessageUsage;
-use shared::usage::message::Evidence;
 
 use crate::test;
 use crate::values::{at, model};
@@ -79,7 +79,7 @@ fn both_sdks_tell_the_same_message() {
         assert_eq!(message.message_id, MESSAGE);
         assert!(message.also_known_as.is_empty());
         assert_eq!(message.user_id.as_str(), "user-123");
-        assert_eq!(message.evidence, Evidence::Reported);
+        assert_eq!(message.evidence, Evidence::Measured);
         assert_eq!(message.reported_total, None);
         assert!(message.has_answer);
         let [call] = message.calls.as_slice() else {
@@ -241,7 +241,7 @@ fn nodes_without_a_chat_come_as_spans() {
     let assumed = join(MESSAGE, &seen, Some(&model("house")));
     let message = &assumed.messages[0].message;
     assert_eq!(message.calls[0].model_name, model("house"));
-    assert_eq!(message.evidence, Evidence::AssumedModel);
+    assert_eq!(message.evidence, Evidence::ModelAssumed);
 }
 
 #[test]

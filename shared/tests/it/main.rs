@@ -16,6 +16,7 @@ mod price;
 mod quote;
 mod sse;
 mod tokens;
+mod usage;
 mod values;
 
 /// `#[test]` on either target.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::formats::dify_stream::{CallContext, Meter, Pause};
 use shared::tokens::Tokens;
-use shared::usage::message::Evidence;
+use shared::usage::Evidence;
 use shared::usage::{MessageUsage, TextAmount};
 
 use crate::test;
@@ -105,7 +105,7 @@ fn nodes_tell_model_and_tokens_in_either_order_of_events() {
         assert_eq!(usage.occurred_at, Some(at("2024-01-16T12:20:29Z")));
         assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
         assert_eq!(usage.calls[0].call_id.as_deref(), Some(NODE_ID));
-        assert_eq!(usage.evidence, Evidence::Reported);
+        assert_eq!(usage.evidence, Evidence::Measured);
         assert!(usage.is_itemized() && usage.has_answer);
     }
 }
@@ -115,14 +115,14 @@ fn a_failed_chatflow_without_message_end_is_known_by_its_nodes() {
     let usage = of_stream(STREAM_FAILED).unwrap();
     assert_eq!(usage.message_id, MESSAGE_ID);
     assert_eq!(calls(&usage), [("gpt-4o", 100, 50)]);
-    assert_eq!(usage.evidence, Evidence::Reported);
+    assert_eq!(usage.evidence, Evidence::Measured);
 }
 
 #[test]
 fn a_basic_app_is_charged_by_message_end_with_the_model_of_the_source() {
     let usage = of_events(&[said("Bonjour"), event(MESSAGE_END)]);
     assert_eq!(calls(&usage), [("gpt-4", 1033, 128)]);
-    assert_eq!(usage.evidence, Evidence::AssumedModel);
+    assert_eq!(usage.evidence, Evidence::ModelAssumed);
     assert!(!usage.is_itemized());
 }
 
@@ -206,31 +206,31 @@ fn other_nodes_that_run_models_are_leaves_too() {
             "question-classifier",
             classified.clone(),
             ("small", 7, 3),
-            Evidence::Reported,
+            Evidence::Measured,
         ),
         (
             "parameter-extractor",
             classified,
             ("small", 7, 3),
-            Evidence::Reported,
+            Evidence::Measured,
         ),
         (
             "knowledge-retrieval",
             json!({ "process_data": { "usage": usage } }),
             ("gpt-4", 7, 3),
-            Evidence::AssumedModel,
+            Evidence::ModelAssumed,
         ),
         (
             "agent",
             json!({ "outputs": { "usage": usage } }),
             ("gpt-4", 7, 3),
-            Evidence::AssumedModel,
+            Evidence::ModelAssumed,
         ),
         (
             "tool",
             json!({ "execution_metadata": { "total_tokens": 42 } }),
             ("gpt-4", 42, 0),
-            Evidence::Estimated,
+            Evidence::Summed,
         ),
     ];
     for (kind, data, call, evidence) in cases {
@@ -250,7 +250,7 @@ fn a_blocking_chat_tells_its_usage() {
     let usage = of_answer(&event(BLOCKING_CHAT)).unwrap();
     assert_eq!(usage.message_id, MESSAGE_ID);
     assert_eq!(calls(&usage), [("gpt-4", 1033, 128)]);
-    assert_eq!(usage.evidence, Evidence::AssumedModel);
+    assert_eq!(usage.evidence, Evidence::ModelAssumed);
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn a_blocking_workflow_tells_a_total_only() {
     let usage = of_answer(&event(BLOCKING_WORKFLOW)).unwrap();
     assert_eq!(usage.message_id, RUN_ID);
     assert_eq!(calls(&usage), [("gpt-4", 150, 0)]);
-    assert_eq!(usage.evidence, Evidence::Estimated);
+    assert_eq!(usage.evidence, Evidence::Summed);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn an_answer_without_a_model_costs_nothing() {
         );
         let usage = of_events(&[said("I may not answer that."), end]);
         assert_eq!(calls(&usage), [], "{zero}");
-        assert_eq!(usage.evidence, Evidence::Reported);
+        assert_eq!(usage.evidence, Evidence::Measured);
         assert!(!usage.is_missing_usage());
     }
     let annotated = with(
@@ -373,7 +373,7 @@ fn a_continuation_guesses_nothing_of_what_still_runs() {
     });
     let message = message.unwrap();
     assert_eq!(calls(&message), [("gpt-4o", 100, 50)]);
-    assert_eq!(message.evidence, Evidence::Reported);
+    assert_eq!(message.evidence, Evidence::Measured);
     assert_eq!(usage.pause(), None);
     assert_eq!(usage.rest().expect("a run").run_id, RUN_ID);
 }

@@ -2,7 +2,11 @@
 
 mod board;
 mod connection;
+mod example;
 mod feed;
+mod live;
+mod rows;
+mod state;
 mod summary;
 
 use leptos::prelude::*;

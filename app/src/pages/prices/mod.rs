@@ -1,7 +1,9 @@
 //! `/admin/prices`: what models cost. The list; with `?model=…` one model's price and its
 //! versions; with `?new` a new model.
 
+mod availability;
 mod editor;
+mod form;
 mod list;
 mod versions;
 

@@ -1,9 +1,9 @@
 //! A model's price versions: who published what, when, and what changed.
 
 use leptos::prelude::*;
-use leptos_router::location::Url;
 use shared::price::{PriceVersion, Rates};
 
+use crate::address::rerate_address;
 use crate::api::prices::{ModelVersions, Standing};
 use crate::components::amount::{grouped, points_text};
 use crate::components::badge::{Badge, Tone};
@@ -21,11 +21,7 @@ pub fn Versions(found: ModelVersions) -> impl IntoView {
         .map(|(version, _)| version.clone())
         .collect();
     let name = all.first().map(|version| version.model_name.as_str());
-    let rerate = [
-        "/admin/prices/rerate?model=",
-        &Url::escape(name.unwrap_or_default()),
-    ]
-    .concat();
+    let rerate = rerate_address(name.unwrap_or_default());
     let rows = found
         .versions
         .into_iter()

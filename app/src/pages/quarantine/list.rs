@@ -5,7 +5,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{Page, QuarantineItem, QuarantineReason};
 
-use crate::address::{user_address, waiting_address};
+use crate::address::{user_address, waiting_address, waiting_message_address};
 use crate::components::amount::count_text;
 use crate::components::erased::{Erase, phrase, words};
 use crate::components::field::{Select, choice};
@@ -110,7 +110,7 @@ fn row(item: QuarantineItem) -> AnyView {
             value
         }
     };
-    let href = ["/admin/quarantine?id=", &item.id].concat();
+    let href = waiting_message_address(&item.id);
     let models: Vec<&str> = item
         .model_names
         .iter()

@@ -1,5 +1,10 @@
 //! `/admin/quarantine`: messages that could not be charged; with `?id=…` one of them.
 
+mod charge;
+mod correct;
+mod dismiss;
+mod done;
+mod facts;
 mod list;
 mod message;
 

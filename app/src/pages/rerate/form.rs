@@ -1,35 +1,84 @@
-//! What to price again, the difference it would make, and the button that enters it.
+//! What to price again.
 
 use leptos::prelude::*;
-use shared::money::Points;
 
-use crate::address::user_address;
-use crate::api::fields::refuse_no_reason;
+use super::difference::{Difference, Preview};
 use crate::api::query::QueryResource;
-use crate::api::rerate::{
-    ReratableModel, ReratableVersion, RerateDraft, UserDifference, preview_rerating, start_rerating,
-};
+use crate::api::rerate::{ReratableModel, ReratableVersion, RerateDraft, preview_rerating};
 use crate::browser;
-use crate::components::amount::{count_text, grouped, signed_points_text};
+use crate::components::amount::grouped;
 use crate::components::command::Command;
-use crate::components::confirm::ConfirmButton;
-use crate::components::erased::{Erase, flag, part, phrase, submit_with, words};
-use crate::components::field::{Field, FormError, fault_of};
-use crate::components::moment::Moment;
-use crate::components::notice::use_notices;
-use crate::components::table::{
-    Head::{Numbers, Words},
-    table,
-};
+use crate::components::erased::{Erase, part, submit_with};
+use crate::components::field::{Field, FormError, Select, choice, fault_of};
+use crate::components::submit::submit_button;
 use crate::text::{fill, use_text};
 
-/// A difference that was computed, and what for.
-#[derive(Clone)]
-struct Preview {
-    draft: RerateDraft,
-    model_name: String,
-    version: String,
-    differences: Vec<UserDifference>,
+/// The form as it is typed.
+#[derive(Clone, Copy)]
+struct Typed {
+    models: StoredValue<Vec<ReratableModel>>,
+    /// Its place among the models.
+    model: RwSignal<String>,
+    /// The id of one of its versions.
+    version: RwSignal<String>,
+    from: RwSignal<String>,
+    to: RwSignal<String>,
+}
+
+impl Typed {
+    /// With the newest version of the chosen model, or of the first.
+    fn new(models: Vec<ReratableModel>, chosen: Option<String>) -> Self {
+        let chosen = chosen.map(|name| name.to_lowercase());
+        let is_chosen = |model: &ReratableModel| Some(model.model_name.to_lowercase()) == chosen;
+        let place = models.iter().position(is_chosen).unwrap_or(0);
+        let new = || RwSignal::new(String::new());
+        let typed = Self {
+            models: StoredValue::new(models),
+            model: RwSignal::new(place.to_string()),
+            version: new(),
+            from: new(),
+            to: new(),
+        };
+        typed.version.set(untrack(|| typed.newest_version()));
+        typed
+    }
+
+    /// Tracked.
+    fn with_model<T>(self, read: impl FnOnce(Option<&ReratableModel>) -> T) -> T {
+        let place = self.model.with(|place| place.parse().unwrap_or(0_usize));
+        self.models.with_value(|models| read(models.get(place)))
+    }
+
+    fn newest_version(self) -> String {
+        self.with_model(|model| {
+            let newest = model.and_then(|model| model.versions.first());
+            newest.map_or_else(String::new, |version| version.id.to_string())
+        })
+    }
+
+    fn draft(self) -> RerateDraft {
+        let version = self.version.with_untracked(|version| version.parse());
+        RerateDraft {
+            price_version_id: version.unwrap_or(0),
+            from: browser::parse_local_time(&self.from.get_untracked()),
+            to: browser::parse_local_time(&self.to.get_untracked()),
+        }
+    }
+
+    /// The names of the model and of the version that a draft is about.
+    fn names(self, draft: &RerateDraft) -> (String, String) {
+        untrack(|| {
+            self.with_model(|model| {
+                let Some(model) = model else {
+                    return (String::new(), String::new());
+                };
+                let mut versions = model.versions.iter();
+                let version = versions.find(|version| version.id == draft.price_version_id);
+                let number = version.map(|version| version.version.to_string());
+                (model.model_name.clone(), number.unwrap_or_default())
+            })
+        })
+    }
 }
 
 #[component]
@@ -39,114 +88,21 @@ pub fn Form(
     jobs: QueryResource,
 ) -> impl IntoView {
     let text = use_text();
-    let hydrated = browser::use_hydrated();
     if models.is_empty() {
-        return view! {
-            <section class="card empty">
-                <p>{text.say(|t| t.rerate.no_models)}</p>
-                <p>
-                    <a href="/admin/prices">{text.say(|t| t.nav.prices)}</a>
-                </p>
-            </section>
-        }
-        .erased();
+        return no_models();
     }
-    let first = chosen
-        .map(|name| name.to_lowercase())
-        .and_then(|name| {
-            let is_chosen = |model: &ReratableModel| model.model_name.to_lowercase() == name;
-            models.iter().position(is_chosen)
-        })
-        .unwrap_or(0);
-    let model = RwSignal::new(first);
-    let version = RwSignal::new(
-        models
-            .get(first)
-            .and_then(|model| model.versions.first())
-            .map_or(0, |version| version.id),
-    );
-    let from = RwSignal::new(String::new());
-    let to = RwSignal::new(String::new());
+    let typed = Typed::new(models, chosen);
     let preview = RwSignal::new(None::<Preview>);
     let compute = Command::new();
-    let error = move || compute.error();
-
-    let model_options = models
-        .iter()
-        .enumerate()
-        .map(|(number, model)| {
-            let name = model.model_name.clone();
-            view! {
-                <option value=number.to_string() selected=number == first>
-                    {name}
-                </option>
-            }
-            .erased()
-        })
-        .collect_view();
-    let models = StoredValue::new(models);
-    let pick_model = move |event: leptos::ev::Event| {
-        let number = event_target_value(&event).parse().unwrap_or(0);
-        model.set(number);
-        let newest = models.with_value(|models| {
-            let versions = models.get(number).map(|model| &model.versions);
-            versions
-                .and_then(|versions| versions.first())
-                .map_or(0, |version| version.id)
-        });
-        version.set(newest);
-    };
-    let versions = part(move || {
-        let number = model.get();
-        models.with_value(|models| {
-            let versions = models.get(number).map(|model| model.versions.as_slice());
-            let option = |version: &ReratableVersion| {
-                let [id, number] = [version.id.to_string(), version.version.to_string()];
-                let rates = [version.rates.input, version.rates.output];
-                let [input, output] = rates.map(|rate| grouped(&rate.to_string()));
-                let said = move || {
-                    fill(
-                        text.get().rerate.version_prices,
-                        &[&number, &input, &output],
-                    )
-                };
-                view! { <option value=id>{words(said)}</option> }.erased()
-            };
-            versions
-                .unwrap_or_default()
-                .iter()
-                .map(option)
-                .collect_view()
-                .erased()
-        })
-    });
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        let draft = RerateDraft {
-            price_version_id: version.get_untracked(),
-            from: browser::parse_local_time(&from.get_untracked()),
-            to: browser::parse_local_time(&to.get_untracked()),
-        };
+        let draft = typed.draft();
         preview.set(None);
         if let Err(problem) = draft.range() {
             compute.refuse(problem);
             return;
         }
-        let (model_name, version) = models.with_value(|models| {
-            let model = models.get(model.get_untracked());
-            let version = model.and_then(|model| {
-                let mut versions = model.versions.iter();
-                versions.find(|version| version.id == draft.price_version_id)
-            });
-            (
-                model
-                    .map(|model| model.model_name.clone())
-                    .unwrap_or_default(),
-                version
-                    .map(|version| version.version.to_string())
-                    .unwrap_or_default(),
-            )
-        });
+        let (model_name, version) = typed.names(&draft);
         compute.run(async move {
             let differences = preview_rerating(draft.clone()).await?;
             preview.set(Some(Preview {
@@ -160,61 +116,10 @@ pub fn Form(
     };
     view! {
         <form class="card stack" novalidate on:submit=submit_with(submit)>
-            <div class="columns">
-                <div class="field">
-                    <label for="rerateModel">{text.say(|t| t.common.model)}</label>
-                    <select id="rerateModel" on:change=pick_model>
-                        {model_options}
-                    </select>
-                </div>
-                <div class="field">
-                    <label for="rerateVersion">{text.say(|t| t.rerate.version)}</label>
-                    <select
-                        id="rerateVersion"
-                        aria-describedby="rerateVersion-hint"
-                        on:change=move |event| {
-                            version.set(event_target_value(&event).parse().unwrap_or(0));
-                        }
-                    >
-                        {versions}
-                    </select>
-                    <p class="hint" id="rerateVersion-hint">
-                        {text.say(|t| t.prices.unit)}
-                    </p>
-                </div>
-                <Field
-                    id="from"
-                    label=|t| t.rerate.from
-                    hint=|t| t.rerate.time_hint
-                    value=from
-                    fault=fault_of(error, "from")
-                    takes_focus=true
-                    kind="datetime-local"
-                    required=true
-                />
-                <Field
-                    id="to"
-                    label=|t| t.rerate.to
-                    hint=|t| t.rerate.time_hint
-                    value=to
-                    fault=fault_of(error, "to")
-                    takes_focus=true
-                    kind="datetime-local"
-                    required=true
-                />
-            </div>
-            <FormError error=Signal::derive(error) fields=&["from", "to"] />
+            <Fields typed compute />
+            <FormError error=Signal::derive(move || compute.error()) fields=&["from", "to"] />
             <div class="actions">
-                <button
-                    type="submit"
-                    class="button primary"
-                    disabled=flag(move || compute.is_pending() || !hydrated.get())
-                >
-                    {phrase(move || {
-                        let words = &text.get().rerate;
-                        if compute.is_pending() { words.previewing } else { words.preview }
-                    })}
-                </button>
+                {submit_button("button primary", compute, |t| t.rerate.previewing, move || text.get().rerate.preview)}
             </div>
         </form>
         {part(move || match preview.get() {
@@ -225,152 +130,101 @@ pub fn Form(
     .erased()
 }
 
-/// Who gains and who loses, and the way to make it so.
-#[component]
-fn Difference(
-    found: Preview,
-    preview: RwSignal<Option<Preview>>,
-    jobs: QueryResource,
-) -> impl IntoView {
+fn no_models() -> AnyView {
     let text = use_text();
-    let Preview {
-        draft,
-        model_name,
-        version,
-        differences,
-    } = found;
-    let is_nothing = differences.is_empty();
-    let range = draft.range().ok().map(|(from, to)| {
-        view! {
-            <Moment at=from />
-            " – "
-            <Moment at=to />
-        }
-        .erased()
-    });
-    let about = move || fill(text.get().rerate.about, &[&model_name, &version]);
-    let body = if is_nothing {
-        view! { <p class="verdict">{text.say(|t| t.rerate.nothing)}</p> }.erased()
-    } else {
-        view! {
-            <Differences differences />
-            <Apply draft preview jobs />
-        }
-        .erased()
-    };
     view! {
-        <section class="card" role="status" aria-labelledby="difference-title">
-            <h2 id="difference-title">{text.say(|t| t.rerate.difference)}</h2>
-            <p class="quiet">
-                {words(about)} " · " {range}
+        <section class="card empty">
+            <p>{text.say(|t| t.rerate.no_models)}</p>
+            <p>
+                <a href="/admin/prices">{text.say(|t| t.nav.prices)}</a>
             </p>
-            {body}
         </section>
     }
     .erased()
 }
 
 #[component]
-fn Differences(differences: Vec<UserDifference>) -> impl IntoView {
-    let text = use_text();
-    let messages: u64 = differences
-        .iter()
-        .map(|difference| difference.messages)
-        .sum();
-    let points = Points::sum(differences.iter().map(|difference| difference.points));
-    let rows = differences
-        .into_iter()
-        .map(|difference| {
-            let name = String::from(difference.user_id);
-            let href = user_address(&name);
-            view! {
-                <tr>
-                    <th scope="row" class="name">
-                        <a href=href>{name}</a>
-                    </th>
-                    <td class="num">{count_text(difference.messages)}</td>
-                    <td class="num" class:negative=difference.points.is_negative()>
-                        {signed_points_text(difference.points)}
-                    </td>
-                </tr>
-            }
+fn Fields(typed: Typed, compute: Command) -> impl IntoView {
+    let error = move || compute.error();
+    let first = typed.model.get_untracked();
+    let models = typed.models.with_value(|models| {
+        let option = |(place, model): (usize, &ReratableModel)| {
+            let (place, name) = (place.to_string(), model.model_name.clone());
+            let is_first = place == first;
+            choice(place, move || name.clone(), is_first)
+        };
+        models
+            .iter()
+            .enumerate()
+            .map(option)
+            .collect_view()
             .erased()
+    });
+    let versions = part(move || {
+        typed.with_model(|model| {
+            let versions = model.map(|model| model.versions.as_slice());
+            let options = versions.unwrap_or_default().iter().map(version_choice);
+            options.collect_view().erased()
         })
-        .collect_view();
+    });
+    // Another model has other versions.
+    Effect::new(move |model: Option<String>| {
+        let now = typed.model.get();
+        if model.is_some_and(|model| model != now) {
+            typed.version.set(untrack(|| typed.newest_version()));
+        }
+        now
+    });
     view! {
-        <div class="scroll tall" tabindex="0">
-            {table(
-                "quote",
-                |t| t.rerate.difference,
-                &[
-                    Words(|t| t.common.user),
-                    Numbers(|t| t.rerate.messages),
-                    Numbers(|t| t.rerate.gain),
-                ],
-                view! {
-                    <tbody>{rows}</tbody>
-                    <tfoot>
-                        <tr>
-                            <th scope="row">{text.say(|t| t.common.total)}</th>
-                            <td class="num">{count_text(messages)}</td>
-                            <td class="num">
-                                <strong>{points.map(signed_points_text).unwrap_or_default()}</strong>
-                            </td>
-                        </tr>
-                    </tfoot>
-                }.erased(),
-            )}
+        <div class="columns">
+            <Select
+                id="rerateModel"
+                label=|t| t.common.model
+                value=typed.model
+                options=models
+            />
+            <Select
+                id="rerateVersion"
+                label=|t| t.rerate.version
+                hint=|t| t.prices.unit
+                value=typed.version
+                options=versions.erased()
+            />
+            <Field
+                id="from"
+                label=|t| t.rerate.from
+                hint=|t| t.rerate.time_hint
+                value=typed.from
+                fault=fault_of(error, "from")
+                takes_focus=true
+                kind="datetime-local"
+                required=true
+            />
+            <Field
+                id="to"
+                label=|t| t.rerate.to
+                hint=|t| t.rerate.time_hint
+                value=typed.to
+                fault=fault_of(error, "to")
+                takes_focus=true
+                kind="datetime-local"
+                required=true
+            />
         </div>
     }
     .erased()
 }
 
-#[component]
-fn Apply(
-    draft: RerateDraft,
-    preview: RwSignal<Option<Preview>>,
-    jobs: QueryResource,
-) -> impl IntoView {
+fn version_choice(version: &ReratableVersion) -> AnyView {
     let text = use_text();
-    let notices = use_notices();
-    let reason = RwSignal::new(String::new());
-    let apply = Command::new();
-    let error = move || apply.error();
-    let on_confirm = Callback::new(move |()| {
-        let typed = reason.get_untracked();
-        if let Err(problem) = refuse_no_reason(&typed) {
-            apply.refuse(problem);
-            return;
-        }
-        let draft = draft.clone();
-        apply.run(async move {
-            start_rerating(draft, typed).await?;
-            notices.tell(text.now().rerate.notice_started.to_owned());
-            preview.set(None);
-            jobs.refetch();
-            Ok(())
-        });
-    });
-    view! {
-        <div class="stack">
-            <Field
-                id="rerateReason"
-                label=|t| t.rerate.reason
-                hint=|t| t.rerate.reason_hint
-                value=reason
-                fault=fault_of(error, "reason")
-                takes_focus=true
-                required=true
-            />
-            <FormError error=Signal::derive(error) fields=&["reason"] />
-            <ConfirmButton
-                label=|t| t.rerate.apply
-                consequence=|t| t.rerate.apply_consequence
-                confirm=|t| t.rerate.apply_confirm
-                busy=Signal::derive(move || apply.is_pending())
-                on_confirm
-            />
-        </div>
-    }
-    .erased()
+    let number = version.version.to_string();
+    let rates = [version.rates.input, version.rates.output];
+    let [input, output] = rates.map(|rate| grouped(&rate.to_string()));
+    let label = move || {
+        fill(
+            text.get().rerate.version_prices,
+            &[&number, &input, &output],
+        )
+    };
+    choice(version.id.to_string(), label, false)
 }

@@ -1,6 +1,7 @@
 //! `/admin/prices/rerate`: past messages are priced again at another version. First the difference,
 //! then the job that enters it.
 
+mod difference;
 mod form;
 mod jobs;
 

@@ -8,9 +8,10 @@ use crate::address::source_address;
 use crate::api::sources::{LastView, Share, SourceView};
 use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
-use crate::components::erased::Erase;
+use crate::components::erased::{Erase, words};
 use crate::components::list::{ListPage, listed};
 use crate::components::moment::Moment;
+use crate::components::reason::code_label;
 use crate::components::table::Head::Words;
 use crate::text::{Say, Texts, use_text};
 
@@ -136,9 +137,15 @@ fn completeness(source: &str, share: Share) -> AnyView {
 }
 
 fn last_delivery(last: LastView) -> AnyView {
-    let reason = last
-        .reason
-        .map(|reason| view! { " " <code>{reason}</code> }.erased());
+    let text = use_text();
+    let reason = last.reason.map(|reason| {
+        let label = code_label(&reason);
+        let said = words(move || match label {
+            Some(label) => label(text.get()).to_owned(),
+            None => reason.clone(),
+        });
+        view! { " " {said} }.erased()
+    });
     view! {
         <Badge tone=outcome_tone(last.outcome) label=outcome_label(last.outcome) />
         {reason}

@@ -80,12 +80,6 @@ fn row(report: ReportView) -> AnyView {
         Says::OtherTokens => {
             view! { <Badge tone=Tone::Waiting label=|t| t.sources.other_tokens /> }.erased()
         }
-        Says::OtherUser => view! {
-            <Badge tone=Tone::Bad label=|t| t.sources.other_user />
-            " "
-            {report.user_id}
-        }
-        .erased(),
     };
     let tokens = [report.input_tokens, report.output_tokens]
         .map(count_text)

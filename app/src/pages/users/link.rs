@@ -7,7 +7,7 @@ use crate::api::users::{SignInLink, create_sign_in_link};
 use crate::browser;
 use crate::components::command::Command;
 use crate::components::erased::{Erase, flag, part, phrase, press};
-use crate::components::field::FormError;
+use crate::components::field::{FormError, Select, choice};
 use crate::components::moment::Moment;
 use crate::text::{Say, Texts, use_text};
 
@@ -18,6 +18,8 @@ const LIVES: [(Say, u32); 3] = [
     (|t: &'static Texts| t.users.one_day, 24 * 60 * 60),
 ];
 
+const LIFE_AT_FIRST: u32 = 60 * 60;
+
 /// A link with which the user signs in; whoever has it is the user, so it is made on demand.
 #[component]
 pub fn Link(user: String) -> impl IntoView {
@@ -25,36 +27,31 @@ pub fn Link(user: String) -> impl IntoView {
     let hydrated = browser::use_hydrated();
     let make = Command::new();
     let link = RwSignal::new(None::<SignInLink>);
-    let life = NodeRef::<html::Select>::new();
+    let life = RwSignal::new(LIFE_AT_FIRST.to_string());
     let on_make = move |_| {
         let user = user.clone();
-        let seconds = life
-            .get_untracked()
-            .and_then(|life| life.value().parse().ok());
+        let seconds = life.with_untracked(|life| life.parse().ok());
         link.set(None);
         make.run(async move {
-            let seconds = seconds.unwrap_or(60 * 60);
+            let seconds = seconds.unwrap_or(LIFE_AT_FIRST);
             link.set(Some(create_sign_in_link(user, seconds).await?));
             Ok(())
         });
     };
-    let lives = LIVES
-        .map(|(label, seconds)| {
-            view! { <option value=seconds.to_string()>{text.say(label)}</option> }.erased()
-        })
-        .into_iter()
-        .collect_view();
+    let lives = LIVES.map(|(label, seconds)| {
+        choice(
+            seconds.to_string(),
+            move || label(text.get()).to_owned(),
+            false,
+        )
+    });
+    let lives = lives.into_iter().collect_view().erased();
     view! {
         <section class="card stack" aria-labelledby="link-title">
             <h2 id="link-title">{text.say(|t| t.users.link)}</h2>
             <p class="quiet">{text.say(|t| t.users.link_hint)}</p>
             <div class="inline">
-                <div class="field">
-                    <label for="linkLife">{text.say(|t| t.users.link_life)}</label>
-                    <select id="linkLife" node_ref=life>
-                        {lives}
-                    </select>
-                </div>
+                <Select id="linkLife" label=|t| t.users.link_life value=life options=lives />
                 <button
                     type="button"
                     class="button"

@@ -8,10 +8,11 @@ use crate::api::users::{PointsDraft, change_points, parse_limit, set_debt_limit}
 use crate::browser;
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::command::Command;
-use crate::components::erased::{Erase, flag, part, phrase, submit_with};
+use crate::components::erased::{Erase, flag, part, submit_with};
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::history::History;
 use crate::components::notice::use_notices;
+use crate::components::submit::submit_button;
 use crate::text::{Say, fill, use_text};
 
 const FIELDS: [&str; 3] = ["points", "reason", "expiresAt"];
@@ -34,39 +35,62 @@ fn radio(name: &'static str, label: Say, state: RwSignal<bool>, when: bool) -> A
     .erased()
 }
 
+/// The form as it is typed.
+#[derive(Clone, Copy)]
+struct Typed {
+    points: RwSignal<String>,
+    reason: RwSignal<String>,
+    expires_at: RwSignal<String>,
+    is_taking: RwSignal<bool>,
+    is_bought: RwSignal<bool>,
+}
+
+impl Typed {
+    fn new() -> Self {
+        Self {
+            points: RwSignal::new(String::new()),
+            reason: RwSignal::new(String::new()),
+            expires_at: RwSignal::new(String::new()),
+            is_taking: RwSignal::new(false),
+            is_bought: RwSignal::new(false),
+        }
+    }
+
+    /// Points that are taken come from what is there: they have no terms.
+    fn draft(self, user_id: String) -> PointsDraft {
+        let typed = self.points.get_untracked();
+        let is_taking = self.is_taking.get_untracked();
+        let expires_at = browser::parse_local_time(&self.expires_at.get_untracked());
+        PointsDraft {
+            user_id,
+            points: if is_taking {
+                ["-", typed.trim()].concat()
+            } else {
+                typed
+            },
+            reason: self.reason.get_untracked(),
+            is_bought: !is_taking && self.is_bought.get_untracked(),
+            expires_at: expires_at.filter(|_| !is_taking),
+        }
+    }
+
+    fn clear(self) {
+        for field in [self.points, self.reason, self.expires_at] {
+            field.set(String::new());
+        }
+    }
+}
+
 /// Adding is an entry, and so is taking.
 #[component]
 pub fn ChangePoints(user: String, found: QueryResource, history: History) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
-    let hydrated = browser::use_hydrated();
-    let points = RwSignal::new(String::new());
-    let reason = RwSignal::new(String::new());
-    let expires_at = RwSignal::new(String::new());
-    let is_taking = RwSignal::new(false);
-    let is_bought = RwSignal::new(false);
+    let typed = Typed::new();
     let change = Command::new();
-    let error = move || change.error();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        let typed = points.get_untracked();
-        let draft = if is_taking.get_untracked() {
-            PointsDraft {
-                user_id: user.clone(),
-                points: ["-", typed.trim()].concat(),
-                reason: reason.get_untracked(),
-                is_bought: false,
-                expires_at: None,
-            }
-        } else {
-            PointsDraft {
-                user_id: user.clone(),
-                points: typed,
-                reason: reason.get_untracked(),
-                is_bought: is_bought.get_untracked(),
-                expires_at: browser::parse_local_time(&expires_at.get_untracked()),
-            }
-        };
+        let draft = typed.draft(user.clone());
         let sent = match draft.parse() {
             Ok(parsed) => signed_points_text(parsed.points),
             Err(problem) => {
@@ -80,88 +104,97 @@ pub fn ChangePoints(user: String, found: QueryResource, history: History) -> imp
                 text.now().users.notice_changed,
                 &[now.user_id.as_str(), &sent, &points_text(now.balance)],
             ));
-            points.set(String::new());
-            reason.set(String::new());
-            expires_at.set(String::new());
+            typed.clear();
             found.refetch();
             history.refetch();
             Ok(())
         });
     };
-    // Points that are taken come from what is there: they have no terms.
-    let terms = part(move || {
-        if is_taking.get() {
-            return ().erased();
+    let label = move || {
+        let words = &text.get().users;
+        if typed.is_taking.get() {
+            words.take
+        } else {
+            words.add
         }
-        view! {
-            <fieldset class="choice" aria-describedby="origin-hint">
-                <legend>{text.say(|t| t.users.origin)}</legend>
-                {radio("origin", |t| t.users.granted, is_bought, false)}
-                {radio("origin", |t| t.users.bought, is_bought, true)}
-                <p class="hint" id="origin-hint">
-                    {text.say(|t| t.users.origin_hint)}
-                </p>
-            </fieldset>
-            <Field
-                id="expiresAt"
-                label=|t| t.users.expires_at
-                hint=|t| t.users.expires_at_hint
-                value=expires_at
-                fault=fault_of(error, "expiresAt")
-                takes_focus=true
-                kind="datetime-local"
-            />
-        }
-        .erased()
-    });
+    };
     view! {
         <form class="card stack" novalidate on:submit=submit_with(submit)>
             <h2>{text.say(|t| t.users.change)}</h2>
-            <fieldset class="choice">
-                <legend class="visually-hidden">{text.say(|t| t.users.direction)}</legend>
-                {radio("direction", |t| t.users.add, is_taking, false)}
-                {radio("direction", |t| t.users.take, is_taking, true)}
-            </fieldset>
-            <Field
-                id="points"
-                label=|t| t.common.points
-                value=points
-                fault=fault_of(error, "points")
-                takes_focus=true
-                inputmode="decimal"
-                required=true
-            />
-            <Field
-                id="reason"
-                label=|t| t.users.reason
-                hint=|t| t.users.reason_hint
-                value=reason
-                fault=fault_of(error, "reason")
-                takes_focus=true
-                required=true
-            />
-            {terms}
-            <FormError error=Signal::derive(error) fields=&FIELDS />
+            <Fields typed change />
+            <FormError error=Signal::derive(move || change.error()) fields=&FIELDS />
             <div class="actions">
-                <button
-                    type="submit"
-                    class="button primary"
-                    disabled=flag(move || change.is_pending() || !hydrated.get())
-                >
-                    {phrase(move || {
-                        let words = &text.get().users;
-                        if change.is_pending() {
-                            words.changing
-                        } else if is_taking.get() {
-                            words.take
-                        } else {
-                            words.add
-                        }
-                    })}
-                </button>
+                {submit_button("button primary", change, |t| t.users.changing, label)}
             </div>
             <p class="quiet small">{text.say(|t| t.users.change_hint)}</p>
         </form>
+    }
+    .erased()
+}
+
+#[component]
+fn Fields(typed: Typed, change: Command) -> impl IntoView {
+    let text = use_text();
+    let is_taking = typed.is_taking;
+    let error = move || change.error();
+    let terms = part(move || {
+        if is_taking.get() {
+            ().erased()
+        } else {
+            view! { <Terms typed change /> }.erased()
+        }
+    });
+    view! {
+        <fieldset class="choice">
+            <legend class="visually-hidden">{text.say(|t| t.users.direction)}</legend>
+            {radio("direction", |t| t.users.add, is_taking, false)}
+            {radio("direction", |t| t.users.take, is_taking, true)}
+        </fieldset>
+        <Field
+            id="points"
+            label=|t| t.common.points
+            value=typed.points
+            fault=fault_of(error, "points")
+            takes_focus=true
+            inputmode="decimal"
+            required=true
+        />
+        <Field
+            id="reason"
+            label=|t| t.users.reason
+            hint=|t| t.users.reason_hint
+            value=typed.reason
+            fault=fault_of(error, "reason")
+            takes_focus=true
+            required=true
+        />
+        {terms}
+    }
+    .erased()
+}
+
+/// Where points that are added come from, and until when they are good.
+#[component]
+fn Terms(typed: Typed, change: Command) -> impl IntoView {
+    let text = use_text();
+    view! {
+        <fieldset class="choice" aria-describedby="origin-hint">
+            <legend>{text.say(|t| t.users.origin)}</legend>
+            {radio("origin", |t| t.users.granted, typed.is_bought, false)}
+            {radio("origin", |t| t.users.bought, typed.is_bought, true)}
+            <p class="hint" id="origin-hint">
+                {text.say(|t| t.users.origin_hint)}
+            </p>
+        </fieldset>
+        <Field
+            id="expiresAt"
+            label=|t| t.users.expires_at
+            hint=|t| t.users.expires_at_hint
+            value=typed.expires_at
+            fault=fault_of(move || change.error(), "expiresAt")
+            takes_focus=true
+            kind="datetime-local"
+        />
     }
     .erased()
 }
@@ -171,7 +204,6 @@ pub fn ChangePoints(user: String, found: QueryResource, history: History) -> imp
 pub fn DebtLimit(user: String, limit: Points, found: QueryResource) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
-    let hydrated = browser::use_hydrated();
     let typed = RwSignal::new(limit.to_string());
     let save = Command::new();
     let error = move || save.error();
@@ -206,13 +238,7 @@ pub fn DebtLimit(user: String, limit: Points, found: QueryResource) -> impl Into
                     inputmode="decimal"
                     required=true
                 />
-                <button
-                    type="submit"
-                    class="button"
-                    disabled=flag(move || save.is_pending() || !hydrated.get())
-                >
-                    {text.say(|t| t.users.save)}
-                </button>
+                {submit_button("button", save, |t| t.users.save, move || text.get().users.save)}
             </div>
             <FormError error=Signal::derive(error) fields=&["debtLimit"] />
             <p class="quiet small">{text.say(|t| t.users.debt_limit_hint)}</p>

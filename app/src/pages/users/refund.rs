@@ -5,13 +5,13 @@ use shared::money::Points;
 
 use crate::api::query::QueryResource;
 use crate::api::users::{parse_refund, refund_charge};
-use crate::browser;
 use crate::components::amount::points_text;
 use crate::components::command::Command;
-use crate::components::erased::{Erase, flag, phrase, submit_with, words};
+use crate::components::erased::{Erase, submit_with, words};
 use crate::components::field::{Field, FormError, fault_of};
 use crate::components::history::History;
 use crate::components::notice::use_notices;
+use crate::components::submit::submit_button;
 use crate::text::{fill, use_text};
 
 /// The form below a charge's receipt. `left` is what can still be given back.
@@ -25,16 +25,12 @@ pub fn Refund(
 ) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
-    let hydrated = browser::use_hydrated();
     if left.is_zero() {
         return view! { <p class="quiet">{text.say(|t| t.users.refund_nothing)}</p> }.erased();
     }
     let points = RwSignal::new(left.to_string());
     let reason = RwSignal::new(String::new());
     let give = Command::new();
-    let error = move || give.error();
-    let points_id = ["refundPoints", &entry.to_string()].concat();
-    let reason_id = ["refundReason", &entry.to_string()].concat();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let (typed, why) = (points.get_untracked(), reason.get_untracked());
@@ -65,37 +61,43 @@ pub fn Refund(
                 {words(move || fill(text.get().users.refund_left, &[&still]))}
             </p>
             <div class="inline">
-                <Field
-                    id=points_id
-                    label=|t| t.users.refund_points
-                    value=points
-                    fault=fault_of(error, "points")
-                    takes_focus=true
-                    inputmode="decimal"
-                    required=true
-                />
-                <Field
-                    id=reason_id
-                    label=|t| t.users.reason
-                    hint=|t| t.users.reason_hint
-                    value=reason
-                    fault=fault_of(error, "reason")
-                    takes_focus=true
-                    required=true
-                />
-                <button
-                    type="submit"
-                    class="button"
-                    disabled=flag(move || give.is_pending() || !hydrated.get())
-                >
-                    {phrase(move || {
-                        let words = &text.get().users;
-                        if give.is_pending() { words.changing } else { words.refund }
-                    })}
-                </button>
+                <Fields entry points reason give />
+                {submit_button("button", give, |t| t.users.changing, move || text.get().users.refund)}
             </div>
-            <FormError error=Signal::derive(error) fields=&["points", "reason"] />
+            <FormError error=Signal::derive(move || give.error()) fields=&["points", "reason"] />
         </form>
+    }
+    .erased()
+}
+
+#[component]
+fn Fields(
+    entry: i64,
+    points: RwSignal<String>,
+    reason: RwSignal<String>,
+    give: Command,
+) -> impl IntoView {
+    let entry = entry.to_string();
+    let error = move || give.error();
+    view! {
+        <Field
+            id=["refundPoints", &entry].concat()
+            label=|t| t.users.refund_points
+            value=points
+            fault=fault_of(error, "points")
+            takes_focus=true
+            inputmode="decimal"
+            required=true
+        />
+        <Field
+            id=["refundReason", &entry].concat()
+            label=|t| t.users.reason
+            hint=|t| t.users.reason_hint
+            value=reason
+            fault=fault_of(error, "reason")
+            takes_focus=true
+            required=true
+        />
     }
     .erased()
 }

@@ -5,7 +5,8 @@ use super::usage_object::UsageObject;
 use crate::clock::Timestamp;
 use crate::ids::{ModelName, UserId};
 use crate::tokens::Tokens;
-use crate::usage::message::{Evidence, model_or_unknown};
+use crate::usage::Evidence;
+use crate::usage::message::model_or_unknown;
 use crate::usage::{MessageUsage, ModelCall, TextAmount};
 
 /// What is known of a call beside Dify's answer.
@@ -34,6 +35,7 @@ impl CallContext {
             call_id: None,
             model_name: model_or_unknown(self.assumed_model.as_ref())?,
             tokens,
+            evidence: None,
         };
         Some((vec![call], evidence))
     }
@@ -92,7 +94,7 @@ impl AnswerUsage {
     #[must_use]
     pub fn total(&self, context: &CallContext) -> Option<MessageUsage> {
         let total = self.run_total.filter(|total| *total > 0)?;
-        let (calls, evidence) = context.whole(Tokens::new(total, 0), Evidence::Estimated)?;
+        let (calls, evidence) = context.whole(Tokens::new(total, 0), Evidence::Summed)?;
         self.message(context, calls, evidence)
     }
 
@@ -156,6 +158,10 @@ impl AnswerUsage {
             calls,
             reported_total: self.run_total.filter(|_| context.is_continuation),
             evidence,
+            assumed_model: context
+                .is_continuation
+                .then(|| model_or_unknown(context.assumed_model.as_ref()))
+                .flatten(),
         })
     }
 
@@ -166,15 +172,13 @@ impl AnswerUsage {
         }
         match (&self.usage, self.run_total) {
             (Some(usage), _) if usage.tokens.total() > 0 => {
-                context.whole(usage.tokens, Evidence::AssumedModel)
+                context.whole(usage.tokens, Evidence::ModelAssumed)
             }
             (Some(usage), _) if usage.is_of_no_model || self.is_annotation => {
-                Some((Vec::new(), Evidence::Reported))
+                Some((Vec::new(), Evidence::Measured))
             }
-            (_, Some(total)) if total > 0 => {
-                context.whole(Tokens::new(total, 0), Evidence::Estimated)
-            }
-            (None, Some(_)) => Some((Vec::new(), Evidence::Reported)),
+            (_, Some(total)) if total > 0 => context.whole(Tokens::new(total, 0), Evidence::Summed),
+            (None, Some(_)) => Some((Vec::new(), Evidence::Measured)),
             // Nobody told: the answer broke off, or a stopped app told zero, or the model does not
             // count. The text of a continuation is not that of the whole message.
             _ if context.is_continuation => None,
@@ -192,19 +196,21 @@ impl AnswerUsage {
         // whoever follows it: that is not to be guessed.
         let goes_on = context.is_continuation && !self.is_over();
         let input_of_running = (!goes_on).then(|| context.input_tokens());
-        let mut evidence = Evidence::Reported;
+        let mut evidence = Evidence::Measured;
         let mut calls = Vec::new();
         for node in self.nodes.calls(input_of_running) {
-            evidence = evidence.min(node.evidence);
-            if node.model_name.is_none() {
-                evidence = evidence.min(Evidence::AssumedModel);
-            }
+            let of_call = match node.model_name {
+                Some(_) => node.evidence,
+                None => node.evidence.min(Evidence::ModelAssumed),
+            };
+            evidence = evidence.min(of_call);
             calls.push(ModelCall {
                 call_id: Some(node.execution_id),
                 model_name: node
                     .model_name
                     .or_else(|| model_or_unknown(context.assumed_model.as_ref()))?,
                 tokens: node.tokens,
+                evidence: Some(of_call),
             });
         }
         Some((calls, evidence))

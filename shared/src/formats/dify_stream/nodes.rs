@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::usage_object::{UsageObject, count, id, text};
 use crate::ids::ModelName;
 use crate::tokens::Tokens;
+use crate::usage::Evidence;
 use crate::usage::TextAmount;
-use crate::usage::message::Evidence;
 
 /// The nodes of a run that call models, and the text of those that are running.
 #[derive(Debug, Default)]
@@ -32,7 +32,9 @@ enum NodeUsage {
     /// It has not said yet.
     Running,
     Reported(Tokens),
-    /// All that is known is a sum, or some text.
+    /// All that is known is a sum.
+    Summed(Tokens),
+    /// All that is known is some text.
     Estimated(Tokens),
 }
 
@@ -87,7 +89,8 @@ impl Nodes {
     pub fn calls(&self, input_of_running: Option<u64>) -> Vec<NodeCall> {
         let call = |(id, execution): (&String, &Execution)| {
             let (tokens, evidence) = match execution.usage {
-                NodeUsage::Reported(tokens) => (tokens, Evidence::Reported),
+                NodeUsage::Reported(tokens) => (tokens, Evidence::Measured),
+                NodeUsage::Summed(tokens) => (tokens, Evidence::Summed),
                 NodeUsage::Estimated(tokens) => (tokens, Evidence::Estimated),
                 NodeUsage::Running => {
                     let output = self.texts.get(&execution.node_id)?.tokens();
@@ -140,7 +143,7 @@ fn finished_usage(data: &Value) -> Option<NodeUsage> {
         .and_then(|metadata| count(metadata, "total_tokens"))
         .unwrap_or(0);
     if total > 0 {
-        return Some(NodeUsage::Estimated(Tokens::new(total, 0)));
+        return Some(NodeUsage::Summed(Tokens::new(total, 0)));
     }
     match kind {
         "llm" => text_usage(data),

@@ -5,7 +5,8 @@ use std::iter;
 use super::part::{Part, PartKind};
 use crate::ids::{ModelName, UserId};
 use crate::tokens::Tokens;
-use crate::usage::message::{Evidence, model_or_unknown};
+use crate::usage::Evidence;
+use crate::usage::message::model_or_unknown;
 use crate::usage::{MessageUsage, ModelCall};
 
 /// A part, and whether nothing more is to be expected for it.
@@ -199,6 +200,7 @@ impl<'a> TraceCalls<'a> {
             has_answer: has_answer(&parts),
             calls,
             evidence,
+            assumed_model: None,
         };
         places.extend(
             self.head
@@ -234,20 +236,24 @@ impl<'a> TraceCalls<'a> {
 
     fn model_calls(&self, parts: &[&Part]) -> Option<(Vec<ModelCall>, Evidence)> {
         let of_head = self.head().and_then(|head| head.model_name.as_ref());
-        let mut evidence = Evidence::Reported;
+        let mut evidence = Evidence::Measured;
         let mut calls = Vec::with_capacity(parts.len());
         for part in parts {
-            let model_name = match part.model_name.as_ref().or(of_head) {
+            let told = part.model_name.as_ref().or(of_head);
+            let of_call = match told {
+                Some(_) => Evidence::Measured,
+                None => Evidence::ModelAssumed,
+            };
+            evidence = evidence.min(of_call);
+            let model_name = match told {
                 Some(name) => name.clone(),
-                None => {
-                    evidence = Evidence::AssumedModel;
-                    model_or_unknown(self.assumed_model)?
-                }
+                None => model_or_unknown(self.assumed_model)?,
             };
             calls.push(ModelCall {
                 call_id: part.call_id.clone(),
                 model_name,
                 tokens: part.tokens.unwrap_or_default(),
+                evidence: Some(of_call),
             });
         }
         Some((calls, evidence))

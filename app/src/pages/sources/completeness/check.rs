@@ -5,12 +5,12 @@ use shared::api::Completeness;
 
 use crate::api::completeness::check_completeness;
 use crate::api::query::QueryResource;
-use crate::browser;
 use crate::components::command::Command;
-use crate::components::erased::{Erase, flag, part, phrase, submit_with, words};
-use crate::components::field::FormError;
+use crate::components::erased::{Erase, part, submit_with};
+use crate::components::field::{FormError, Select, choice};
 use crate::components::moment::Moment;
 use crate::components::refusal::Loading;
+use crate::components::submit::submit_button;
 use crate::text::{fill, use_text};
 
 /// How many days can be looked back.
@@ -20,13 +20,13 @@ const DAYS_BACK_AT_FIRST: u32 = 7;
 #[component]
 pub fn Check(completeness: Completeness, found: QueryResource) -> impl IntoView {
     let text = use_text();
-    let hydrated = browser::use_hydrated();
-    let days = RwSignal::new(DAYS_BACK_AT_FIRST);
+    let days = RwSignal::new(DAYS_BACK_AT_FIRST.to_string());
     let check = Command::new();
     let source = completeness.source;
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        let (source, days) = (source.clone(), days.get_untracked());
+        let days = days.with_untracked(|days| days.parse().unwrap_or(DAYS_BACK_AT_FIRST));
+        let source = source.clone();
         check.run(async move {
             let checked = check_completeness(source, days).await;
             found.refetch();
@@ -51,44 +51,26 @@ pub fn Check(completeness: Completeness, found: QueryResource) -> impl IntoView 
         }
         .erased()
     });
-    let option = |back: u32| {
+    let options = DAYS_BACK.into_iter().map(|back| {
         let count = back.to_string();
-        let said = move || fill(text.get().completeness.days_back, &[&count]);
-        view! {
-            <option value=back.to_string() selected=back == DAYS_BACK_AT_FIRST>
-                {words(said)}
-            </option>
-        }
-        .erased()
-    };
+        let label = move || fill(text.get().completeness.days_back, &[&count]);
+        choice(back.to_string(), label, back == DAYS_BACK_AT_FIRST)
+    });
+    let options = options.collect_view().erased();
     view! {
         <section class="card" aria-labelledby="check-title">
             <h2 id="check-title">{text.say(|t| t.completeness.last_check)}</h2>
             <p>{last}</p>
             {failure}
             <form class="inline" on:submit=submit_with(submit)>
-                <div class="field narrow">
-                    <label for="daysBack">{text.say(|t| t.completeness.look_back)}</label>
-                    <select
-                        id="daysBack"
-                        on:change=move |event| {
-                            let chosen = event_target_value(&event).parse();
-                            days.set(chosen.unwrap_or(DAYS_BACK_AT_FIRST));
-                        }
-                    >
-                        {DAYS_BACK.into_iter().map(option).collect_view()}
-                    </select>
-                </div>
-                <button
-                    type="submit"
-                    class="button"
-                    disabled=flag(move || check.is_pending() || !hydrated.get())
-                >
-                    {phrase(move || {
-                        let words = &text.get().completeness;
-                        if check.is_pending() { words.checking } else { words.check }
-                    })}
-                </button>
+                <Select
+                    id="daysBack"
+                    label=|t| t.completeness.look_back
+                    value=days
+                    options
+                    is_narrow=true
+                />
+                {submit_button("button", check, |t| t.completeness.checking, move || text.get().completeness.check)}
             </form>
             {part(move || {
                 if check.is_pending() { view! { <Loading /> }.erased() } else { ().erased() }

@@ -4,7 +4,8 @@ use leptos::prelude::*;
 use shared::api::ServedMessage;
 
 use super::choice::Choice;
-use super::review::{Review, Reviewed, reviewed_part};
+use super::results::{Reviewed, reviewed_part};
+use super::review::Review;
 use crate::address::user_address;
 use crate::api::query::QueryResource;
 use crate::components::amount::count_text;
@@ -73,33 +74,7 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
     let text = use_text();
     let all_shown = RwSignal::new(choices.len() <= ROWS_AT_FIRST);
     let count = count_text(u64::try_from(choices.len()).unwrap_or(u64::MAX));
-    let chargeable: Vec<_> = choices
-        .iter()
-        .filter(|choice| choice.can_be_charged())
-        .map(|choice| choice.is_picked)
-        .collect();
-    let all = (!chargeable.is_empty()).then(|| {
-        let all = count_text(u64::try_from(chargeable.len()).unwrap_or(u64::MAX));
-        let picked = chargeable.clone();
-        let is_all = flag(move || picked.iter().all(|is_picked| is_picked.get()));
-        let pick_all = move |event: leptos::ev::Event| {
-            let is_ticked = event_target_checked(&event);
-            for is_picked in &chargeable {
-                is_picked.set(is_ticked);
-            }
-        };
-        view! {
-            <div class="card-head">
-                <label class="pick">
-                    <input type="checkbox" prop:checked=is_all on:change=pick_all />
-                    <span>
-                        {words(move || fill(text.get().completeness.pick_all, &[&all]))}
-                    </span>
-                </label>
-            </div>
-        }
-        .erased()
-    });
+    let all = pick_all(&choices);
     let is_cut = choices.len() >= MESSAGES_MAX;
     let listed = count.clone();
     let cut = is_cut.then(|| {
@@ -117,7 +92,60 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
             ().erased()
         }
     });
-    let more = part(move || {
+    let heads = [
+        Words(|t| t.receipt.message),
+        Words(|t| t.common.user),
+        Words(|t| t.common.time),
+        Numbers(|t| t.common.tokens),
+    ];
+    let body = view! { <tbody>{first.iter().map(row).collect_view()} {rest}</tbody> };
+    view! {
+        <div class="card flush">
+            {all} {table("listing", |t| t.completeness.missing, &heads, body.erased())}
+        </div>
+        {show_rest(all_shown, count)}
+        {cut}
+    }
+    .erased()
+}
+
+/// The box that ticks all others; `None` where none can be ticked.
+fn pick_all(choices: &[Choice]) -> Option<AnyView> {
+    let text = use_text();
+    let chargeable: Vec<_> = choices
+        .iter()
+        .filter(|choice| choice.can_be_charged())
+        .map(|choice| choice.is_picked)
+        .collect();
+    if chargeable.is_empty() {
+        return None;
+    }
+    let count = count_text(u64::try_from(chargeable.len()).unwrap_or(u64::MAX));
+    let picked = chargeable.clone();
+    let is_all = flag(move || picked.iter().all(|is_picked| is_picked.get()));
+    let pick_all = move |event: leptos::ev::Event| {
+        let is_ticked = event_target_checked(&event);
+        for is_picked in &chargeable {
+            is_picked.set(is_ticked);
+        }
+    };
+    Some(
+        view! {
+            <div class="card-head">
+                <label class="pick">
+                    <input type="checkbox" prop:checked=is_all on:change=pick_all />
+                    <span>{words(move || fill(text.get().completeness.pick_all, &[&count]))}</span>
+                </label>
+            </div>
+        }
+        .erased(),
+    )
+}
+
+/// The button below the first rows, while they are not all there are.
+fn show_rest(all_shown: RwSignal<bool>, count: String) -> AnyView {
+    let text = use_text();
+    part(move || {
         if all_shown.get() {
             return ().erased();
         }
@@ -131,25 +159,7 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
             </p>
         }
         .erased()
-    });
-    view! {
-        <div class="card flush">
-            {all}
-            {table(
-                "listing",
-                |t| t.completeness.missing,
-                &[
-                    Words(|t| t.receipt.message),
-                    Words(|t| t.common.user),
-                    Words(|t| t.common.time),
-                    Numbers(|t| t.common.tokens),
-                ],
-                view! { <tbody>{first.iter().map(row).collect_view()} {rest}</tbody> }.erased(),
-            )}
-        </div>
-        {more}
-        {cut}
-    }
+    })
     .erased()
 }
 

@@ -3,8 +3,10 @@
 
 mod check;
 mod choice;
+mod cost;
 mod days;
 mod missing;
+mod results;
 mod review;
 
 use leptos::prelude::*;
@@ -16,7 +18,7 @@ use crate::text::use_text;
 use check::Check;
 use days::{Days, summary};
 use missing::Missing;
-pub use review::Reviewed;
+pub use results::Reviewed;
 
 /// One gateway source.
 #[component]

@@ -1,0 +1,321 @@
+//! Accounts as their owners and administrators see them.
+
+use serde::Serialize;
+use shared::api::{AccountSummary, Balance, CreditItem, ExpiringPoints, Page, PostedEntry};
+use shared::clock::Timestamp;
+use shared::ids::UserId;
+use shared::money::Points;
+use shared::problem::{FieldFault, Problem};
+use sqlx::{Connection, Row};
+use time::OffsetDateTime;
+
+use crate::error::{Error, Result};
+use crate::operations::idempotency;
+use crate::operations::ledger::Ledger;
+use crate::posting::accounts;
+use crate::records::account::{Amounts, balance};
+use crate::records::actor::Actor;
+use crate::records::entry::{CreditTerms, Decided, Draft};
+use crate::records::hash::{Hash, Hasher, account_id};
+use crate::records::idempotency_key::IdempotencyKey;
+use crate::records::page;
+use crate::store::audit_log;
+
+/// Longest reason an administrator may give, in characters.
+const REASON_CHARS_MAX: u16 = 500;
+
+/// Points to be given to a user.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub points: Points,
+    pub reason: String,
+    /// Bought points are used after granted ones.
+    pub is_bought: bool,
+    /// Good until then; `None` is for ever.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Grant {
+    fn fingerprint(&self, user: &UserId) -> Hash {
+        let mut hash = Hasher::new("tollgate grant 1");
+        hash.text(user.as_str());
+        hash.int(self.points.nano());
+        hash.text(self.reason.trim());
+        hash.int(i64::from(self.is_bought));
+        hash.int(self.expires_at.map_or(-1, Timestamp::unix_micros));
+        hash.finish()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Change<'a> {
+    balance: Points,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    points: Option<Points>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl Ledger {
+    /// What a user's account holds; a user without an account has nothing.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn balance(&self, user: &UserId) -> Result<Balance> {
+        let rows = sqlx::query(
+            "select a.balance_nano, a.held_nano, a.debt_limit_nano, c.remaining_nano, c.expires_at
+             from account a
+             left join credit c on c.account_id = a.account_id and c.remaining_nano > 0
+                 and c.expires_at is not null
+             where a.account_id = $1 order by c.expires_at",
+        )
+        .bind(account_id(user))
+        .fetch_all(self.pool())
+        .await?;
+        let mut amounts = Amounts {
+            balance_nano: 0,
+            held_nano: 0,
+            debt_limit_nano: 0,
+        };
+        let mut expiring = Vec::new();
+        for row in &rows {
+            amounts = Amounts {
+                balance_nano: row.try_get("balance_nano")?,
+                held_nano: row.try_get("held_nano")?,
+                debt_limit_nano: row.try_get("debt_limit_nano")?,
+            };
+            if let Some(expires_at) = row.try_get::<Option<OffsetDateTime>, _>("expires_at")? {
+                let points = Points::from_nano(row.try_get("remaining_nano")?);
+                expiring.push(ExpiringPoints {
+                    points,
+                    points_nano: points.into(),
+                    expires_at: expires_at.into(),
+                });
+            }
+        }
+        balance(user, amounts, expiring)
+    }
+
+    /// Accounts by user id; `search` is the beginning of one.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn accounts(
+        &self,
+        search: Option<&str>,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<AccountSummary>> {
+        let pattern = search
+            .unwrap_or_default()
+            .trim()
+            .replace('\\', "\\\\")
+            .replace('%', "\\%")
+            .replace('_', "\\_")
+            + "%";
+        let rows = sqlx::query(
+            "select user_id, balance_nano, held_nano, entry_count, updated_at from account
+             where user_id like $1 and user_id ~>~ $2 order by user_id using ~<~ limit $3",
+        )
+        .bind(pattern)
+        .bind(cursor.unwrap_or_default())
+        .bind(i64::from(limit) + 1)
+        .fetch_all(self.pool())
+        .await?;
+        page::build(&rows, limit, |row| {
+            let user_id: String = row.try_get("user_id")?;
+            let summary = AccountSummary {
+                user_id: user_id.parse().map_err(|_| Error::corrupt("a user id"))?,
+                balance: Points::from_nano(row.try_get("balance_nano")?),
+                held: Points::from_nano(row.try_get("held_nano")?),
+                entries: row.try_get("entry_count")?,
+                updated_at: row.try_get::<OffsetDateTime, _>("updated_at")?.into(),
+            };
+            Ok((user_id, summary))
+        })
+    }
+
+    /// Gives points to a user, or takes them when negative, and opens the account if need be.
+    ///
+    /// # Errors
+    /// Field problems for `points` (0, or too much for the account) and `reason`.
+    pub async fn add_points(
+        &self,
+        user: &UserId,
+        points: Points,
+        reason: &str,
+        actor: &Actor,
+    ) -> Result<Balance> {
+        let grant = Grant {
+            points,
+            reason: reason.to_owned(),
+            is_bought: false,
+            expires_at: None,
+        };
+        self.grant(user, &grant, actor).await
+    }
+
+    /// As [`Ledger::add_points`], with terms: bought or granted, for ever or until a time.
+    ///
+    /// # Errors
+    /// Also field problems for `expiresAt`: not in the past, and not for points that are taken.
+    pub async fn grant(&self, user: &UserId, grant: &Grant, actor: &Actor) -> Result<Balance> {
+        self.grant_once(user, grant, None, actor).await?;
+        self.balance(user).await
+    }
+
+    /// As [`Ledger::grant`]; the same key again gives the first answer again.
+    ///
+    /// # Errors
+    /// Also `KeyReused`.
+    pub async fn grant_once(
+        &self,
+        user: &UserId,
+        grant: &Grant,
+        key: Option<&IdempotencyKey>,
+        actor: &Actor,
+    ) -> Result<PostedEntry> {
+        let reason = checked_reason(&grant.reason)?;
+        let points = grant.points;
+        if points.is_zero() {
+            return Err(Problem::field("points", FieldFault::NotPositive).into());
+        }
+        if points.is_negative() && grant.expires_at.is_some() {
+            return Err(Problem::field("points", FieldFault::NotPositive).into());
+        }
+        let mut connection = self.pool().acquire().await?;
+        accounts::open(&mut connection, &[user]).await?;
+        let mut tx = connection.begin_with(accounts::BEGIN).await?;
+        if let Some(answer) = idempotency::claim(&mut tx, key, &grant.fingerprint(user)).await? {
+            return Ok(answer);
+        }
+        let mut accounts = accounts::lock_user(&mut tx, user).await?;
+        let expires_at = grant.expires_at.map(Timestamp::moment);
+        if expires_at.is_some_and(|at| at <= accounts.now()) {
+            return Err(Problem::field("expiresAt", FieldFault::InThePast).into());
+        }
+        let before = Points::from_nano(accounts.get(account_id(user))?.balance_nano);
+        let terms = CreditTerms {
+            is_bought: grant.is_bought,
+            expires_at,
+        };
+        let by = Decided {
+            reason,
+            actor: &actor.name,
+        };
+        let draft = Draft::points(points, accounts.now(), terms, by);
+        let posted = accounts.append(account_id(user), draft)??.posted(user);
+        accounts.write(&mut tx).await?;
+        audit_log::record(
+            &mut tx,
+            actor,
+            "points.add",
+            user.as_str(),
+            Some(&Change {
+                balance: before,
+                points: None,
+                expires_at: None,
+                reason: None,
+            }),
+            Some(&Change {
+                balance: Points::from_nano(accounts.get(account_id(user))?.balance_nano),
+                points: Some(points),
+                expires_at: grant.expires_at,
+                reason: Some(reason),
+            }),
+        )
+        .await?;
+        idempotency::keep(&mut tx, key, &posted).await?;
+        tx.commit().await?;
+        Ok(posted)
+    }
+
+    /// What is left of a user's points, by where they came from, in the order in which they are
+    /// used.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn credits(&self, user: &UserId) -> Result<Vec<CreditItem>> {
+        sqlx::query(
+            "select entry, amount_nano, remaining_nano, is_bought, expires_at from credit
+             where account_id = $1 and remaining_nano > 0
+             order by expires_at nulls last, is_bought, entry",
+        )
+        .bind(account_id(user))
+        .fetch_all(self.pool())
+        .await?
+        .iter()
+        .map(|row| {
+            let points = Points::from_nano(row.try_get("amount_nano")?);
+            let remaining = Points::from_nano(row.try_get("remaining_nano")?);
+            Ok(CreditItem {
+                entry: row.try_get("entry")?,
+                points,
+                points_nano: points.into(),
+                remaining,
+                remaining_nano: remaining.into(),
+                is_bought: row.try_get("is_bought")?,
+                expires_at: row
+                    .try_get::<Option<OffsetDateTime>, _>("expires_at")?
+                    .map(Timestamp::from),
+            })
+        })
+        .collect()
+    }
+
+    /// How far below zero new holds of a user may go.
+    ///
+    /// # Errors
+    /// A field problem for a negative `debtLimit`.
+    pub async fn set_debt_limit(
+        &self,
+        user: &UserId,
+        limit: Points,
+        actor: &Actor,
+    ) -> Result<Balance> {
+        if limit.is_negative() {
+            return Err(Problem::field("debtLimit", FieldFault::Negative).into());
+        }
+        let mut connection = self.pool().acquire().await?;
+        accounts::open(&mut connection, &[user]).await?;
+        let mut tx = connection.begin_with(accounts::BEGIN).await?;
+        let mut accounts = accounts::lock_user(&mut tx, user).await?;
+        let account = accounts.get_mut(account_id(user))?;
+        let before = Points::from_nano(account.debt_limit_nano);
+        account.set_debt_limit(limit);
+        accounts.write(&mut tx).await?;
+        audit_log::record(
+            &mut tx,
+            actor,
+            "account.debt_limit",
+            user.as_str(),
+            Some(&before),
+            Some(&limit),
+        )
+        .await?;
+        tx.commit().await?;
+        // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
+        drop(connection);
+        self.balance(user).await
+    }
+}
+
+/// A reason is never empty: it is what an auditor reads.
+pub(crate) fn checked_reason(reason: &str) -> Result<&str> {
+    let reason = reason.trim();
+    let fault = if reason.is_empty() {
+        FieldFault::Empty
+    } else if reason.chars().count() > usize::from(REASON_CHARS_MAX) {
+        FieldFault::TooLong {
+            max: REASON_CHARS_MAX,
+        }
+    } else if reason.chars().any(char::is_control) {
+        FieldFault::ControlCharacter
+    } else {
+        return Ok(reason);
+    };
+    Err(Problem::field("reason", fault).into())
+}

@@ -1,0 +1,34 @@
+//! What callers do with the books, one file for each noun of theirs.
+
+pub(crate) mod account;
+pub(crate) mod administrator;
+pub(crate) mod api_key;
+pub(crate) mod audit_log;
+pub(crate) mod balance_check;
+pub(crate) mod call_check;
+pub(crate) mod completeness;
+pub(crate) mod delivery;
+pub(crate) mod estimate;
+pub(crate) mod history;
+pub(crate) mod hold;
+pub(crate) mod idempotency;
+pub(crate) mod job;
+pub(crate) mod ledger;
+pub(crate) mod live_feed;
+pub(crate) mod maintenance;
+pub(crate) mod missing_message;
+pub(crate) mod password;
+pub(crate) mod paused_run;
+pub(crate) mod price;
+pub(crate) mod quarantine;
+pub(crate) mod recurring_work;
+pub(crate) mod refund;
+pub(crate) mod report;
+pub(crate) mod rerate;
+pub(crate) mod rollup;
+pub(crate) mod schema;
+pub(crate) mod session;
+pub(crate) mod source;
+pub(crate) mod trace;
+pub(crate) mod trace_delivery;
+pub(crate) mod usage_sum;

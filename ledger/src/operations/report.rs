@@ -1,0 +1,193 @@
+//! The reports of a message, as an administrator compares them.
+
+use serde::Serialize;
+use shared::api::Page;
+use shared::clock::Timestamp;
+use shared::problem::Problem;
+use shared::tokens::Tokens;
+use shared::usage::{Evidence, Place, Usage};
+use sqlx::types::Json;
+use time::OffsetDateTime;
+
+use crate::charging::message::usage_of;
+use crate::charging::record::Record;
+use crate::error::Result;
+use crate::operations::ledger::Ledger;
+use crate::records::entry::{EntryLine, total_tokens};
+use crate::records::hash::MessageId;
+use crate::records::page;
+use crate::store::report::{self, ReportRow};
+
+/// How a report differs from what is paid of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportDifference {
+    /// Other tokens, or another model.
+    Tokens,
+}
+
+/// Reports looked through at once for some that differ.
+const LOOK_MAX: i64 = 200;
+
+/// One report of a message, as an administrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportSummary {
+    pub message_id: String,
+    pub seen_at: Timestamp,
+    /// The name of the source.
+    pub source: String,
+    pub entrance: String,
+    /// Of its least sure line.
+    pub evidence: String,
+    pub user_id: String,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    pub difference: Option<ReportDifference>,
+    /// What was charged by it; absent when it brought nothing new.
+    pub consumption_id: Option<String>,
+}
+
+impl Ledger {
+    /// Everybody who reported a message, in order. `message_id` is any id that the message is known by.
+    ///
+    /// # Errors
+    /// `NotFound` when no charged message has this id.
+    pub async fn reports(&self, message_id: &str) -> Result<Vec<ReportSummary>> {
+        let mut connection = self.pool().acquire().await?;
+        let mut reports = Vec::new();
+        for namespace_id in report::namespaces(&mut *connection).await? {
+            let id = MessageId::new(namespace_id, message_id);
+            let record = Record::read(&mut connection, &[id]).await?;
+            let found = record.find(&[id]);
+            let message = found.first().and_then(|id| record.get(*id));
+            let Some(message) = message.filter(|message| message.entries.is_some()) else {
+                continue;
+            };
+            let rows = report::of_message(&mut *connection, message.id.0).await?;
+            reports.extend(rows.into_iter().map(|row| row.summary(&message.lines)));
+        }
+        if reports.is_empty() {
+            return Err(Problem::NotFound.into());
+        }
+        Ok(reports)
+    }
+
+    /// Reports that differ from what was charged, newest first.
+    ///
+    /// # Errors
+    /// A bad cursor is a problem of the field `cursor`.
+    pub async fn report_differences(
+        &self,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<ReportSummary>> {
+        let mut before = page::cursor::<MomentCursor>(cursor)?.map(|cursor| cursor.0);
+        let rows_max = usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
+        let mut differing = Vec::new();
+        let mut connection = self.pool().acquire().await?;
+        while differing.len() < rows_max {
+            let rows = report::later(&mut *connection, before, LOOK_MAX).await?;
+            let Some(last) = rows.last() else { break };
+            before = Some(last.recorded_at);
+            let ids: Vec<MessageId> = rows.iter().map(|row| MessageId(row.message)).collect();
+            let record = Record::read(&mut connection, &ids).await?;
+            for row in rows {
+                let found = record.find(&[MessageId(row.message)]);
+                let message = found.first().and_then(|id| record.get(*id));
+                let key = row.recorded_at.unix_timestamp_nanos() / 1000;
+                let summary = row.summary(message.map_or(&[], |message| &message.lines));
+                if summary.difference.is_some() {
+                    differing.push((key.to_string(), summary));
+                }
+            }
+        }
+        page::build(differing, limit, Ok)
+    }
+}
+
+/// A moment as a cursor: microseconds since 1970.
+struct MomentCursor(OffsetDateTime);
+
+impl std::str::FromStr for MomentCursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        let micros: i64 = text.parse().map_err(drop)?;
+        Timestamp::from_unix_micros(micros)
+            .map(|at| Self(at.moment()))
+            .ok_or(())
+    }
+}
+
+/// Whether something is paid otherwise than a report tells it. Estimates differ from nothing, and what
+/// has grown since does not either.
+fn difference(usage: &Usage, paid: &[EntryLine]) -> Option<ReportDifference> {
+    let calls = usage.calls.iter();
+    let mut told = calls.filter(|(_, line)| line.evidence > Evidence::Estimated);
+    let differs = told.any(|(id, line)| {
+        let mut paid = paid.iter();
+        let paid = paid.find(|it| matches!(&it.place, Place::Call(call) if call == id));
+        match paid {
+            Some(paid) => {
+                (paid.tokens, paid.model_name.key()) != (line.tokens, line.model_name.key())
+            }
+            None => line.tokens.total() > 0,
+        }
+    });
+    let all = total_tokens(paid);
+    let whole = usage.whole.as_ref();
+    let whole = whole.filter(|whole| whole.evidence() > Evidence::Estimated);
+    let whole_differs = whole.is_some_and(|whole| {
+        let told = whole.total_tokens();
+        told > all || told < all && !whole.is_so_far
+    });
+    (differs || whole_differs).then_some(ReportDifference::Tokens)
+}
+
+impl ReportRow {
+    fn summary(self, paid: &[EntryLine]) -> ReportSummary {
+        let usage = match (self.usage, &self.lines) {
+            (Some(Json(usage)), _) => usage,
+            (None, Some(Json(lines))) => usage_of(lines),
+            (None, None) => Usage::default(),
+        };
+        let (tokens, evidence) = summed(&usage);
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        ReportSummary {
+            message_id: self.message_id.unwrap_or_default(),
+            seen_at: self.recorded_at.into(),
+            source: self.source,
+            entrance: self.entrance,
+            evidence: evidence.as_str().to_owned(),
+            user_id: self.user_id,
+            input_tokens: count(tokens.all_input()),
+            output_tokens: count(tokens.all_output()),
+            difference: difference(&usage, paid),
+            consumption_id: self.entry.map(|_| MessageId(self.message).public()),
+        }
+    }
+}
+
+/// All tokens that a report tells, and how sure its least sure line is.
+fn summed(usage: &Usage) -> (Tokens, Evidence) {
+    let calls = usage.calls.values();
+    let lines = calls.chain(usage.whole.iter().flat_map(|whole| &whole.lines));
+    let mut tokens = Tokens::default();
+    let mut evidence = None;
+    for line in lines {
+        tokens = tokens.saturating_plus(line.tokens);
+        evidence = Some(evidence.map_or(line.evidence, |it: Evidence| it.min(line.evidence)));
+    }
+    if let Some(count) = &usage.count
+        && count.tokens > tokens.total()
+    {
+        tokens.input = tokens
+            .input
+            .saturating_add(count.tokens.saturating_sub(tokens.total()));
+        evidence = Some(Evidence::Summed);
+    }
+    (tokens, evidence.unwrap_or_default())
+}

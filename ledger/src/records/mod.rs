@@ -1,0 +1,31 @@
+//! Values: what the ledger is asked, what it answers, and what it keeps. Nothing here reads or writes.
+
+pub(crate) mod account;
+pub(crate) mod actor;
+pub(crate) mod api_key;
+pub(crate) mod call_check;
+pub(crate) mod checkpoint;
+pub(crate) mod completeness;
+pub(crate) mod credit;
+pub(crate) mod digest;
+pub(crate) mod dues;
+pub(crate) mod entrance;
+pub(crate) mod entry;
+pub(crate) mod estimate;
+pub(crate) mod hash;
+pub(crate) mod hold_id;
+pub(crate) mod idempotency_key;
+pub(crate) mod job;
+pub(crate) mod outcome;
+pub(crate) mod page;
+pub(crate) mod paused_run;
+pub(crate) mod price;
+pub(crate) mod recorded_tokens;
+pub(crate) mod rerating;
+pub(crate) mod scope;
+pub(crate) mod sealing;
+pub(crate) mod session;
+pub(crate) mod settings;
+pub(crate) mod source;
+pub(crate) mod trace;
+pub(crate) mod usage_sum;
