@@ -30,8 +30,8 @@ dev: setup-build ## Serve a development build; rebuild and reload on every chang
 test: setup ## Run every check and every test, as CI does
 	@scripts/test.sh
 
-lint: setup ## Check the format and run clippy, natively and for wasm
-	@scripts/test.sh tidy format clippy clippy-wasm
+lint: setup ## Check structure and format and run clippy, natively and for wasm
+	@scripts/test.sh structure tidy format clippy clippy-wasm
 
 test-rust: setup ## Run the native tests
 	@scripts/test.sh rust

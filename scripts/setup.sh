@@ -12,6 +12,7 @@ cargo_leptos_patch=10 # 0.3.11 needs a newer Rust than 1.95; later ones are fine
 cargo_mutants_min=27.1.0
 wasm_opt_min=123      # Older ones do not know the instructions that today's rustc emits.
 node_min=20
+python_min=3.11 # The first that reads TOML.
 
 ok() { printf '  ✓ %s\n' "$*"; }
 doing() { printf '  … %s\n' "$*"; }
@@ -215,18 +216,28 @@ need_browser() {
     ok "a Chinese font"
 }
 
+# For the structure check, and for the libraries that need_sdk installs.
+need_python() {
+    local have
+    has python3 || apt_install "Python" "Install python3." python3
+    have=$(version_of python3 --version)
+    at_least "$have" "$python_min" || give_up "Python $have is too old; $python_min or newer is needed." \
+        "Install a newer python3, so that it is the first on the PATH."
+    ok "Python $have"
+}
+
 # need_sdk <folder> <requirements>: a library for Python that tests call the server with, in an
 # environment of its own, .tools/<folder>.
 need_sdk() {
     local folder=$tools/$1 wanted=$2
     if ! [ -x "$folder/bin/python" ] || ! cmp -s "$wanted" "$folder/installed.txt"; then
-        has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null ||
-            apt_install "Python with venv" "Install python3 and python3-venv." python3 python3-venv
+        python3 -c 'import ensurepip, venv' 2>/dev/null ||
+            apt_install "Python's venv" "Install python3-venv." python3-venv
         doing "pip install -r $wanted into .tools/$1"
         python3 -m venv --clear "$folder" &&
             "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$wanted" ||
             give_up "What $wanted lists could not be installed." \
-                "Run by hand, with Python 3.11 or newer: python3 -m venv .tools/$1 && .tools/$1/bin/pip install -r $wanted"
+                "Run by hand, with Python $python_min or newer: python3 -m venv .tools/$1 && .tools/$1/bin/pip install -r $wanted"
         cp "$wanted" "$folder/installed.txt"
     fi
     ok "$1 for Python"
@@ -255,6 +266,7 @@ for group in "$@"; do
         need_node "$node_min"
         need_npm_packages end2end
         need_browser
+        need_python
         need_sdk openai end2end/openai/requirements.txt
         need_sdk schemathesis end2end/schemathesis/requirements.txt
         need_sdk langfuse-2 end2end/langfuse/requirements-2.txt

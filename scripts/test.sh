@@ -5,11 +5,16 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$root"
 
-steps=(tidy format clippy clippy-wasm rust wasm build budget browser)
+steps=(structure tidy format clippy clippy-wasm rust wasm build budget browser)
 # The crates that run natively. `app` is compiled for the server here and for the browser only as a
 # part of `frontend`: one invocation with both would give each the other's features.
 native=(-p shared -p private_postgres -p dify_client -p ledger -p access -p app -p server -p testkit -p bench --features app/ssr)
 
+# Its own tests first: a checker that finds nothing proves nothing.
+step_structure() {
+    python3 -B -m unittest discover --start-directory scripts/structure
+    python3 -B scripts/structure/check.py
+}
 step_tidy() { scripts/tidy.sh; }
 step_format() { cargo fmt --all --check; }
 step_clippy() { cargo clippy --locked "${native[@]}" --all-targets -- -D warnings; }

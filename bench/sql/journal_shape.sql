@@ -3,18 +3,14 @@
 -- As ensure_partitions makes them, for the months behind instead of ahead.
 do $$
 declare
-    parent text;
     month timestamptz;
     child text;
 begin
-    foreach parent in array array['journal_entry', 'consumption'] loop
-        for step in 1..12 loop
-            month := date_trunc('month', now() at time zone 'utc') at time zone 'utc'
-                - step * interval '1 month';
-            child := format('%s_%s', parent, to_char(month at time zone 'utc', 'YYYY_MM'));
-            execute format('create table %I partition of %I for values from (%L) to (%L)',
-                child, parent, month, (month at time zone 'utc' + interval '1 month') at time zone 'utc');
-        end loop;
+    for step in 1..12 loop
+        month := date_trunc('month', now() at time zone 'utc') at time zone 'utc' - step * interval '1 month';
+        child := format('journal_entry_%s', to_char(month at time zone 'utc', 'YYYY_MM'));
+        execute format('create table %I partition of journal_entry for values from (%L) to (%L)', child,
+            month, (month at time zone 'utc' + interval '1 month') at time zone 'utc');
     end loop;
 end
 $$;
@@ -45,12 +41,16 @@ select account_id, number * 20 - 19, 2000000000000,
 from account_end, generate_series(1, grants) as number;
 
 -- Entry numbers go up for each account as the time of recording does. Each account's first 100
--- entries are of a model that nobody uses any more.
+-- entries are of a model that nobody uses any more. What is no grant is the first charge of message n.
 create function filling(first bigint, last bigint, total bigint, seconds_each float8, ends_at float8)
-returns table (n bigint, account_id uuid, entry bigint, recorded_at timestamptz, is_grant boolean, model integer)
+returns table (n bigint, account_id uuid, entry bigint, recorded_at timestamptz, is_grant boolean,
+    message uuid, model integer)
 language sql stable as $$
     select s.n, a.account_id, s.entry, to_timestamp(ends_at - (total - s.n) * seconds_each),
-        s.entry % 20 = 1, case when s.entry <= 100 then 1 else 2 + s.entry % 2 end::integer
+        s.entry % 20 = 1,
+        case when s.entry % 20 <> 1 then encode(substr(sha256('tollgate message\000'::bytea || int8send(1)
+            || convert_to('message-' || s.n, 'utf8')), 1, 16), 'hex')::uuid end,
+        case when s.entry <= 100 then 1 else 2 + s.entry % 2 end::integer
     from (
         select n,
             case when n % 10 = 0 then 0 else ((n - 1) / 10 * 9 + (n - 1) % 10) % 9000 + 1 end as number,

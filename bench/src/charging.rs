@@ -18,11 +18,11 @@ use crate::feed::{Feed, Reader};
 use crate::gate::Gate;
 use crate::load::{Closed, Open, Schedule, Traffic, quantile_ms, real};
 use crate::place::{Databases, Place};
+use crate::plan::{Options, Part, Plan, note};
 use crate::postgres::Pgbench;
 use crate::process::{self, Memory, Server};
 use crate::table::{Figure, Name, Row, Table, Unit};
 use crate::traffic::{Checks, Events, HOT_USER, MODEL, Messages, USERS, Users, text_of};
-use crate::{Options, Part, Plan, note};
 
 pub const PARTS: &[Part] = &[
     Part::Single,
@@ -384,7 +384,7 @@ impl Bench<'_> {
         let (sent, acknowledged) = (self.messages.sent(), self.messages.acknowledged());
         let count: u64 = self
             .gate
-            .sql("select count(*) from message")
+            .sql("select count(*) from journal_entry where kind = 'charge'")
             .await?
             .parse()?;
         if count != acknowledged {
@@ -429,6 +429,7 @@ const VERIFY: Name<&str> = ("verify", "tollgate verify of this run: clean, entri
 #[derive(Debug, Deserialize)]
 pub struct Report {
     pub ok: bool,
+    pub broken: u64,
     passes: Vec<Pass>,
 }
 

@@ -12,15 +12,16 @@ use serde_json::{Value, json};
 use testkit::dify_streams::{EVENT_PERIOD, EVENTS, SENT, now_micros};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::charging;
 use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::load::{latencies, quantile_ms, record};
 use crate::place::Place;
+use crate::plan::{Options, Part, Plan, note};
 use crate::process::{self, Server};
 use crate::request::head;
 use crate::table::{Figure, Name, Row, Table};
 use crate::traffic::{MODEL, user_name};
-use crate::{Options, Part, Plan, charging, note};
 
 pub const PARTS: &[Part] = &[Part::Gateway];
 
@@ -108,7 +109,7 @@ fn quantiles(micros: &Histogram<u64>) -> Value {
 async fn charged(gate: &Gate<'_>, finished: u64) -> Result<()> {
     let deadline = Instant::now() + GRACE;
     loop {
-        let count = "select count(*) from delivery where outcome = 'charged'";
+        let count = "select count(*) from journal_entry where kind = 'charge'";
         let count: u64 = gate.sql(count).await?.trim().parse()?;
         if count == finished {
             return Ok(());

@@ -13,6 +13,7 @@ mod journal;
 mod load;
 mod models;
 mod place;
+mod plan;
 mod postgres;
 mod process;
 mod proxy;
@@ -21,16 +22,15 @@ mod table;
 mod traffic;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use testkit::{dify_streams, provider};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::place::Place;
+use crate::plan::{Options, note};
 use crate::table::{Row, Table};
 
 /// Measures the release server and what it is compared with.
@@ -63,110 +63,6 @@ enum Command {
         /// Where it passes everything on to.
         upstream: String,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Options {
-    /// Seconds for each part and a journal of 100 thousand entries: to try the tool, not to measure.
-    #[arg(long)]
-    quick: bool,
-    /// Only this part; may be given several times.
-    #[arg(long, value_name = "PART")]
-    only: Vec<Part>,
-    /// The program to measure.
-    #[arg(long, value_name = "FILE", default_value = "target/release/tollgate")]
-    tollgate: PathBuf,
-    /// Where the table goes as JSON.
-    #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
-    json: PathBuf,
-    /// Where the databases lie meanwhile; removed at the end.
-    #[arg(long, value_name = "FOLDER", default_value = "target/bench-data")]
-    folder: PathBuf,
-}
-
-/// What can be measured by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Single events over many accounts.
-    Single,
-    /// Single events of one account.
-    Hot,
-    /// Events in batches.
-    Batch,
-    /// Latencies of events and of the live feed at 70 % of the most.
-    Steady,
-    /// A lone client.
-    Lone,
-    /// Check-balance.
-    Check,
-    /// History pages of a long journal.
-    History,
-    /// The memory of `tollgate verify` on a long journal.
-    Verify,
-    /// What the gateway adds to streams.
-    Gateway,
-    /// Calls through the model gateway.
-    ModelGateway,
-}
-
-impl Options {
-    fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
-    }
-
-    fn wants_any(&self, parts: &[Part]) -> bool {
-        parts.iter().any(|part| self.wants(*part))
-    }
-
-    const fn plan(&self) -> Plan {
-        let second = Duration::from_secs(1);
-        if self.quick {
-            Plan {
-                connections: &[16, 128],
-                batch_connections: &[4, 16],
-                clients: &[2, 16],
-                warm_up: Duration::from_millis(200),
-                trial: Duration::from_millis(500),
-                measured: Duration::from_secs(2),
-                steady: Duration::from_secs(4),
-                page: second,
-                entries: 100_000,
-            }
-        } else {
-            Plan {
-                connections: &[8, 32, 64, 128, 256, 512],
-                batch_connections: &[1, 2, 4, 8, 16, 32],
-                clients: &[1, 2, 4, 8, 16, 32, 64],
-                warm_up: Duration::from_millis(500),
-                trial: Duration::from_secs(2),
-                measured: Duration::from_secs(8),
-                steady: Duration::from_secs(15),
-                page: Duration::from_secs(2),
-                entries: 10_000_000,
-            }
-        }
-    }
-}
-
-/// How long and how much.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
-    /// Concurrencies to try.
-    connections: &'static [usize],
-    batch_connections: &'static [usize],
-    clients: &'static [usize],
-    /// Before anything counts.
-    warm_up: Duration,
-    /// For finding the best concurrency.
-    trial: Duration,
-    /// For measuring with the best one.
-    measured: Duration,
-    /// For latencies at a fixed rate.
-    steady: Duration,
-    /// For each kind of history page.
-    page: Duration,
-    /// In the long journal.
-    entries: u64,
 }
 
 fn main() -> ExitCode {
@@ -273,8 +169,3 @@ const ORDER: &[&str] = &[
     "model_gateway_p50",
     "model_gateway_p99",
 ];
-
-/// Says on standard error what is going on.
-fn note(text: &str) {
-    drop(writeln!(io::stderr(), "{text}"));
-}

@@ -18,11 +18,11 @@ use crate::charging::{conditions, verify};
 use crate::gate::Gate;
 use crate::load::{Closed, Figures, Traffic};
 use crate::place::{Databases, Place};
+use crate::plan::{Options, Part, Plan, note};
 use crate::process::{self, Server};
 use crate::request::{head, write_post};
 use crate::table::{Figure, Name, Row, Table};
 use crate::traffic::{MODEL, beginning, text_of, user_name};
-use crate::{Options, Part, Plan, note};
 
 pub const PARTS: &[Part] = &[Part::ModelGateway];
 
@@ -143,7 +143,7 @@ async fn books(gate: &Gate<'_>, answered: u64) -> Result<()> {
         sleep(Duration::from_millis(100)).await;
     }
     let (report, ended) = verify(gate).await?;
-    if !report.ok || report.count("messages") != answered {
+    if !report.ok || report.count("charges") != answered {
         bail!("tollgate verify found: {}", ended.stdout.trim());
     }
     Ok(())
