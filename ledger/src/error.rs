@@ -83,12 +83,8 @@ pub(crate) fn is_changed_since(error: &sqlx::Error) -> bool {
 
 /// Whether running the same transaction again can succeed: it lost a race.
 pub(crate) fn is_lost_race(error: &sqlx::Error) -> bool {
-    (match error {
-        sqlx::Error::Database(error) => {
-            matches!(error.code().as_deref(), Some("40001" | "40P01"))
-        }
-        _ => false,
-    }) || is_known(error)
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40001" | "40P01")) || is_known(error)
 }
 
 /// Whether somebody else has said something about the same message meanwhile.
