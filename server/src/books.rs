@@ -48,6 +48,7 @@ impl Books {
         let settings = Settings {
             pool_connections_max: config.database_connections,
             queue_messages_max: usize::try_from(config.queue_messages)?,
+            delivery_retention_months: config.delivery_retention_months,
             ..Settings::default()
         };
         let ledger = Ledger::connect(options, secret.sealing_key(), settings)

@@ -26,6 +26,7 @@ pub fn config(database_url: String) -> Config {
         secret_key: Some("07".repeat(32).parse().expect("a key")),
         database_connections: 10,
         queue_messages: 10_000,
+        delivery_retention_months: 13,
         upstream_silence_seconds: 120,
         log: None,
     }

@@ -129,7 +129,7 @@ pub(crate) async fn users_of_source(
 ) -> Result<Vec<UserId>> {
     let users: Vec<String> = sqlx::query_scalar(
         "select user_id from delivery
-         where api_key_id = $1 and user_id is not null and received_at >= $2
+         where api_key_id = $1 and user_id is not null and recorded_at >= $2
          union
          select a.user_id from journal_entry j join account a using (account_id)
          where j.api_key_id = $1 and j.recorded_at >= $2

@@ -224,7 +224,7 @@ impl Builder {
         }
         if parts.has_deliveries {
             self.add("delivered", |at| {
-                format!("(insert into delivery ({NEW_DELIVERY}) select {NEW_DELIVERY} from unnest({at}::new_delivery[]))")
+                format!("(insert into delivery (recorded_at, {NEW_DELIVERY}) select $1, {NEW_DELIVERY} from unnest({at}::new_delivery[]))")
             });
         }
         let expected = if self.expected.is_empty() {

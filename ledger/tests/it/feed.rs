@@ -52,8 +52,8 @@ async fn a_delivery_behind_a_slow_transaction_is_held_back_and_then_comes_in_ord
     let mut slow = books.pool.acquire().await.unwrap();
     let mut tx = slow.begin().await.unwrap();
     sqlx::query(
-        "insert into delivery (received_at, api_key_id, entrance, outcome, message_id)
-         values (now(), $1, 'webhook', 'rejected', 'slow')",
+        "insert into delivery (recorded_at, received_at, api_key_id, entrance, outcome, message_id)
+         values (now(), now(), $1, 'webhook', 'rejected', 'slow')",
     )
     .bind(books.key.id)
     .execute(&mut *tx)

@@ -18,6 +18,7 @@ mod pricing;
 mod quarantine;
 mod races;
 mod reports;
+mod retention;
 mod rollups;
 mod sources;
 mod tampering;
