@@ -66,12 +66,13 @@ pub(crate) struct StateRow {
 /// The messages that ids belong to.
 pub(crate) async fn claims(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<ClaimRow>> {
     // An id that was learned later does not say where its message was charged; its first id may.
-    Ok(sqlx::query_as(
-        "select c.id, c.message, coalesce(c.account_id, o.account_id) as account_id,
-                coalesce(c.entry, o.entry) as entry
-         from claim c join claim o on o.id = c.message where c.id = any($1)",
+    Ok(sqlx::query_as!(
+        ClaimRow,
+        r#"select c.id, c.message, coalesce(c.account_id, o.account_id) as "account_id?",
+                coalesce(c.entry, o.entry) as "entry?"
+         from claim c join claim o on o.id = c.message where c.id = any($1)"#,
+        ids
     )
-    .bind(ids)
     .fetch_all(connection)
     .await?)
 }
@@ -115,11 +116,11 @@ pub(crate) async fn of_entry(
     account_id: Uuid,
     entry: i64,
 ) -> Result<Option<Uuid>> {
-    let message: Option<Option<Uuid>> = sqlx::query_scalar(
+    let message: Option<Option<Uuid>> = sqlx::query_scalar!(
         "select message from journal_entry where account_id = $1 and entry = $2",
+        account_id,
+        entry
     )
-    .bind(account_id)
-    .bind(entry)
     .fetch_optional(executor)
     .await?;
     Ok(message.flatten())

@@ -9,12 +9,7 @@ use crate::error::{Error, Result};
 /// What was not charged. Nothing that is owed depends on it, so it need not be kept for ever.
 pub(crate) const DELIVERY_LOG: &str = "delivery";
 
-/// A table of which a month is locked keeps everybody waiting who uses it, for no longer than this
-/// and what making or detaching a partition takes.
-const LOCK_WAIT_MAX: &str = "100ms";
-
 /// A month that is no part of its log any longer.
-#[derive(sqlx::FromRow)]
 pub(crate) struct DetachedMonth {
     pub table: String,
     /// Its first day, such as `2026-01-01`.
@@ -22,15 +17,15 @@ pub(crate) struct DetachedMonth {
 }
 
 /// What was in it.
-pub(crate) struct Content {
+pub(crate) struct MonthContent {
     pub rows: i64,
     pub sha256: [u8; 32],
 }
 
-/// Until the end of the transaction, gives up where a lock is not to be had soon.
+/// Until the end of the transaction, gives up where a lock is not to be had soon: whoever waits for a
+/// table's own lock keeps everybody waiting who uses it.
 pub(crate) async fn wait_briefly(tx: &mut PgConnection) -> Result<()> {
-    sqlx::query("select set_config('lock_timeout', $1, true)")
-        .bind(LOCK_WAIT_MAX)
+    sqlx::query!("set local lock_timeout = '100ms'")
         .execute(tx)
         .await?;
     Ok(())
@@ -46,9 +41,7 @@ pub(crate) fn is_in_use(error: &Error) -> bool {
 
 /// Creates the partitions of the months ahead that are not there yet.
 pub(crate) async fn ensure(tx: &mut PgConnection, table: &str, months_ahead: i32) -> Result<()> {
-    sqlx::query("select ensure_partitions($1, $2)")
-        .bind(table)
-        .bind(months_ahead)
+    sqlx::query!("select ensure_partitions($1, $2)", table, months_ahead)
         .execute(tx)
         .await?;
     Ok(())
@@ -61,13 +54,13 @@ pub(crate) async fn detach(
     log: &str,
     retention_months: u16,
 ) -> Result<bool> {
-    Ok(
-        sqlx::query_scalar("select detach_month($1, $2) is not null")
-            .bind(log)
-            .bind(i32::from(retention_months))
-            .fetch_one(executor)
-            .await?,
+    Ok(sqlx::query_scalar!(
+        r#"select detach_month($1, $2) is not null as "is_detached!""#,
+        log,
+        i32::from(retention_months)
     )
+    .fetch_one(executor)
+    .await?)
 }
 
 /// The months of a log that are detached and not dropped yet.
@@ -75,19 +68,22 @@ pub(crate) async fn detached(
     executor: impl PgExecutor<'_>,
     log: &str,
 ) -> Result<Vec<DetachedMonth>> {
-    Ok(sqlx::query_as(
-        r#"select relname::text as "table", to_char(to_date(substring(relname from pattern), 'YYYY_MM'), 'YYYY-MM-DD') as month
-           from pg_class, format('^%s_(\d{4}_\d{2})_detached$', $1) as pattern
-           where relkind = 'r' and relnamespace = current_schema()::regnamespace and relname ~ pattern
-           order by relname"#,
+    Ok(sqlx::query_as!(
+        DetachedMonth,
+        r#"select relname::text as "table!",
+                to_char(to_date(substring(relname from pattern), 'YYYY_MM'), 'YYYY-MM-DD') as "month!"
+         from pg_class, format('^%s_(\d{4}_\d{2})_detached$', $1::text) as pattern
+         where relkind = 'r' and relnamespace = current_schema()::regnamespace
+             and relname ~ pattern
+         order by relname"#,
+        log
     )
-    .bind(log)
     .fetch_all(executor)
     .await?)
 }
 
 /// Reads a detached month through: its rows as text, in order.
-pub(crate) async fn content(tx: &mut PgConnection, month: &DetachedMonth) -> Result<Content> {
+pub(crate) async fn content(tx: &mut PgConnection, month: &DetachedMonth) -> Result<MonthContent> {
     let copy = format!(
         "copy (select * from {} order by tx, id) to stdout",
         month.table
@@ -100,7 +96,7 @@ pub(crate) async fn content(tx: &mut PgConnection, month: &DetachedMonth) -> Res
         // One ends each row; those inside are escaped.
         rows += chunk.iter().filter(|byte| **byte == b'\n').count();
     }
-    Ok(Content {
+    Ok(MonthContent {
         rows: i64::try_from(rows).map_err(|_| Error::corrupt("more rows than there can be"))?,
         sha256: hash.finalize().into(),
     })
@@ -111,7 +107,7 @@ pub(crate) async fn drop_detached(
     tx: &mut PgConnection,
     log: &str,
     month: &DetachedMonth,
-    content: &Content,
+    content: &MonthContent,
 ) -> Result<()> {
     // An empty one leaves nothing to be noted.
     sqlx::query(
@@ -131,10 +127,10 @@ pub(crate) async fn drop_detached(
 
 /// How many rows of a log are no longer there.
 pub(crate) async fn rows_dropped(executor: impl PgExecutor<'_>, log: &str) -> Result<i64> {
-    Ok(
-        sqlx::query_scalar("select coalesce(sum(rows), 0)::bigint from dropped_log where log = $1")
-            .bind(log)
-            .fetch_one(executor)
-            .await?,
+    Ok(sqlx::query_scalar!(
+        r#"select coalesce(sum(rows), 0)::bigint as "rows!" from dropped_log where log = $1"#,
+        log
     )
+    .fetch_one(executor)
+    .await?)
 }

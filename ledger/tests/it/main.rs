@@ -5,6 +5,7 @@
 
 mod books;
 mod charging;
+mod checked_queries;
 mod clock;
 mod completeness;
 mod concurrency;
