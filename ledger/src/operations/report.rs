@@ -5,7 +5,7 @@ use shared::api::Page;
 use shared::clock::Timestamp;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
-use shared::usage::{Evidence, Place, Usage};
+use shared::usage::{Evidence, LinePlace, Usage};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
@@ -129,7 +129,7 @@ fn difference(usage: &Usage, paid: &[EntryLine]) -> Option<ReportDifference> {
     let mut told = calls.filter(|(_, line)| line.evidence > Evidence::Estimated);
     let differs = told.any(|(id, line)| {
         let mut paid = paid.iter();
-        let paid = paid.find(|it| matches!(&it.place, Place::Call(call) if call == id));
+        let paid = paid.find(|it| matches!(&it.place, LinePlace::Call(call) if call == id));
         match paid {
             Some(paid) => {
                 (paid.tokens, paid.model_name.key()) != (line.tokens, line.model_name.key())

@@ -47,7 +47,7 @@ pub(super) struct Simulate {
 }
 
 /// How one request ended.
-struct Ended {
+struct RequestOutcome {
     outcome: String,
     latency: Duration,
 }
@@ -125,7 +125,7 @@ impl Simulate {
                     let latency = due.elapsed();
                     drop(place);
                     // The receiver outlives the senders.
-                    drop(ended.send(Ended { outcome, latency }).await);
+                    drop(ended.send(RequestOutcome { outcome, latency }).await);
                 });
             }
         });
@@ -135,7 +135,7 @@ impl Simulate {
             .context("the histogram did not start")?;
         let mut report_at = begun + Duration::from_secs(1);
         let mut count = 0_u64;
-        while let Some(Ended { outcome, latency }) = endings.recv().await {
+        while let Some(RequestOutcome { outcome, latency }) = endings.recv().await {
             count += 1;
             *outcomes.entry(outcome).or_default() += 1;
             latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));

@@ -117,7 +117,7 @@ async fn ingest(
 
 /// What became of the events of a batch, each by its id.
 #[derive(Default, Serialize)]
-struct Taken {
+struct IngestionResult {
     successes: Vec<Value>,
     errors: Vec<Value>,
 }
@@ -127,7 +127,7 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
     locale: Locale,
-) -> Result<Taken, Problem> {
+) -> Result<IngestionResult, Problem> {
     let at = Timestamp::new(OffsetDateTime::now_utc());
     let source = authenticate(ledger, headers).await?;
     let reject = async |body: &[u8], problem: &Problem| {
@@ -151,7 +151,7 @@ async fn take(
             return Err(problem);
         }
     };
-    let mut taken = Taken::default();
+    let mut taken = IngestionResult::default();
     let mut events = Vec::new();
     for event in batch {
         match event.part {

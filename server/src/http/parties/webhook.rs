@@ -57,7 +57,7 @@ pub async fn deliver(
 }
 
 #[derive(Deserialize)]
-struct Batch<'a> {
+struct BatchBody<'a> {
     #[serde(borrow)]
     events: Vec<&'a RawValue>,
 }
@@ -134,8 +134,8 @@ fn is_busy(result: &ledger::Result<WebhookAnswer>) -> bool {
     matches!(result, Err(error) if matches!(error.problem(), Problem::Busy { .. }))
 }
 
-fn parse_batch(body: &[u8]) -> Result<Batch<'_>, Problem> {
-    let batch: Batch<'_> = serde_json::from_slice(body).map_err(|error| {
+fn parse_batch(body: &[u8]) -> Result<BatchBody<'_>, Problem> {
+    let batch: BatchBody<'_> = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             // JSON, but not an object with a list of events.
             Problem::field("events", FieldFault::Missing)

@@ -10,7 +10,7 @@ use shared::dify::Text;
 use shared::ids::{IdError, UserId};
 use shared::problem::{FieldFault, Problem};
 
-use super::address::Kind;
+use super::address::Treatment;
 use super::error::DifyError;
 use crate::http::plumbing::body;
 
@@ -66,7 +66,7 @@ impl Unbound {
     pub(super) async fn bind(
         mut self,
         user: Option<&UserId>,
-        kind: Kind,
+        kind: Treatment,
     ) -> Result<Bound, DifyError> {
         let in_query = self.user_in_query(user)?;
         if let Some(user) = user
@@ -81,7 +81,9 @@ impl Unbound {
             self.headers.remove(CONTENT_LENGTH);
             return self.ready(reqwest::Body::default(), Some(user.into()));
         }
-        if matches!(kind, Kind::Charged | Kind::Resumed) || (user.is_some() && self.is_json()) {
+        if matches!(kind, Treatment::Charged | Treatment::Resumed)
+            || (user.is_some() && self.is_json())
+        {
             return self.bind_json(user).await;
         }
         if let Some(user) = user {

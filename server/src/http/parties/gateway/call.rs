@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::address::Kind;
+use super::address::Treatment;
 use super::binding::Speaker;
 use super::check::{HOLD_SECONDS, check};
 use super::error::DifyError;
@@ -25,21 +25,21 @@ use crate::http::plumbing::state::Http;
 use crate::http::plumbing::{metered, upstream};
 
 /// A call that somebody pays for.
-pub(super) struct Call {
+pub(super) struct GatewayCall {
     http: Http,
     source: Arc<ApiKey>,
-    kind: Kind,
+    kind: Treatment,
     asked: Asked,
     /// The user's name as Dify knows it.
     dify_user: String,
 }
 
-impl Call {
+impl GatewayCall {
     pub(super) fn new(
         http: Http,
         source: Arc<ApiKey>,
         speaker: Speaker,
-        kind: Kind,
+        kind: Treatment,
         text: Text,
     ) -> Self {
         let asked = Asked {
@@ -47,7 +47,7 @@ impl Call {
             assumed_model: source.settings.model_name.clone(),
             text,
             usual_input_tokens: 0,
-            is_continuation: kind == Kind::Continued,
+            is_continuation: kind == Treatment::Continued,
         };
         Self {
             http,
@@ -115,7 +115,7 @@ impl Call {
 
     /// Asks whether the user can pay, and holds the points.
     async fn admit(&self) -> Result<Option<String>, DifyError> {
-        if self.kind != Kind::Charged {
+        if self.kind != Treatment::Charged {
             return Ok(None);
         }
         let is_held = !self.source.settings.is_protecting_only;
@@ -238,7 +238,7 @@ struct Noticed {
 
 impl Noticed {
     /// Keeps a pause that is new, or tells more, after what was kept before.
-    fn see(&mut self, call: &Call, pause: Option<Pause>) {
+    fn see(&mut self, call: &GatewayCall, pause: Option<Pause>) {
         let Some(pause) = pause.filter(|pause| self.pause.as_ref() != Some(pause)) else {
             return;
         };

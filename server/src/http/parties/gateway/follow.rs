@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dify_client::{RunEvents, Show};
-use ledger::{PausedRun, Taken};
+use ledger::{PausedRun, RunLease};
 use shared::dify::{Asked, MessageUsage, Meter, Seen, Text};
 use shared::problem::Problem;
 use tokio::sync::OwnedSemaphorePermit;
@@ -58,7 +58,7 @@ impl Gateway {
             return Ok(());
         }
         for run in ledger.take_due_paused(limit).await? {
-            match Follow::of(self, &run) {
+            match RunFollower::of(self, &run) {
                 Some(follow) => drop(self.http.0.calls.spawn(follow.look())),
                 None => ledger.leave_paused(&run).await?,
             }
@@ -68,7 +68,7 @@ impl Gateway {
 }
 
 /// A run that this process has taken.
-pub(super) struct Follow {
+pub(super) struct RunFollower {
     gateway: Gateway,
     run: PausedRun,
     _permit: OwnedSemaphorePermit,
@@ -76,11 +76,11 @@ pub(super) struct Follow {
 
 /// A run whose events are on their way.
 pub(super) struct Following {
-    follow: Follow,
+    follow: RunFollower,
     events: RunEvents,
 }
 
-impl Follow {
+impl RunFollower {
     fn of(gateway: &Gateway, run: &PausedRun) -> Option<Self> {
         let permit = Arc::clone(&gateway.followers).try_acquire_owned().ok()?;
         Some(Self {
@@ -101,9 +101,9 @@ impl Follow {
     ) -> Result<Option<Following>, Problem> {
         let follow = Self::of(gateway, run).ok_or(BUSY)?;
         match gateway.http.ledger().take_paused(run).await {
-            Ok(Taken::Yes) => {}
-            Ok(Taken::Elsewhere) => return Ok(None),
-            Ok(Taken::ShareUsedUp) => return Err(BUSY),
+            Ok(RunLease::Yes) => {}
+            Ok(RunLease::Elsewhere) => return Ok(None),
+            Ok(RunLease::ShareUsedUp) => return Err(BUSY),
             Err(error) => {
                 follow.warn(&error);
                 return Ok(None);

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use super::endpoint::Endpoint;
 use super::error::ApiError;
 use super::payer::Payer;
-use super::settle::Call;
+use super::settle::AdmittedCall;
 use super::state::Openai;
 use crate::http::plumbing::state::Http;
 use crate::http::plumbing::{body, metered, upstream};
@@ -72,7 +72,7 @@ async fn run(openai: &Openai, endpoint: Endpoint, request: Request) -> Result<Re
     };
     let payer = Payer::of(openai, &key, asked.user.as_deref()).await?;
     let hold_id = payer.admit(openai, &key, endpoint, &asked).await?;
-    let call = Call {
+    let call = AdmittedCall {
         http: http.clone(),
         key: Arc::clone(&key),
         user: payer.user,
@@ -133,7 +133,7 @@ async fn send(
 }
 
 /// An answer that is no stream: in the books first, then told.
-async fn whole(call: Call, response: reqwest::Response) -> Result<Response, ApiError> {
+async fn whole(call: AdmittedCall, response: reqwest::Response) -> Result<Response, ApiError> {
     let (status, headers) = upstream::head(&response);
     let mut chunks = upstream::chunks(response, call.http.0.upstream_silence_max);
     let mut answer = Vec::new();
@@ -154,7 +154,7 @@ async fn whole(call: Call, response: reqwest::Response) -> Result<Response, ApiE
 }
 
 /// A stream: each piece goes on at once, as it is read.
-fn relay(call: Call, response: reqwest::Response, hides_usage: bool) -> Response {
+fn relay(call: AdmittedCall, response: reqwest::Response, hides_usage: bool) -> Response {
     let (status, mut headers) = upstream::head(&response);
     // It may become shorter.
     headers.remove(CONTENT_LENGTH);

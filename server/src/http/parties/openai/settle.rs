@@ -15,7 +15,7 @@ use crate::http::plumbing::metered;
 use crate::http::plumbing::state::Http;
 
 /// A call that was let through.
-pub struct Call {
+pub struct AdmittedCall {
     pub http: Http,
     pub key: Arc<ApiKey>,
     pub user: UserId,
@@ -24,7 +24,7 @@ pub struct Call {
     pub began_at: Timestamp,
 }
 
-impl Call {
+impl AdmittedCall {
     /// Frees what was held: nothing was used.
     pub async fn release(&self) {
         metered::release(self.http.ledger(), &self.user, self.hold_id.as_deref()).await;
