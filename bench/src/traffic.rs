@@ -213,7 +213,7 @@ pub fn beginning(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
-    use shared::dify::parse_webhook;
+    use shared::formats::dify::parse_webhook;
 
     use super::*;
 

@@ -22,7 +22,6 @@ pub use error::{Error, Result};
 pub use operations::account::Grant;
 pub use operations::ledger::Ledger;
 pub use operations::live_feed::LivePage;
-pub use operations::report::{ReportDifference, ReportSummary};
 pub use operations::rerate::RerateEffect;
 pub use operations::schema::Schema;
 pub use records::actor::Actor;

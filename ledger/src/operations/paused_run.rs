@@ -3,7 +3,7 @@
 //! Any number of processes may look for what is due: whoever takes a run has it for a while, renews
 //! that while it reads, and gives it back. The run of a process that died is taken by another one.
 
-use shared::dify::Pause;
+use shared::formats::dify_stream::Pause;
 use shared::ids::UserId;
 use shared::usage::LinePlace;
 

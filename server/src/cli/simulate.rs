@@ -9,6 +9,7 @@ use reqwest::Client;
 use serde_json::json;
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
+use shared::source::SourceEntrance;
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -76,7 +77,12 @@ impl Simulate {
             Some(key) => (key.clone(), None),
             None => {
                 let made = ledger
-                    .create_api_key("simulated traffic", Scope::Webhook, false, &actor())
+                    .create_api_key(
+                        "simulated traffic",
+                        Scope::Entrance(SourceEntrance::Webhook),
+                        false,
+                        &actor(),
+                    )
                     .await
                     .map_err(in_words)?;
                 (made.key, Some(made.id))

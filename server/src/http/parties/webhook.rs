@@ -12,9 +12,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::api::{BatchAnswer, EventResult, Failure, Outcome, WebhookAnswer};
 use shared::clock::Timestamp;
-use shared::dify::parse_webhook;
+use shared::formats::dify::parse_webhook;
 use shared::locale::Locale;
 use shared::problem::{FieldFault, Problem};
+use shared::source::SourceEntrance;
 use time::OffsetDateTime;
 
 use crate::http::plumbing::answer::{Language, charged, success};
@@ -195,7 +196,7 @@ async fn receive(ledger: &Ledger, request: Request, bytes_max: usize) -> Result<
         )
         .map_err(|fault| Denial::from(fault).problem())
     };
-    let admitted = key::check_scope(&received.key, Scope::Webhook)
+    let admitted = key::check_scope(&received.key, Scope::Entrance(SourceEntrance::Webhook))
         .map_err(|denial| denial.problem())
         .and_then(|()| problem.map_or(Ok(()), Err))
         .and_then(|()| signed());

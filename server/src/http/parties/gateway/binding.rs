@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use futures::{StreamExt, stream};
 use reqwest::Url;
 use serde_json::Value;
-use shared::dify::Text;
 use shared::ids::{IdError, UserId};
 use shared::problem::{FieldFault, Problem};
+use shared::usage::TextAmount;
 
 use super::address::Treatment;
 use super::error::DifyError;
@@ -57,7 +57,7 @@ pub(super) struct Bound {
     /// Whom it speaks for, as far as that had to be looked at.
     pub speaker: Option<Speaker>,
     /// What the user says to the app.
-    pub text: Text,
+    pub text: TextAmount,
 }
 
 impl Unbound {
@@ -105,7 +105,7 @@ impl Unbound {
         Ok(Bound {
             request,
             speaker,
-            text: Text::default(),
+            text: TextAmount::default(),
         })
     }
 
@@ -165,7 +165,7 @@ impl Unbound {
             }
             (Some(_), None) => return Err(Problem::field("user", FieldFault::NotText).into()),
         };
-        let mut text = Text::default();
+        let mut text = TextAmount::default();
         for name in ["query", "inputs"] {
             if let Some(value) = body.get(name) {
                 text.add_all(value);

@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use ledger::{ApiKey, Delivery, Entrance};
 use reqwest::Request;
 use serde_json::json;
-use shared::dify::{Asked, Meter, Pause, Text};
+use shared::formats::dify_stream::{CallContext, Meter, Pause};
 use shared::problem::Problem;
+use shared::usage::TextAmount;
 use shared::usage::{Evidence, ModelCall};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
@@ -29,7 +30,7 @@ pub(super) struct GatewayCall {
     http: Http,
     source: Arc<ApiKey>,
     kind: Treatment,
-    asked: Asked,
+    asked: CallContext,
     /// The user's name as Dify knows it.
     dify_user: String,
 }
@@ -40,9 +41,9 @@ impl GatewayCall {
         source: Arc<ApiKey>,
         speaker: Speaker,
         kind: Treatment,
-        text: Text,
+        text: TextAmount,
     ) -> Self {
-        let asked = Asked {
+        let asked = CallContext {
             user_id: speaker.id,
             assumed_model: source.settings.model_name.clone(),
             text,
@@ -120,7 +121,7 @@ impl GatewayCall {
         }
         let is_held = !self.source.settings.is_protecting_only;
         let hold_seconds = is_held.then_some(HOLD_SECONDS);
-        let Asked { user_id, text, .. } = &self.asked;
+        let CallContext { user_id, text, .. } = &self.asked;
         check(&self.http, &self.source, user_id, *text, hold_seconds).await
     }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use dify_client::{RunEvents, Show};
 use ledger::{PausedRun, RunLease};
-use shared::dify::{Asked, MessageUsage, Meter, Seen, Text};
+use shared::formats::dify_stream::{AnswerUsage, CallContext, Meter};
 use shared::problem::Problem;
+use shared::usage::{MessageUsage, TextAmount};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{interval, sleep};
 
@@ -147,7 +148,7 @@ impl RunFollower {
 
     /// Reads until the run is paused again or has ended, the stream breaks off, or there is no use in
     /// it any longer.
-    async fn read(&self, mut events: RunEvents) -> Seen {
+    async fn read(&self, mut events: RunEvents) -> AnswerUsage {
         let mut meter = Meter::stream();
         let mut renewal = interval(RENEWAL);
         let mut end = pin!(sleep(READ_MAX));
@@ -175,13 +176,13 @@ impl RunFollower {
     }
 
     /// Charges what is new, and gives the run back or forgets it.
-    async fn settle(self, seen: Seen, was_only_looked_at: bool) {
+    async fn settle(self, seen: AnswerUsage, was_only_looked_at: bool) {
         let ledger = self.gateway.http.ledger();
         let run = &self.run;
-        let asked = Asked {
+        let asked = CallContext {
             user_id: run.user_id.clone(),
             assumed_model: run.source.settings.model_name.clone(),
-            text: Text::default(),
+            text: TextAmount::default(),
             usual_input_tokens: 0,
             is_continuation: true,
         };

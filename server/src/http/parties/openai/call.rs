@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use ledger::{ApiKey, Scope};
 use shared::clock::Timestamp;
+use shared::formats::openai::{CallRequest, ModelAnswer, StreamReader, asking_for_usage};
 use shared::locale::Locale;
-use shared::openai::{CallRequest, Seen, StreamReader, asking_for_usage};
 use shared::problem::Problem;
+use shared::source::SourceEntrance;
 use time::OffsetDateTime;
 
 use super::endpoint::Endpoint;
@@ -48,7 +49,12 @@ pub async fn serve(
 
 /// Passes on what costs nothing. It ends when its client leaves.
 pub async fn pass(http: &Http, parts: &Parts, path: &str) -> Result<Response, ApiError> {
-    let key = key::source(http.ledger(), &parts.headers, Scope::Openai).await?;
+    let key = key::source(
+        http.ledger(),
+        &parts.headers,
+        Scope::Entrance(SourceEntrance::Openai),
+    )
+    .await?;
     let response = send(http, &key, parts, path, Bytes::new()).await?;
     Ok(upstream::straight(response, http.0.upstream_silence_max))
 }
@@ -56,7 +62,12 @@ pub async fn pass(http: &Http, parts: &Parts, path: &str) -> Result<Response, Ap
 async fn run(openai: &Openai, endpoint: Endpoint, request: Request) -> Result<Response, ApiError> {
     let http = &openai.http;
     let (parts, body) = request.into_parts();
-    let key = key::source(http.ledger(), &parts.headers, Scope::Openai).await?;
+    let key = key::source(
+        http.ledger(),
+        &parts.headers,
+        Scope::Entrance(SourceEntrance::Openai),
+    )
+    .await?;
     let body = body::read_up_to(body, REQUEST_BYTES_MAX)
         .await
         .map_err(|refused| refused.problem)?;
@@ -149,7 +160,7 @@ async fn whole(call: AdmittedCall, response: reqwest::Response) -> Result<Respon
             }
         }
     }
-    call.settle(Seen::of(&answer), true).await;
+    call.settle(ModelAnswer::of(&answer), true).await;
     Ok((status, headers, answer).into_response())
 }
 
