@@ -143,7 +143,6 @@ pub(crate) async fn charges(
 }
 
 /// A message by its first charge.
-#[derive(sqlx::FromRow)]
 pub(crate) struct ChargedMessageRow {
     pub account_id: Uuid,
     pub entry: i64,
@@ -159,18 +158,19 @@ pub(crate) async fn charged_between(
     (after_account, after_entry): (Uuid, i64),
     rows_max: i64,
 ) -> Result<Vec<ChargedMessageRow>> {
-    Ok(sqlx::query_as(
-        "select j.account_id, j.entry, a.user_id, j.message
+    Ok(sqlx::query_as!(
+        ChargedMessageRow,
+        r#"select j.account_id, j.entry, a.user_id, j.message as "message!"
          from journal_entry j join account a using (account_id)
          where j.kind = 'charge' and j.occurred_at >= $1 and j.occurred_at < $2
              and (j.account_id, j.entry) > ($3, $4)
-         order by j.account_id, j.entry limit $5",
+         order by j.account_id, j.entry limit $5"#,
+        from,
+        to,
+        after_account,
+        after_entry,
+        rows_max
     )
-    .bind(from)
-    .bind(to)
-    .bind(after_account)
-    .bind(after_entry)
-    .bind(rows_max)
     .fetch_all(executor)
     .await?)
 }

@@ -127,16 +127,16 @@ pub(crate) async fn users_of_source(
     source: Uuid,
     since: Timestamp,
 ) -> Result<Vec<UserId>> {
-    let users: Vec<String> = sqlx::query_scalar(
-        "select user_id from delivery
+    let users: Vec<String> = sqlx::query_scalar!(
+        r#"select user_id as "user_id!" from delivery
          where api_key_id = $1 and user_id is not null and recorded_at >= $2
          union
          select a.user_id from journal_entry j join account a using (account_id)
          where j.api_key_id = $1 and j.recorded_at >= $2
-         order by user_id",
+         order by 1"#,
+        source,
+        since.moment()
     )
-    .bind(source)
-    .bind(since.moment())
     .fetch_all(executor)
     .await?;
     let users = users.into_iter().map(|user| user.parse());
