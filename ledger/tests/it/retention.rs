@@ -222,3 +222,33 @@ async fn the_log_has_a_partition_for_this_month_and_those_ahead() {
         assert_eq!(count(&books, &table).await, 1, "{month}");
     }
 }
+
+#[tokio::test]
+async fn months_ahead_are_made_later_where_the_journal_is_in_use() {
+    let books = books_with_deliveries().await;
+    let last: String = sqlx::query_scalar(
+        "select max(relname)::text from pg_class
+         where relkind = 'r' and relispartition and relname ~ '^journal_entry_\\d'",
+    )
+    .fetch_one(&books.pool)
+    .await
+    .unwrap();
+    run(&books, &format!("drop table {last}")).await;
+    let mut reader = books.pool.acquire().await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    sqlx::query("select from journal_entry")
+        .execute(&mut *reading)
+        .await
+        .unwrap();
+
+    let maintained = tokio::time::timeout(Duration::from_secs(30), books.ledger.maintain()).await;
+    maintained.expect("nobody waits for the reader").unwrap();
+    let made = format!("pg_class where relname = '{last}'");
+    assert_eq!(count(&books, &made).await, 0);
+    let charge = message("meanwhile", "u", "m", Tokens::new(1, 1));
+    books.ledger.deliver(books.delivery(charge)).await.unwrap();
+
+    reading.rollback().await.unwrap();
+    books.ledger.maintain().await.unwrap();
+    assert_eq!(count(&books, &made).await, 1);
+}
