@@ -47,7 +47,7 @@ pub fn price_address(model: &str) -> String {
     ["/admin/prices?model=", &Url::escape(model)].concat()
 }
 
-/// Where messages of a model are priced again.
+/// Where past messages of a model are re-rated.
 #[must_use]
 pub fn rerate_address(model: &str) -> String {
     ["/admin/prices/rerate?model=", &Url::escape(model)].concat()

@@ -168,7 +168,7 @@ pub struct Category {
     pub per_request: &'static str,
 }
 
-/// Models and prices.
+/// The menu “Models”.
 pub struct Prices {
     pub title: &'static str,
     pub unit: &'static str,

@@ -1,4 +1,4 @@
-//! `/admin/prices/rerate`: past messages are priced again at another version. First the difference,
+//! `/admin/prices/rerate`: past messages are re-rated at another version. First the difference,
 //! then the job that enters it.
 
 mod difference;

@@ -164,7 +164,7 @@ impl DifyError {
                 Locale::En => format!(
                     "The source “{source}” has no usable address or key of Dify. Ask the administrator."
                 ),
-                Locale::Zh => format!("来源 “{source}” 的 Dify 地址或密钥不可用，请联系管理员。"),
+                Locale::Zh => format!("接入 “{source}” 的 Dify 地址或密钥不可用，请联系管理员。"),
             },
             Self::Upstream(Fault::Silent) => words(
                 locale,
