@@ -23,22 +23,10 @@ pub fn waiting_address(reason: &str) -> String {
     ["/admin/quarantine?reason=", &Url::escape(reason)].concat()
 }
 
-/// Where one message is shown that waits, or has waited.
-#[must_use]
-pub fn waiting_message_address(id: &str) -> String {
-    ["/admin/quarantine?id=", &Url::escape(id)].concat()
-}
-
 /// Where all reports of a message are shown.
 #[must_use]
 pub fn reports_address(message: &str) -> String {
     ["/admin/sources?message=", &Url::escape(message.trim())].concat()
-}
-
-/// Where a source's completeness is shown.
-#[must_use]
-pub fn source_address(source: &str) -> String {
-    ["/admin/sources?source=", &Url::escape(source)].concat()
 }
 
 /// Where a model's price is shown, or set where it has none.

@@ -9,6 +9,7 @@ use shared::money::Points;
 
 use crate::api::query::{Query, QueryResource, use_query};
 use crate::components::address_query::{AddressQuery, use_address_query};
+use crate::components::open_items::OPEN;
 use crate::components::pager::{Pages, use_pages};
 
 /// Makes what stands below a charge's receipt, from its entry and what can still be given back.
@@ -29,6 +30,10 @@ pub const KIND: &str = "kind";
 pub const FROM: &str = "from";
 /// A moment: exclusive.
 pub const TO: &str = "to";
+/// The cursor of the page: what is listed happened before it.
+pub const BEFORE: &str = "before";
+/// All that the address says of a history.
+const NAMES: [&str; 6] = [MODEL, KIND, FROM, TO, BEFORE, OPEN];
 
 /// The history of one account: what is asked for in the address, and the answer.
 #[derive(Clone, Copy)]
@@ -41,6 +46,14 @@ pub struct History {
 impl History {
     pub fn refetch(self) {
         self.answer.refetch();
+    }
+
+    /// The address without this account, whose name stands in it under `name`: that of the list
+    /// it was opened from.
+    pub fn address_of_list(self, name: &str) -> String {
+        let names = NAMES.into_iter().chain([name]);
+        let changes: Vec<_> = names.map(|name| (name, Vec::new())).collect();
+        untrack(|| self.address.with(&changes))
     }
 
     /// What the address asks for; what it says of that and means nothing is left out. Tracked.
@@ -68,7 +81,7 @@ fn filter_of(address: AddressQuery) -> HistoryFilter {
 #[must_use]
 pub fn use_history(user: impl Fn() -> Option<Whose> + Send + Sync + 'static) -> History {
     let address = use_address_query();
-    let pages = use_pages();
+    let pages = use_pages(BEFORE);
     let answer = use_query(move || match user() {
         None => Query::Nothing,
         Some(whose) => Query::History {

@@ -12,6 +12,7 @@ use crate::components::amount::{points_text, signed_points_text};
 use crate::components::badge::{Badge, kind_label, kind_tone};
 use crate::components::erased::{Erase, Item, list, phrase, words};
 use crate::components::moment::Moment;
+use crate::components::open_items::open_item;
 use crate::components::pager::Pager;
 use crate::components::receipt::receipt;
 use crate::text::{fill, use_text};
@@ -53,7 +54,6 @@ pub fn Entries(
         }
         .erased()
     } else {
-        // Keyed, so that a receipt that is open does not stay open for the next page's entry.
         view! {
             <ul class="entries card flush">
                 {list(move || {
@@ -67,7 +67,9 @@ pub fn Entries(
                             // A refund changes what can be given back, and so the view.
                             key: [item.entry.to_string(), left.unwrap_or_default().to_string()]
                                 .join(" "),
-                            view: Box::new(move || entry(&item, &rates, &origins, below)),
+                            view: Box::new(move || {
+                                entry(history, &item, &rates, &origins, below)
+                            }),
                         }
                     };
                     items.iter().map(shown).collect()
@@ -107,6 +109,7 @@ fn origin_line(item: &HistoryItem, origins: &[Origin]) -> Option<AnyView> {
 }
 
 fn entry(
+    history: History,
     item: &HistoryItem,
     rates: &[VersionRates],
     origins: &[Origin],
@@ -142,17 +145,15 @@ fn entry(
     let body = match item.consumption.clone() {
         Some(detail) => {
             let charged = item.points.negated().unwrap_or_default();
-            view! {
-                <details>
-                    <summary>{lines}</summary>
-                    {receipt(detail, charged, rates)}
-                    {below
-                        .map(|(below, left)| {
-                            view! { <div class="below-receipt">{below(item, left)}</div> }.erased()
-                        })}
-                </details>
-            }
-            .erased()
+            let below = below.map(|(below, left)| {
+                view! { <div class="below-receipt">{below(item, left)}</div> }.erased()
+            });
+            let more = view! {
+                {receipt(detail, charged, rates)}
+                {below}
+            };
+            let item = item.entry.to_string();
+            open_item(history.address, item, lines.erased(), more.erased())
         }
         None => lines.erased(),
     };

@@ -17,13 +17,16 @@ use crate::components::erased::Erase;
 use crate::text::use_text;
 use completeness::{Reviewed, Source};
 
+/// The name in the address of the source that is shown.
+const SOURCE: &str = "source";
+
 #[component]
 pub fn SourcesPage() -> impl IntoView {
     let text = use_text();
     let address = use_address_query();
     let found = use_query(move || Query::Sources {
         message: address.get("message"),
-        source: address.get("source"),
+        source: address.get(SOURCE),
     });
     // Stays while what it was about is asked for again.
     let reviewed = RwSignal::new(None::<Reviewed>);
@@ -33,13 +36,13 @@ pub fn SourcesPage() -> impl IntoView {
             Answer::Sources(json) => {
                 Ok(match json.read()? {
                     SourcesView::One(source) => {
-                        view! { <Source source=*source found reviewed /> }.erased()
+                        view! { <Source source=*source address found reviewed /> }.erased()
                     }
                     SourcesView::All(all) => {
                         reviewed.set(None);
                         let message = untrack(|| address.get("message"));
                         view! {
-                            <list::Sources sources=all.sources />
+                            <list::Sources sources=all.sources address />
                             <reports::Message message reports=all.reports />
                             <reports::Differences differences=all.differences />
                         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use super::USER;
 use super::credits::{Credits, Holds};
 use super::link::Link;
 use super::points::{ChangePoints, DebtLimit};
@@ -14,6 +15,7 @@ use crate::api::users::AccountView;
 use crate::components::erased::Erase;
 use crate::components::figures::Figures;
 use crate::components::history::{BelowReceipt, History, HistorySection};
+use crate::components::list::item_head;
 use crate::text::use_text;
 
 #[component]
@@ -43,12 +45,11 @@ pub fn Account(account: AccountView, found: QueryResource, history: History) -> 
         })
     };
     view! {
-        <p class="crumb">
-            <a href="/admin/users">{text.say(|t| t.users.back)}</a>
-        </p>
-        <div class="page-head">
-            <h1 class="name">{name.clone()}</h1>
-        </div>
+        {item_head(
+            (history.address_of_list(USER), |t| t.users.back),
+            name.clone().erased(),
+            None,
+        )}
         <Figures balance=balance.balance held=balance.held available=balance.available />
         <div class="columns top">
             <ChangePoints user=name.clone() found history />

@@ -15,17 +15,20 @@ use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
 use crate::components::history::{Whose, use_history};
-use crate::components::pager::use_pages;
+use crate::components::pager::{AFTER, use_pages};
 use crate::text::use_text;
 use account::Account;
 use list::List;
+
+/// The name in the address of the account that is shown.
+const USER: &str = "user";
 
 #[component]
 pub fn UsersPage() -> impl IntoView {
     let text = use_text();
     let address = use_address_query();
-    let pages = use_pages();
-    let user = move || address.get("user");
+    let pages = use_pages(AFTER);
+    let user = move || address.get(USER);
     let search = move || address.get("q");
     let found = use_query(move || match user() {
         None => Query::Accounts {
@@ -44,7 +47,7 @@ pub fn UsersPage() -> impl IntoView {
             }
             Answer::Accounts(json) => {
                 let page = json.read()?;
-                Ok(view! { <List page pages search=untrack(search) /> }.erased())
+                Ok(view! { <List page pages address search=untrack(search) /> }.erased())
             }
             _ => nothing(),
         })}

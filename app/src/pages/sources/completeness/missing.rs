@@ -8,8 +8,9 @@ use super::results::{Reviewed, reviewed_part};
 use super::review::Review;
 use crate::address::user_address;
 use crate::api::query::QueryResource;
+use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
-use crate::components::erased::{Erase, flag, part, press, words};
+use crate::components::erased::{Erase, flag, part, words};
 use crate::components::moment::Moment;
 use crate::components::table::{
     Head::{Numbers, Words},
@@ -17,6 +18,8 @@ use crate::components::table::{
 };
 use crate::text::{fill, use_text};
 
+/// The name in the address of the wish to see all rows.
+pub const ALL: &str = "all";
 /// Shown at first; the rest is a click away.
 const ROWS_AT_FIRST: usize = 100;
 /// The ledger lists no more.
@@ -28,6 +31,7 @@ pub fn Missing(
     messages: Vec<ServedMessage>,
     model_name: Option<String>,
     models: Vec<String>,
+    address: AddressQuery,
     found: QueryResource,
     reviewed: RwSignal<Option<Reviewed>>,
 ) -> impl IntoView {
@@ -53,7 +57,7 @@ pub fn Missing(
         });
         view! {
             <p class="quiet prose">{text.say(|t| t.completeness.missing_hint)}</p>
-            <Choices choices />
+            <Choices choices address />
             {review}
         }
         .erased()
@@ -70,9 +74,10 @@ pub fn Missing(
 
 /// The list, with a box to tick for each.
 #[component]
-fn Choices(choices: Vec<Choice>) -> impl IntoView {
+fn Choices(choices: Vec<Choice>, address: AddressQuery) -> impl IntoView {
     let text = use_text();
-    let all_shown = RwSignal::new(choices.len() <= ROWS_AT_FIRST);
+    let is_short = choices.len() <= ROWS_AT_FIRST;
+    let are_all_shown = Memo::new(move |_| is_short || !address.all(ALL).is_empty());
     let count = count_text(u64::try_from(choices.len()).unwrap_or(u64::MAX));
     let all = pick_all(&choices);
     let is_cut = choices.len() >= MESSAGES_MAX;
@@ -86,7 +91,7 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
         None => (choices, Vec::new()),
     };
     let rest = part(move || {
-        if all_shown.get() {
+        if are_all_shown.get() {
             rest.iter().map(row).collect_view().erased()
         } else {
             ().erased()
@@ -103,7 +108,7 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
         <div class="card flush">
             {all} {table("listing", |t| t.completeness.missing, &heads, body.erased())}
         </div>
-        {show_rest(all_shown, count)}
+        {show_rest(are_all_shown, address, count)}
         {cut}
     }
     .erased()
@@ -142,20 +147,21 @@ fn pick_all(choices: &[Choice]) -> Option<AnyView> {
     )
 }
 
-/// The button below the first rows, while they are not all there are.
-fn show_rest(all_shown: RwSignal<bool>, count: String) -> AnyView {
+/// The way to all rows below the first, while they are not all there are.
+fn show_rest(are_all_shown: Memo<bool>, address: AddressQuery, count: String) -> AnyView {
     let text = use_text();
     part(move || {
-        if all_shown.get() {
+        if are_all_shown.get() {
             return ().erased();
         }
         let count = count.clone();
         let said = move || fill(text.get().completeness.show_all, &[&count]);
+        let href = untrack(|| address.with(&[(ALL, vec!["1".to_owned()])]));
         view! {
             <p class="actions">
-                <button type="button" class="button" on:click=press(move |_| all_shown.set(true))>
+                <a class="button" href=href data-noscroll="">
                     {words(said)}
-                </button>
+                </a>
             </p>
         }
         .erased()
