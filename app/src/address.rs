@@ -3,6 +3,12 @@
 use leptos_router::location::Url;
 use shared::problem::Problem;
 
+/// Names in the query of an address, of what is shown on a page of its own: a user, a source, the id
+/// of a message that waits.
+pub const USER: &str = "user";
+pub const SOURCE: &str = "source";
+pub const WAITING_ID: &str = "id";
+
 pub const SIGN_IN_PATH: &str = "/sign-in";
 
 /// Where a user's account is shown.

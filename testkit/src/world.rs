@@ -10,6 +10,7 @@ use server::config::Config;
 use server::serve::Server;
 use shared::api::LiveEvent;
 use shared::price::Rates;
+use shared::source::SourceEntrance;
 use sqlx::{Connection, PgConnection};
 
 use crate::answer::{Answer, answer, client};
@@ -75,7 +76,7 @@ impl World {
             created.expect("a key").key
         };
         let world = Self {
-            webhook_key: key("dify", Scope::Webhook).await,
+            webhook_key: key("dify", Scope::Entrance(SourceEntrance::Webhook)).await,
             points_key: key("back end", Scope::Points).await,
             admin_key: key("operations", Scope::Admin).await,
             client: client(),

@@ -46,6 +46,12 @@ impl AddressQuery {
         self.with(&[(name, vec![item])])
     }
 
+    /// The address of the list that an item was opened from. Tracked.
+    #[must_use]
+    pub fn closing(self, name: &str) -> String {
+        self.with(&[(name, Vec::new())])
+    }
+
     /// The address with other values of these names; none are an absent name. Tracked.
     #[must_use]
     pub fn with(self, changes: &[(&str, Vec<String>)]) -> String {

@@ -73,7 +73,7 @@ struct Look<'a> {
 /// The rows of a look, of which `$kind` picks some.
 macro_rules! look {
     ($look:expr, $since:expr, $tx:expr, $limit:expr, $kind:literal) => {
-        sqlx::query_as::<_, EntryRow>(entries!(concat!(
+        sqlx::query_as::<_, HistoryRow>(entries!(concat!(
             "j.recorded_at >= $8 and j.recorded_at < $9 and j.entry < $2
                      and ($3::text is null or j.kind = $3)
                      and ($4::timestamptz is null or j.occurred_at >= $4)
@@ -140,7 +140,7 @@ impl Look<'_> {
         opened_at: OffsetDateTime,
         tx: &mut PgConnection,
         rows_max: i64,
-    ) -> Result<Vec<EntryRow>> {
+    ) -> Result<Vec<HistoryRow>> {
         // When `before` was recorded, or later.
         let mut reached = self.until;
         let mut rows = self.late_rows(tx, rows_max).await?;
@@ -148,7 +148,8 @@ impl Look<'_> {
         let from = self.filter.from.map(Timestamp::moment);
         let from = from.map_or(opened_at, |from| opened_at.max(from));
         let mut length = FIRST_LOOK;
-        let missing = |rows: &[EntryRow]| rows_max - i64::try_from(rows.len()).unwrap_or(rows_max);
+        let missing =
+            |rows: &[HistoryRow]| rows_max - i64::try_from(rows.len()).unwrap_or(rows_max);
         while missing(&rows) > 0 && self.until > from {
             if reached - self.until > SKIP_MIN {
                 self.skip_to_end(tx).await?;
@@ -176,7 +177,7 @@ impl Look<'_> {
 
     /// Where only what happened before a time is asked for: what was entered long after that time
     /// happened before it only if it was entered late.
-    async fn late_rows(&mut self, tx: &mut PgConnection, rows_max: i64) -> Result<Vec<EntryRow>> {
+    async fn late_rows(&mut self, tx: &mut PgConnection, rows_max: i64) -> Result<Vec<HistoryRow>> {
         let to = self.filter.to.map(|to| to.moment().saturating_add(LATE));
         let Some(to) = to.filter(|to| *to < self.until) else {
             return Ok(Vec::new());
@@ -190,13 +191,13 @@ impl Look<'_> {
         Ok(rows)
     }
 
-    async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<EntryRow>> {
+    async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<HistoryRow>> {
         Ok(look!(self, self.since, tx, limit, "")?)
     }
 
     /// Only what was entered long after it happened. Where the look begins within a month is told in a
     /// way that is no key: else everything entered since in that month is read instead of what is late.
-    async fn at_late_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<EntryRow>> {
+    async fn at_late_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<HistoryRow>> {
         let (month, _) = month_of(self.since)?;
         Ok(look!(
             self,
@@ -294,7 +295,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn entries(&self, user: &UserId, entries: &[i64]) -> Result<Vec<HistoryItem>> {
-        let rows: Vec<EntryRow> = sqlx::query_as(entries!("j.entry = any($2)"))
+        let rows: Vec<HistoryRow> = sqlx::query_as(entries!("j.entry = any($2)"))
             .bind(account_id(user))
             .bind(entries)
             .fetch_all(self.pool())
@@ -311,8 +312,8 @@ impl Ledger {
     }
 
     /// The price versions that the rows' lines name.
-    async fn prices_of(&self, rows: &[EntryRow]) -> Result<HashMap<i64, PriceVersion>> {
-        let lines = rows.iter().flat_map(EntryRow::lines);
+    async fn prices_of(&self, rows: &[HistoryRow]) -> Result<HashMap<i64, PriceVersion>> {
+        let lines = rows.iter().flat_map(HistoryRow::lines);
         let ids: BTreeSet<i64> = lines.map(|line| line.price_version_id).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
@@ -326,7 +327,7 @@ impl Ledger {
 
 /// An entry as its user sees it.
 #[derive(sqlx::FromRow)]
-struct EntryRow {
+struct HistoryRow {
     entry: i64,
     kind: String,
     amount_nano: i64,
@@ -341,7 +342,7 @@ struct EntryRow {
     lines: Option<Json<Vec<EntryLine>>>,
 }
 
-impl EntryRow {
+impl HistoryRow {
     fn lines(&self) -> &[EntryLine] {
         self.lines.as_ref().map_or(&[], |lines| &lines.0)
     }

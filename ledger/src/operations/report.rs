@@ -1,11 +1,10 @@
 //! The reports of a message, as an administrator compares them.
 
-use serde::Serialize;
-use shared::api::Page;
+use shared::api::{Page, ReportDifference, ReportSummary};
 use shared::clock::Timestamp;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
-use shared::usage::{Evidence, Place, Usage};
+use shared::usage::{Evidence, LinePlace, Usage};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
@@ -18,35 +17,8 @@ use crate::records::hash::MessageId;
 use crate::records::page;
 use crate::store::report::{self, ReportRow};
 
-/// How a report differs from what is paid of its message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReportDifference {
-    /// Other tokens, or another model.
-    Tokens,
-}
-
 /// Reports looked through at once for some that differ.
 const LOOK_MAX: i64 = 200;
-
-/// One report of a message, as an administrator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReportSummary {
-    pub message_id: String,
-    pub seen_at: Timestamp,
-    /// The name of the source.
-    pub source: String,
-    pub entrance: String,
-    /// Of its least sure line.
-    pub evidence: String,
-    pub user_id: String,
-    pub input_tokens: i64,
-    pub output_tokens: i64,
-    pub difference: Option<ReportDifference>,
-    /// What was charged by it; absent when it brought nothing new.
-    pub consumption_id: Option<String>,
-}
 
 impl Ledger {
     /// Everybody who reported a message, in order. `message_id` is any id that the message is known by.
@@ -129,7 +101,7 @@ fn difference(usage: &Usage, paid: &[EntryLine]) -> Option<ReportDifference> {
     let mut told = calls.filter(|(_, line)| line.evidence > Evidence::Estimated);
     let differs = told.any(|(id, line)| {
         let mut paid = paid.iter();
-        let paid = paid.find(|it| matches!(&it.place, Place::Call(call) if call == id));
+        let paid = paid.find(|it| matches!(&it.place, LinePlace::Call(call) if call == id));
         match paid {
             Some(paid) => {
                 (paid.tokens, paid.model_name.key()) != (line.tokens, line.model_name.key())
@@ -158,7 +130,7 @@ impl ReportRow {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         ReportSummary {
             message_id: self.message_id.unwrap_or_default(),
-            seen_at: self.recorded_at.into(),
+            reported_at: self.recorded_at.into(),
             source: self.source,
             entrance: self.entrance,
             evidence: evidence.as_str().to_owned(),

@@ -1,11 +1,12 @@
 //! Invariant 1 through several entrances: one message is charged once, whoever reports it, and the
 //! better report counts.
 
-use ledger::{CallEstimate, Delivery, Entrance, ReportDifference};
+use ledger::{CallEstimate, Delivery, Entrance};
+use shared::api::ReportDifference;
 use shared::api::{EntryKind, HistoryFilter, Outcome, QuarantineReason, WebhookAnswer};
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::problem::Problem;
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 
 use crate::corrections::everything_priced_by;
 use crate::{Books, actor, message, points, problem, user};

@@ -1,4 +1,4 @@
-//! Whose entries are listed, and which of them.
+//! HistoryOwner entries are listed, and which of them.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::components::pager::{Pages, use_pages};
 /// Makes what stands below a charge's receipt, from its entry and what can still be given back.
 pub type BelowReceipt = Arc<dyn Fn(&HistoryItem, Points) -> AnyView + Send + Sync>;
 
-/// Whose history a page is about.
-pub enum Whose {
+/// HistoryOwner history a page is about.
+pub enum HistoryOwner {
     /// The visitor's.
     Own,
     /// Somebody's whom an administrator looks at.
@@ -37,13 +37,13 @@ const NAMES: [&str; 6] = [MODEL, KIND, FROM, TO, BEFORE, OPEN];
 
 /// The history of one account: what is asked for in the address, and the answer.
 #[derive(Clone, Copy)]
-pub struct History {
+pub struct AccountHistory {
     pub address: AddressQuery,
     pub pages: Pages,
     pub answer: QueryResource,
 }
 
-impl History {
+impl AccountHistory {
     pub fn refetch(self) {
         self.answer.refetch();
     }
@@ -79,21 +79,23 @@ fn filter_of(address: AddressQuery) -> HistoryFilter {
 /// Asks for an account's history, and again whenever the address asks for another part of it.
 /// `user` says whose: nobody's yet, the visitor's own, or that of a user an administrator looks at.
 #[must_use]
-pub fn use_history(user: impl Fn() -> Option<Whose> + Send + Sync + 'static) -> History {
+pub fn use_history(
+    user: impl Fn() -> Option<HistoryOwner> + Send + Sync + 'static,
+) -> AccountHistory {
     let address = use_address_query();
     let pages = use_pages(BEFORE);
     let answer = use_query(move || match user() {
         None => Query::Nothing,
         Some(whose) => Query::History {
             user: match whose {
-                Whose::Own => None,
-                Whose::User(user) => Some(user),
+                HistoryOwner::Own => None,
+                HistoryOwner::User(user) => Some(user),
             },
             filter: filter_of(address),
             cursor: pages.cursor(),
         },
     });
-    History {
+    AccountHistory {
         address,
         pages,
         answer,

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use shared::api::{EntryKind, HistoryFilter, HistoryItem};
 use shared::money::Points;
 
-use super::account::{BelowReceipt, History};
+use super::account::{AccountHistory, BelowReceipt};
 use crate::api::history::{HistoryView, Origin, VersionRates, what_of};
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::badge::{Badge, kind_label, kind_tone};
@@ -20,7 +20,7 @@ use crate::text::{fill, use_text};
 #[component]
 pub fn Entries(
     view: HistoryView,
-    history: History,
+    history: AccountHistory,
     below_receipt: Option<BelowReceipt>,
 ) -> impl IntoView {
     let text = use_text();
@@ -109,7 +109,7 @@ fn origin_line(item: &HistoryItem, origins: &[Origin]) -> Option<AnyView> {
 }
 
 fn entry(
-    history: History,
+    history: AccountHistory,
     item: &HistoryItem,
     rates: &[VersionRates],
     origins: &[Origin],

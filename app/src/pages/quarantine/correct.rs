@@ -1,8 +1,8 @@
 //! Putting the numbers of a message right and charging it.
 
 use leptos::prelude::*;
-use shared::dify::MessageUsage;
 use shared::tokens::Category;
+use shared::usage::MessageUsage;
 
 use super::done::use_done;
 use crate::api::correction::{CallDraft, Correction, call_field, tokens_field};
@@ -94,7 +94,7 @@ pub fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl I
     .erased()
 }
 
-/// Whose message it is, and which; a message that could be read keeps its id.
+/// HistoryOwner message it is, and which; a message that could be read keeps its id.
 #[component]
 fn Identity(
     message_id: Option<RwSignal<String>>,

@@ -7,7 +7,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{Outcome, QuarantineReason, WebhookAnswer};
 
-use super::list_address;
+use crate::address::WAITING_ID;
 use crate::components::address_query::{AddressQuery, use_address_query};
 use crate::components::amount::points_text;
 use crate::components::erased::{Erase, part, words};
@@ -45,7 +45,8 @@ impl Done {
     pub fn leave(&self, notice: String) {
         self.notices.tell(notice);
         self.waiting.look_again();
-        (self.navigate)(&list_address(self.address), NavigateOptions::default());
+        let list = untrack(|| self.address.closing(WAITING_ID));
+        (self.navigate)(&list, NavigateOptions::default());
     }
 
     pub fn charged(&self, user: &str, answer: &WebhookAnswer) {

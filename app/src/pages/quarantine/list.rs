@@ -5,8 +5,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{Page, QuarantineItem, QuarantineReason};
 
-use super::ID;
-use crate::address::{user_address, waiting_address};
+use crate::address::{WAITING_ID, user_address, waiting_address};
 use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
 use crate::components::erased::{Erase, phrase};
@@ -113,7 +112,7 @@ fn row(address: AddressQuery, item: QuarantineItem) -> AnyView {
             value
         }
     };
-    let href = untrack(|| address.opening(ID, item.id.clone()));
+    let href = untrack(|| address.opening(WAITING_ID, item.id.clone()));
     let models: Vec<&str> = item
         .model_names
         .iter()

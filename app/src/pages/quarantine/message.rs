@@ -9,8 +9,7 @@ use super::charge::Charge;
 use super::correct::Correct;
 use super::dismiss::Dismiss;
 use super::facts::Facts;
-use super::list_address;
-use crate::address::price_address;
+use crate::address::{WAITING_ID, price_address};
 use crate::api::quarantine::WaitingMessage;
 use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
@@ -24,6 +23,7 @@ use crate::text::{Text, fill, use_text};
 #[component]
 pub fn Message(waiting: WaitingMessage, address: AddressQuery) -> impl IntoView {
     let text = use_text();
+    let list = untrack(|| address.closing(WAITING_ID));
     let WaitingMessage {
         detail,
         cost,
@@ -52,7 +52,7 @@ pub fn Message(waiting: WaitingMessage, address: AddressQuery) -> impl IntoView 
     });
     view! {
         {item_head(
-            (list_address(address), |t| t.quarantine.back),
+            (list, |t| t.quarantine.back),
             title.erased(),
             Some(view! { <Status status=detail.status /> }.erased()),
         )}

@@ -12,22 +12,15 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use shared::api::QuarantineReason;
 
-use crate::api::query::{Answer, Query, use_query};
-use crate::components::address_query::{AddressQuery, use_address_query};
+use crate::address::WAITING_ID;
+use crate::api::query::{Query, QueryAnswer, use_query};
+use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
 use crate::components::pager::{AFTER, use_pages};
 use crate::text::use_text;
 use list::List;
 use message::Message;
-
-/// The name in the address of the message that is shown.
-const ID: &str = "id";
-
-/// The address of the list that a message was opened from.
-fn list_address(address: AddressQuery) -> String {
-    untrack(|| address.with(&[(ID, Vec::new())]))
-}
 
 #[component]
 pub fn QuarantinePage() -> impl IntoView {
@@ -40,7 +33,7 @@ pub fn QuarantinePage() -> impl IntoView {
             .into_iter()
             .find(|reason| reason.as_str() == name)
     };
-    let found = use_query(move || match address.get(ID) {
+    let found = use_query(move || match address.get(WAITING_ID) {
         None => Query::WaitingMessages {
             reason: reason(),
             cursor: pages.cursor(),
@@ -50,11 +43,11 @@ pub fn QuarantinePage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.quarantine.title) />
         {answered(found, move |answer| match answer {
-            Answer::WaitingMessages(json) => {
+            QueryAnswer::WaitingMessages(json) => {
                 let page = json.read()?;
                 Ok(view! { <List page pages address reason=untrack(reason) /> }.erased())
             }
-            Answer::WaitingMessage(json) => {
+            QueryAnswer::WaitingMessage(json) => {
                 let waiting = json.read()?;
                 Ok(view! { <Message waiting address /> }.erased())
             }

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::api::arrived_share;
 use shared::source::SourceEntrance;
 
-use super::SOURCE;
+use crate::address::SOURCE;
 use crate::api::sources::{LastView, Share, SourceView};
 use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;

@@ -9,16 +9,14 @@ mod reports;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::address::SOURCE;
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::api::sources::SourcesView;
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
 use crate::text::use_text;
 use completeness::{Reviewed, Source};
-
-/// The name in the address of the source that is shown.
-const SOURCE: &str = "source";
 
 #[component]
 pub fn SourcesPage() -> impl IntoView {
@@ -33,7 +31,7 @@ pub fn SourcesPage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.sources.title) />
         {answered(found, move |answer| match answer {
-            Answer::Sources(json) => {
+            QueryAnswer::Sources(json) => {
                 Ok(match json.read()? {
                     SourcesView::One(source) => {
                         view! { <Source source=*source address found reviewed /> }.erased()

@@ -4,22 +4,25 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use super::USER;
 use super::credits::{Credits, Holds};
 use super::link::Link;
 use super::points::{ChangePoints, DebtLimit};
 use super::refund::Refund;
-use crate::address::reports_address;
+use crate::address::{USER, reports_address};
 use crate::api::query::QueryResource;
 use crate::api::users::AccountView;
 use crate::components::erased::Erase;
 use crate::components::figures::Figures;
-use crate::components::history::{BelowReceipt, History, HistorySection};
+use crate::components::history::{AccountHistory, BelowReceipt, HistorySection};
 use crate::components::list::item_head;
 use crate::text::use_text;
 
 #[component]
-pub fn Account(account: AccountView, found: QueryResource, history: History) -> impl IntoView {
+pub fn Account(
+    account: AccountView,
+    found: QueryResource,
+    history: AccountHistory,
+) -> impl IntoView {
     let text = use_text();
     let AccountView {
         balance,

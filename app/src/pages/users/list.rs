@@ -5,8 +5,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{AccountSummary, Page};
 
-use super::USER;
-use crate::address::{search_address, user_address};
+use crate::address::{USER, search_address, user_address};
 use crate::components::address_query::AddressQuery;
 use crate::components::amount::points_text;
 use crate::components::erased::Erase;

@@ -10,18 +10,16 @@ mod refund;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::address::USER;
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
-use crate::components::history::{Whose, use_history};
+use crate::components::history::{HistoryOwner, use_history};
 use crate::components::pager::{AFTER, use_pages};
 use crate::text::use_text;
 use account::Account;
 use list::List;
-
-/// The name in the address of the account that is shown.
-const USER: &str = "user";
 
 #[component]
 pub fn UsersPage() -> impl IntoView {
@@ -37,15 +35,19 @@ pub fn UsersPage() -> impl IntoView {
         },
         Some(user) => Query::Account(user),
     });
-    let history = use_history(move || user().and_then(|user| user.parse().ok()).map(Whose::User));
+    let history = use_history(move || {
+        user()
+            .and_then(|user| user.parse().ok())
+            .map(HistoryOwner::User)
+    });
     view! {
         <Title text=text.say(|t| t.users.title) />
         {answered(found, move |answer| match answer {
-            Answer::Account(json) => {
+            QueryAnswer::Account(json) => {
                 let account = json.read()?;
                 Ok(view! { <Account account found history /> }.erased())
             }
-            Answer::Accounts(json) => {
+            QueryAnswer::Accounts(json) => {
                 let page = json.read()?;
                 Ok(view! { <List page pages address search=untrack(search) /> }.erased())
             }

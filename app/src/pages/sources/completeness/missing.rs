@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use shared::api::ServedMessage;
 
-use super::choice::Choice;
+use super::choice::MissingChoice;
 use super::results::{Reviewed, reviewed_part};
 use super::review::Review;
 use crate::address::user_address;
@@ -45,12 +45,12 @@ pub fn Missing(
         }
         .erased()
     } else {
-        let choice = |message| Choice {
+        let choice = |message| MissingChoice {
             message,
             is_picked: RwSignal::new(false),
         };
-        let choices: Vec<Choice> = messages.into_iter().map(choice).collect();
-        let can_be_charged = choices.iter().any(Choice::can_be_charged);
+        let choices: Vec<MissingChoice> = messages.into_iter().map(choice).collect();
+        let can_be_charged = choices.iter().any(MissingChoice::can_be_charged);
         let review = can_be_charged.then(|| {
             let choices = choices.clone();
             view! { <Review source choices model_name models found reviewed /> }.erased()
@@ -74,7 +74,7 @@ pub fn Missing(
 
 /// The list, with a box to tick for each.
 #[component]
-fn Choices(choices: Vec<Choice>, address: AddressQuery) -> impl IntoView {
+fn Choices(choices: Vec<MissingChoice>, address: AddressQuery) -> impl IntoView {
     let text = use_text();
     let is_short = choices.len() <= ROWS_AT_FIRST;
     let are_all_shown = Memo::new(move |_| is_short || !address.all(ALL).is_empty());
@@ -115,7 +115,7 @@ fn Choices(choices: Vec<Choice>, address: AddressQuery) -> impl IntoView {
 }
 
 /// The box that ticks all others; `None` where none can be ticked.
-fn pick_all(choices: &[Choice]) -> Option<AnyView> {
+fn pick_all(choices: &[MissingChoice]) -> Option<AnyView> {
     let text = use_text();
     let chargeable: Vec<_> = choices
         .iter()
@@ -169,7 +169,7 @@ fn show_rest(are_all_shown: Memo<bool>, address: AddressQuery, count: String) ->
     .erased()
 }
 
-fn row(choice: &Choice) -> AnyView {
+fn row(choice: &MissingChoice) -> AnyView {
     let text = use_text();
     let is_picked = choice.is_picked;
     let can_be_charged = choice.can_be_charged();

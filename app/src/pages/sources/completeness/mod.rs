@@ -11,7 +11,7 @@ mod review;
 
 use leptos::prelude::*;
 
-use super::SOURCE;
+use crate::address::SOURCE;
 use crate::api::completeness::CheckedSource;
 use crate::api::query::QueryResource;
 use crate::components::address_query::AddressQuery;
