@@ -199,7 +199,7 @@ test("an administrator adds points, takes some, and makes a link for the user", 
 
 test("the calculator agrees with the ledger", async ({ adminPage: page }) => {
   await open(page, "/admin/calculator");
-  await page.getByLabel("Input tokens", { exact: true }).fill("1500");
+  await page.getByLabel("Input tokens", { exact: true }).fill("1,500");
   await page.getByLabel("Output tokens", { exact: true }).fill("800");
   await page.getByLabel("GPT-4", { exact: true }).check();
   await expect(page.getByText("93", { exact: true }).first()).toBeVisible();

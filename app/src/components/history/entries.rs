@@ -10,7 +10,8 @@ use super::account::{AccountHistory, BelowReceipt};
 use crate::api::history::{HistoryView, Origin, VersionRates, what_of};
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::badge::{Badge, kind_label, kind_tone};
-use crate::components::erased::{Erase, Item, list, phrase, words};
+use crate::components::erased::{Erase, Item, list, words};
+use crate::components::list::nothing_listed;
 use crate::components::moment::Moment;
 use crate::components::open_items::open_item;
 use crate::components::pager::Pager;
@@ -23,7 +24,6 @@ pub fn Entries(
     history: AccountHistory,
     below_receipt: Option<BelowReceipt>,
 ) -> impl IntoView {
-    let text = use_text();
     let HistoryView {
         items,
         next_cursor,
@@ -39,20 +39,11 @@ pub fn Entries(
     };
     let body = if items.is_empty() {
         let is_filtered = untrack(|| history.filter()) != HistoryFilter::default();
-        let said = move || {
-            let words = &text.get().history;
-            if is_filtered {
-                words.nothing_found
-            } else {
-                words.empty
-            }
-        };
-        view! {
-            <div class="card empty">
-                <p>{phrase(said)}</p>
-            </div>
-        }
-        .erased()
+        nothing_listed(if is_filtered {
+            |t| t.history.nothing_found
+        } else {
+            |t| t.history.empty
+        })
     } else {
         view! {
             <ul class="entries card flush">

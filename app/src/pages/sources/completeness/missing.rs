@@ -11,6 +11,7 @@ use crate::api::query::QueryResource;
 use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
 use crate::components::erased::{Erase, flag, part, words};
+use crate::components::list::{ListSection, nothing_listed};
 use crate::components::moment::Moment;
 use crate::components::table::{
     Head::{Numbers, Words},
@@ -38,12 +39,7 @@ pub fn Missing(
     let text = use_text();
     let result = reviewed_part(source.clone(), reviewed);
     let body = if messages.is_empty() {
-        view! {
-            <div class="card empty">
-                <p>{text.say(|t| t.completeness.nothing_missing)}</p>
-            </div>
-        }
-        .erased()
+        nothing_listed(|t| t.completeness.nothing_missing)
     } else {
         let choice = |message| MissingChoice {
             message,
@@ -63,10 +59,7 @@ pub fn Missing(
         .erased()
     };
     view! {
-        <section class="history" aria-labelledby="missing-title">
-            <h2 id="missing-title">{text.say(|t| t.completeness.missing)}</h2>
-            {body}
-        </section>
+        <ListSection id="missing-title" title=|t| t.completeness.missing list=Some(body) />
         {result}
     }
     .erased()
