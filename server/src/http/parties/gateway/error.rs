@@ -1,6 +1,7 @@
 //! What the gateway itself answers, in the shape and with the codes of Dify's own errors, so that
 //! existing clients show it.
 
+use app::text::InWords;
 use axum::Json;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
