@@ -421,7 +421,7 @@ create table delivery (
     reason text,
     message_id text,
     user_id text,
-    model_name text,
+    model_names text[] not null default '{}',
     input_tokens bigint not null default 0,
     output_tokens bigint not null default 0,
     -- Of a duplicate: what its message owes, and the balance after that.
@@ -621,7 +621,7 @@ create type hold_settlement as (account_id uuid, hold_id uuid, message uuid);
 create type new_checkpoint as (account_id uuid, entry bigint, hash bytea, balance_nano bigint, credits jsonb,
     seal bytea);
 create type new_delivery as (received_at timestamptz, api_key_id uuid, entrance text, outcome text, reason text,
-    message_id text, user_id text, model_name text, input_tokens bigint, output_tokens bigint, charge_nano bigint,
+    message_id text, user_id text, model_names text[], input_tokens bigint, output_tokens bigint, charge_nano bigint,
     balance_after_nano bigint, body bytea);
 create type new_message_event as (message uuid, number integer, kind text, account_id uuid, entry bigint,
     api_key_id uuid, entrance text, occurred_at timestamptz, usage jsonb, counts_as integer, quarantine_id uuid,

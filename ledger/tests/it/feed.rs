@@ -94,3 +94,34 @@ async fn a_bad_cursor_is_named() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_delivery_names_each_model_of_its_message_whatever_its_name() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let names = ["m", "no price, as of today", "nor has this"];
+    let mut used = message("several", "u", "m", Tokens::new(1, 1));
+    let call = used.calls[0].clone();
+    used.calls = names
+        .map(|name| {
+            let mut call = call.clone();
+            call.model_name = name.parse().unwrap();
+            call
+        })
+        .into();
+    let priced = message("one", "u", "m", Tokens::new(1, 1));
+    for usage in [used, priced] {
+        books.ledger.deliver(books.delivery(usage)).await.unwrap();
+    }
+    // Other tests' transactions in the same cluster may hold deliveries back a little.
+    let mut events = books.ledger.live_latest(10).await.unwrap().events;
+    while events.len() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        events = books.ledger.live_latest(10).await.unwrap().events;
+    }
+    let models = |event: usize| events[event].model_names.clone();
+    assert_eq!(
+        (models(0), models(1)),
+        (names.map(str::to_owned).into(), vec!["m".to_owned()])
+    );
+}
