@@ -53,27 +53,6 @@ pub fn submit_with(act: impl FnMut(SubmitEvent) + 'static) -> Box<dyn FnMut(Subm
     Box::new(act)
 }
 
-/// One of a list of views that come, go and move.
-pub struct Item {
-    /// Unique in the list. A view is made once for a key and then kept.
-    pub key: String,
-    pub view: Box<dyn FnOnce() -> AnyView + Send + Sync>,
-}
-
-/// A list that changes, as one type.
-pub fn list(items: impl Fn() -> Vec<Item> + Send + Sync + 'static) -> AnyView {
-    erased_list(Box::new(items))
-}
-
-fn erased_list(items: Box<dyn Fn() -> Vec<Item> + Send + Sync>) -> AnyView {
-    view! {
-        <For each=items key=|item| item.key.clone() let:item>
-            {(item.view)()}
-        </For>
-    }
-    .erased()
-}
-
 /// Erases a view's type.
 pub trait Erase {
     fn erased(self) -> AnyView;
