@@ -1,9 +1,10 @@
-//! Views without their types, for the sake of the wasm's size: every distinct type of a view
-//! costs kilobytes of code, and each type that Leptos erases carries a second, asynchronous way of
-//! hydrating that only lazily loaded routes need.
+//! Views and closures without their types, for the sake of the wasm's size: every distinct type of a
+//! view costs kilobytes of code, and each type that Leptos erases carries a second, asynchronous way
+//! of hydrating.
 //!
-//! End a view with [`Erase::erased`] instead of `into_any()`, and wrap what changes in [`words`],
-//! [`flag`] or [`part`], so that all such closures are one type each.
+//! End a view with [`Erase::erased`] instead of `into_any()`: `/sign-in` would load 16 KB more of
+//! brotli with the latter, `/admin` 13, `/my` 6. Wrap what changes in [`words`], [`flag`] or [`part`],
+//! so that all such closures are one type each: without, every page would load 19 or 20 KB more.
 
 use leptos::ev::{MouseEvent, SubmitEvent};
 use leptos::prelude::*;
