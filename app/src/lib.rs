@@ -4,7 +4,7 @@
 //! - [`components`]: what several pages share,
 //! - `api`: what travels between a page and the server, and the server functions,
 //! - `auth`: who is asking, on the server,
-//! - `context`, [`address`], `browser`, [`text`], `error`, `json`.
+//! - `context`, [`address`], `browser`, [`text`], `error`.
 //!
 //! The same views are rendered by the server (feature `ssr`) and taken over in the browser
 //! (feature `hydrate`), so nothing in a view may differ between the two: no clock, no time zone and
@@ -19,7 +19,6 @@ pub mod components;
 #[cfg(feature = "ssr")]
 mod context;
 mod error;
-mod json;
 pub mod pages;
 pub mod text;
 

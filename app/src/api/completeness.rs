@@ -1,13 +1,13 @@
 //! How much of what Dify served has arrived from a gateway source, and charging what is missing.
 
 use leptos::prelude::*;
+use leptos::server_fn::codec::Json;
 use serde::{Deserialize, Serialize};
 use shared::api::{Completeness, ReviewedMessage};
 use shared::ids::UserId;
 use shared::money::Points;
 
 use crate::error::AppError;
-use crate::json::Json;
 
 /// What the last checks of a gateway source found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

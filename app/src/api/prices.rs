@@ -1,12 +1,12 @@
 //! What models cost: the prices in force, their versions, and publishing a new one.
 
 use leptos::prelude::*;
+use leptos::server_fn::codec::Json;
 use serde::{Deserialize, Serialize};
 use shared::price::PriceVersion;
 
 use super::price_draft::PriceDraft;
 use crate::error::AppError;
-use crate::json::Json;
 
 /// A model as the list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

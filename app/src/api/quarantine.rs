@@ -1,6 +1,7 @@
 //! Messages that wait: seen, charged, put right, given up.
 
 use leptos::prelude::*;
+use leptos::server_fn::codec::Json;
 use serde::{Deserialize, Serialize};
 use shared::api::{QuarantineDetail, WebhookAnswer};
 use shared::ids::ModelName;
@@ -8,7 +9,6 @@ use shared::money::Points;
 
 use super::correction::Correction;
 use crate::error::AppError;
-use crate::json::Json;
 
 /// A message that waits or has waited, and what can be done with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 use std::marker::PhantomData;
 
 use leptos::prelude::*;
+use leptos::server_fn::codec::Json;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::api::{AccountSummary, HistoryFilter, Page, QuarantineItem, QuarantineReason};
@@ -21,7 +22,6 @@ use super::session::Session;
 use super::sources::SourcesView;
 use super::users::AccountView;
 use crate::error::AppError;
-use crate::json::Json;
 
 /// What is to be read. Read again whenever it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,22 +204,23 @@ impl<T: DeserializeOwned> JsonOf<T> {
 #[cfg(test)]
 #[cfg(feature = "ssr")]
 mod tests {
+    use leptos::server_fn::codec::JsonEncoding;
     use leptos::server_fn::{Bytes, Decodes, Encodes};
 
     use super::*;
-    use crate::json::JsonText;
 
     #[test]
     fn what_is_sent_is_read_again() {
         let value = vec!["a \"quoted\" word".to_owned(), String::new()];
-        let sent = JsonText::encode(&JsonOf::new(&value).unwrap()).unwrap();
-        let came: JsonOf<Vec<String>> = JsonText::decode(sent).unwrap();
+        let sent = JsonEncoding::encode(&JsonOf::new(&value).unwrap()).unwrap();
+        let came: JsonOf<Vec<String>> = JsonEncoding::decode(sent).unwrap();
         assert_eq!(came.read(), Ok(value));
     }
 
     #[test]
     fn text_of_another_kind_is_refused() {
-        let came: JsonOf<u8> = JsonText::decode(Bytes::from_static(b"\"\\\"one\\\"\"")).unwrap();
+        let came: JsonOf<u8> =
+            JsonEncoding::decode(Bytes::from_static(b"\"\\\"one\\\"\"")).unwrap();
         assert_eq!(came.read(), Err(AppError::Refused(Problem::Internal)));
     }
 }

@@ -1,6 +1,7 @@
 //! Pricing past messages again, and the jobs that do it.
 
 use leptos::prelude::*;
+use leptos::server_fn::codec::Json;
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
@@ -9,7 +10,6 @@ use shared::price::Rates;
 use shared::problem::{FieldFault, Problem};
 
 use crate::error::AppError;
-use crate::json::Json;
 
 /// A model and the versions at which its messages can be priced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Accounts: what an administrator sees of them, and what can be changed.
 
 use leptos::prelude::*;
+use leptos::server_fn::codec::Json;
 use serde::{Deserialize, Serialize};
 use shared::api::{Balance, CreditItem, Hold};
 use shared::clock::Timestamp;
@@ -10,7 +11,6 @@ use shared::problem::{FieldFault, Problem};
 
 use super::fields::{amount, parse_user, refuse_no_reason};
 use crate::error::AppError;
-use crate::json::Json;
 
 /// Accounts whose user id begins with `search`, by user id.
 #[cfg(feature = "ssr")]

@@ -12,7 +12,8 @@ use crate::components::erased::Erase;
 pub type Awaited = Pin<Box<dyn Future<Output = AnyView> + Send>>;
 
 /// Shows a view once its data has arrived, and keeps showing the old one while new data is under
-/// way. One function for all of them, because each `<Transition>` of its own costs a lot of wasm.
+/// way. One function for all of them: with a `<Transition>` of its own for each, `/my` would load
+/// 14 KB more of brotli, `/sign-in` 19.
 pub fn awaited(view: impl Fn() -> Awaited + Send + Sync + 'static) -> AnyView {
     erased(Arc::new(view), true)
 }

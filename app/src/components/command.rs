@@ -1,7 +1,5 @@
 //! What a visitor has the server do, once per click.
 
-use std::pin::Pin;
-
 use leptos::prelude::*;
 use leptos::reactive::owner::WeakOwner;
 use leptos::reactive::spawn_local_scoped_with_cancellation;
@@ -31,10 +29,6 @@ impl Command {
     /// Does it, unless it is already under way. What it ends with is not waited for once the
     /// visitor has left the part of the page that it belongs to.
     pub fn run(self, work: impl Future<Output = Result<(), AppError>> + 'static) {
-        self.run_erased(Box::pin(work));
-    }
-
-    fn run_erased(self, work: Pin<Box<dyn Future<Output = Result<(), AppError>>>>) {
         let owner = self.owner.get_value().and_then(|owner| owner.upgrade());
         let (Some(owner), false) = (owner, self.is_pending.get_untracked()) else {
             return;

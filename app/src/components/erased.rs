@@ -1,9 +1,10 @@
-//! Views without their types, for the sake of the wasm's size: every distinct type of a view
-//! costs kilobytes of code, and each type that Leptos erases carries a second, asynchronous way of
-//! hydrating that only lazily loaded routes need.
+//! Views and closures without their types, for the sake of the wasm's size: every distinct type of a
+//! view costs kilobytes of code, and each type that Leptos erases carries a second, asynchronous way
+//! of hydrating.
 //!
-//! End a view with [`Erase::erased`] instead of `into_any()`, and wrap what changes in [`words`],
-//! [`flag`] or [`part`], so that all such closures are one type each.
+//! End a view with [`Erase::erased`] instead of `into_any()`: `/sign-in` would load 16 KB more of
+//! brotli with the latter, `/admin` 13, `/my` 6. Wrap what changes in [`words`], [`flag`] or [`part`],
+//! so that all such closures are one type each: without, every page would load 19 or 20 KB more.
 
 use leptos::ev::{MouseEvent, SubmitEvent};
 use leptos::prelude::*;
@@ -51,27 +52,6 @@ pub fn press(act: impl FnMut(MouseEvent) + 'static) -> Box<dyn FnMut(MouseEvent)
 /// What submitting a form does, as one type.
 pub fn submit_with(act: impl FnMut(SubmitEvent) + 'static) -> Box<dyn FnMut(SubmitEvent)> {
     Box::new(act)
-}
-
-/// One of a list of views that come, go and move.
-pub struct Item {
-    /// Unique in the list. A view is made once for a key and then kept.
-    pub key: String,
-    pub view: Box<dyn FnOnce() -> AnyView + Send + Sync>,
-}
-
-/// A list that changes, as one type.
-pub fn list(items: impl Fn() -> Vec<Item> + Send + Sync + 'static) -> AnyView {
-    erased_list(Box::new(items))
-}
-
-fn erased_list(items: Box<dyn Fn() -> Vec<Item> + Send + Sync>) -> AnyView {
-    view! {
-        <For each=items key=|item| item.key.clone() let:item>
-            {(item.view)()}
-        </For>
-    }
-    .erased()
 }
 
 /// Erases a view's type.

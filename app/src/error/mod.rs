@@ -1,11 +1,11 @@
 //! What a server function answers when it does not answer what it was asked.
 
+use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 use shared::locale::Locale;
 use shared::problem::Problem;
 
-use crate::json::JsonText;
 use crate::text::{InWords, Texts};
 
 mod words;
@@ -59,7 +59,7 @@ impl From<Vec<String>> for AppError {
 }
 
 impl FromServerFnError for AppError {
-    type Encoder = JsonText;
+    type Encoder = JsonEncoding;
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         match error {

@@ -6,6 +6,8 @@
 //! - `monitor`: where an administrator lands,
 //! - `desk`: the administrator's other pages.
 //!
+//! In one file, every page would load 464 KB of brotli; `/sign-in` loads 193, `/admin` 252, `/my` 297.
+//!
 //! Three and not one for each page, because code that several chunks need becomes a file for each
 //! combination of them. Data, such as texts, stays in the first file.
 

@@ -1,7 +1,5 @@
 //! The entries of one page, each charge with its receipt.
 
-use std::sync::Arc;
-
 use leptos::prelude::*;
 use shared::api::{EntryKind, HistoryFilter, HistoryItem};
 use shared::money::Points;
@@ -10,7 +8,7 @@ use super::account::{AccountHistory, BelowReceipt};
 use crate::api::history::{HistoryView, Origin, VersionRates, what_of};
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::badge::{Badge, kind_label, kind_tone};
-use crate::components::erased::{Erase, Item, list, words};
+use crate::components::erased::{Erase, words};
 use crate::components::list::nothing_listed;
 use crate::components::moment::Moment;
 use crate::components::open_items::open_item;
@@ -31,12 +29,6 @@ pub fn Entries(
         origins,
         refundable,
     } = view;
-    let rates: Arc<[VersionRates]> = rates.into();
-    let origins: Arc<[Origin]> = origins.into();
-    let left_of = move |entry: i64| {
-        let found = refundable.iter().find(|(charge, _)| *charge == entry);
-        found.map(|(_, left)| *left)
-    };
     let body = if items.is_empty() {
         let is_filtered = untrack(|| history.filter()) != HistoryFilter::default();
         nothing_listed(if is_filtered {
@@ -45,26 +37,25 @@ pub fn Entries(
             |t| t.history.empty
         })
     } else {
+        let with_left = |item: HistoryItem| {
+            let mut refundable = refundable.iter();
+            let left = refundable.find(|(charge, _)| *charge == item.entry);
+            // What cost nothing cannot be given back.
+            let left = left.filter(|_| !item.points.is_zero());
+            let left = left.map(|(_, left)| *left);
+            (item, left)
+        };
+        let items: Vec<_> = items.into_iter().map(with_left).collect();
         view! {
             <ul class="entries card flush">
-                {list(move || {
-                    let shown = |item: &HistoryItem| {
-                        let (item, rates) = (item.clone(), Arc::clone(&rates));
-                        let origins = Arc::clone(&origins);
-                        // What cost nothing cannot be given back.
-                        let left = left_of(item.entry).filter(|_| !item.points.is_zero());
-                        let below = below_receipt.clone().zip(left);
-                        Item {
-                            // A refund changes what can be given back, and so the view.
-                            key: [item.entry.to_string(), left.unwrap_or_default().to_string()]
-                                .join(" "),
-                            view: Box::new(move || {
-                                entry(history, &item, &rates, &origins, below)
-                            }),
-                        }
-                    };
-                    items.iter().map(shown).collect()
-                })}
+                // A refund changes what can be given back, and so the view.
+                <For
+                    each=move || items.clone()
+                    key=|(item, left)| (item.entry, *left)
+                    let((item, left))
+                >
+                    {entry(history, &item, &rates, &origins, below_receipt.clone().zip(left))}
+                </For>
             </ul>
         }
         .erased()

@@ -8,7 +8,7 @@ use super::feed::DeliveryRow;
 use crate::address::{price_address, user_address};
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
-use crate::components::erased::{Erase, Item, list, words};
+use crate::components::erased::{Erase, words};
 use crate::components::moment::Moment;
 use crate::components::reason::code_label;
 use crate::components::table::{
@@ -36,16 +36,9 @@ pub fn Rows(rows: RwSignal<Vec<DeliveryRow>>) -> impl IntoView {
                 ],
                 view! {
                     <tbody>
-                        {list(move || {
-                            let shown = |row: &DeliveryRow| {
-                                let row = row.clone();
-                                Item {
-                                    key: row.event.cursor.clone(),
-                                    view: Box::new(move || delivery(row)),
-                                }
-                            };
-                            rows.with(|rows| rows.iter().map(shown).collect())
-                        })}
+                        <For each=move || rows.get() key=|row| row.event.cursor.clone() let:row>
+                            {delivery(row)}
+                        </For>
                     </tbody>
                 }.erased(),
             )}
