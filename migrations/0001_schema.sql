@@ -467,7 +467,8 @@ create table usage_sum (
     -- What the balance gained: of lines their cost, negated; what a refund makes of that has no model.
     amount_nano numeric not null,
     cost_nano numeric not null,
-    primary key (account_id, booked, sum_dimension_id, happened)
+    -- In this order it finds when an account last had something rare.
+    primary key (account_id, sum_dimension_id, booked, happened)
 ) with (fillfactor = 90);
 create index usage_sum_time on usage_sum (booked);
 -- Finds by the time of the message what the time of entry does not.

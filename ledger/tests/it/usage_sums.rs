@@ -569,7 +569,7 @@ async fn messages_that_turn_out_to_be_one_are_summed_as_one() {
 }
 
 /// Sums everything up: other tests' transactions in the same cluster may hold some of it back for a while.
-async fn sum_up_all(books: &Books) {
+pub(crate) async fn sum_up_all(books: &Books) {
     loop {
         books.ledger.sum_up().await.unwrap();
         let is_left: bool = sqlx::query_scalar(
