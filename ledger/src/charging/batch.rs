@@ -159,10 +159,7 @@ impl<'a> Batch<'a> {
                 message,
                 reason,
                 is_new,
-            } => {
-                let message = message.and_then(|place| recorded.get(place)).cloned();
-                self.wait(&subject, message, reason, is_new)
-            }
+            } => self.wait(&subject, &recorded, message, reason, is_new),
             Decision::Effect(effect) => self.effect(&subject, &recorded, *effect),
         }
     }
@@ -255,13 +252,20 @@ impl<'a> Batch<'a> {
     fn wait(
         &mut self,
         subject: &Subject<'a>,
-        message: Option<Message>,
+        recorded: &[Message],
+        message: Option<usize>,
         reason: QuarantineReason,
         is_new: bool,
     ) -> Result<Verdict> {
         let delivery = subject.delivery;
+        let message = message.and_then(|place| recorded.get(place)).cloned();
         let is_on_record = message.is_some();
         let mut message = message.unwrap_or_else(|| Message::new(self.free_id(subject)));
+        let waits_in = match &delivery.resolves {
+            None => Some(message.id),
+            // It stays where it waits; what could not be read waits in no message.
+            Some(resolution) => waiting_in(recorded, resolution.quarantine_id),
+        };
         if is_new || is_on_record {
             self.claim_all(subject, message.id, None);
         }
@@ -293,7 +297,10 @@ impl<'a> Batch<'a> {
         }
         self.record.put(message);
         let row = self.delivery_row(delivery, Outcome::Quarantined, Some(reason.as_str()));
-        self.deliveries.push(row);
+        self.deliveries.push(NewDelivery {
+            message: waits_in.map(|message| message.0),
+            ..row
+        });
         let balance = self.accounts.get(delivery.account_id())?.balance_nano;
         let balance = Points::from_nano(balance);
         Ok(Verdict::Answer(WebhookAnswer {
@@ -580,6 +587,7 @@ impl<'a> Batch<'a> {
             outcome: outcome.as_str(),
             reason,
             message_id: Some(&message.message_id),
+            message: None,
             user_id: Some(message.user_id.as_str()),
             model_name: model_names(message),
             input_tokens: tokens(shared::tokens::Tokens::all_input),
@@ -593,6 +601,15 @@ impl<'a> Batch<'a> {
     pub(crate) fn now(&self) -> OffsetDateTime {
         self.accounts.now()
     }
+}
+
+/// The message that has a report at a place in quarantine.
+fn waiting_in(messages: &[Message], quarantine_id: Uuid) -> Option<MessageId> {
+    let has_it = |message: &&Message| {
+        let mut waiting = message.waiting.iter();
+        waiting.any(|report| report.quarantine_id == Some(quarantine_id))
+    };
+    messages.iter().find(has_it).map(|message| message.id)
 }
 
 /// All models of a message, for people to read.
