@@ -429,7 +429,6 @@ const VERIFY: Name<&str> = ("verify", "tollgate verify of this run: clean, entri
 #[derive(Debug, Deserialize)]
 pub struct Report {
     pub ok: bool,
-    pub broken: u64,
     passes: Vec<Pass>,
 }
 
