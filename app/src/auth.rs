@@ -87,7 +87,7 @@ pub async fn somebody() -> Result<(AppContext, Visitor), AppError> {
 }
 
 /// Whose account a request is about, after it was decided that it may be.
-pub struct Subject {
+pub struct RequestUser {
     pub context: AppContext,
     pub user_id: UserId,
 }
@@ -97,7 +97,7 @@ pub struct Subject {
 /// # Errors
 /// [`Problem::SignInRequired`]; [`Problem::WrongScope`] for a user who names somebody else, and
 /// for an administrator who names nobody.
-pub async fn subject(named: Option<UserId>) -> Result<Subject, AppError> {
+pub async fn subject(named: Option<UserId>) -> Result<RequestUser, AppError> {
     let (context, visitor) = somebody().await?;
     let user_id = match (visitor, named) {
         (Visitor::User(own), None) => own,
@@ -107,7 +107,7 @@ pub async fn subject(named: Option<UserId>) -> Result<Subject, AppError> {
         }
         (Visitor::Administrator { .. }, Some(named)) => named,
     };
-    Ok(Subject { context, user_id })
+    Ok(RequestUser { context, user_id })
 }
 
 fn wrong_scope() -> AppError {

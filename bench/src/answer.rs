@@ -8,7 +8,7 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// One answer while it arrives.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct HttpAnswer {
     status: u16,
     head: Vec<u8>,
     body: Vec<u8>,
@@ -22,13 +22,13 @@ enum Rest {
     Head,
     /// So many bytes of the body.
     Sized(usize),
-    Chunks(Chunk),
+    Chunks(ChunkState),
     Nothing,
 }
 
 /// Where in a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Chunk {
+enum ChunkState {
     /// In the digits of its size: what they say so far.
     Size(Option<usize>),
     /// In what follows the digits, up to the line's end.
@@ -42,7 +42,7 @@ enum Chunk {
     },
 }
 
-impl Answer {
+impl HttpAnswer {
     /// Forgets this answer, for the next one on the connection.
     pub fn clear(&mut self) {
         self.head.clear();
@@ -122,47 +122,50 @@ impl Answer {
         Ok(length - before)
     }
 
-    fn take_chunk(&mut self, chunk: Chunk, bytes: &[u8]) -> Result<usize> {
+    fn take_chunk(&mut self, chunk: ChunkState, bytes: &[u8]) -> Result<usize> {
         let Some(&byte) = bytes.first() else {
             return Ok(0);
         };
         let (next, taken) = match chunk {
-            Chunk::Size(size) => match char::from(byte).to_digit(16) {
+            ChunkState::Size(size) => match char::from(byte).to_digit(16) {
                 Some(digit) => {
                     let digit = usize::try_from(digit)?;
                     let size = size.unwrap_or(0).checked_mul(16);
                     let size = size.and_then(|size| size.checked_add(digit));
                     let size = size.context("a chunk's size is too large")?;
-                    (Chunk::Size(Some(size)), 1)
+                    (ChunkState::Size(Some(size)), 1)
                 }
-                None => (Chunk::Extension(size.context("a chunk without a size")?), 0),
+                None => (
+                    ChunkState::Extension(size.context("a chunk without a size")?),
+                    0,
+                ),
             },
-            Chunk::Extension(size) => match (byte, size) {
-                (b'\n', 0) => (Chunk::Trailer { is_empty: true }, 1),
-                (b'\n', size) => (Chunk::Data(size), 1),
+            ChunkState::Extension(size) => match (byte, size) {
+                (b'\n', 0) => (ChunkState::Trailer { is_empty: true }, 1),
+                (b'\n', size) => (ChunkState::Data(size), 1),
                 _ => (chunk, 1),
             },
-            Chunk::Data(missing) => {
+            ChunkState::Data(missing) => {
                 let data = bytes.get(..missing).unwrap_or(bytes);
                 self.body.extend_from_slice(data);
                 match missing - data.len() {
-                    0 => (Chunk::DataEnd, data.len()),
-                    missing => (Chunk::Data(missing), data.len()),
+                    0 => (ChunkState::DataEnd, data.len()),
+                    missing => (ChunkState::Data(missing), data.len()),
                 }
             }
-            Chunk::DataEnd => match byte {
-                b'\r' => (Chunk::DataEnd, 1),
-                b'\n' => (Chunk::Size(None), 1),
+            ChunkState::DataEnd => match byte {
+                b'\r' => (ChunkState::DataEnd, 1),
+                b'\n' => (ChunkState::Size(None), 1),
                 _ => bail!("a chunk is longer than its size"),
             },
-            Chunk::Trailer { is_empty } => match byte {
+            ChunkState::Trailer { is_empty } => match byte {
                 b'\n' if is_empty => {
                     self.rest = Rest::Nothing;
                     return Ok(1);
                 }
-                b'\n' => (Chunk::Trailer { is_empty: true }, 1),
+                b'\n' => (ChunkState::Trailer { is_empty: true }, 1),
                 b'\r' => (chunk, 1),
-                _ => (Chunk::Trailer { is_empty: false }, 1),
+                _ => (ChunkState::Trailer { is_empty: false }, 1),
             },
         };
         self.rest = Rest::Chunks(next);
@@ -195,7 +198,7 @@ fn read_head(head: &[u8]) -> Result<(u16, Rest)> {
             if !value.eq_ignore_ascii_case("chunked") {
                 bail!("an answer in the coding {value}");
             }
-            return Ok((status, Rest::Chunks(Chunk::Size(None))));
+            return Ok((status, Rest::Chunks(ChunkState::Size(None))));
         }
         if name.eq_ignore_ascii_case("content-length") {
             length = Some(value.parse().context("an answer's length")?);
@@ -228,7 +231,7 @@ mod tests {
         (ANNOUNCED, 201, "hi"),
     ];
 
-    fn assert_read(answer: &Answer, status: u16, body: &str) {
+    fn assert_read(answer: &HttpAnswer, status: u16, body: &str) {
         assert!(answer.is_complete(), "{answer:?}");
         assert_eq!(answer.status(), status);
         assert_eq!(std::str::from_utf8(answer.body()), Ok(body));
@@ -239,7 +242,7 @@ mod tests {
         for (text, status, body) in ALL {
             for cut in 0..=text.len() {
                 let (first, second) = text.as_bytes().split_at(cut);
-                let mut answer = Answer::default();
+                let mut answer = HttpAnswer::default();
                 assert_eq!(answer.take(first).expect("read"), first.len());
                 assert_eq!(answer.is_complete(), second.is_empty(), "cut at {cut}");
                 assert_eq!(answer.take(second).expect("read"), second.len());
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn an_answer_may_come_byte_by_byte() {
         for (text, status, body) in ALL {
-            let mut answer = Answer::default();
+            let mut answer = HttpAnswer::default();
             for byte in text.as_bytes() {
                 assert!(!answer.is_complete());
                 assert_eq!(answer.take(&[*byte]).expect("read"), 1);
@@ -262,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_follows_an_answer_is_left_for_the_next() {
-        let mut answer = Answer::default();
+        let mut answer = HttpAnswer::default();
         let mut stream: Vec<u8> = ALL.iter().flat_map(|(text, ..)| text.bytes()).collect();
         for (text, status, body) in ALL {
             answer.clear();
@@ -275,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_body_without_end_is_handed_out_as_it_comes() {
-        let mut answer = Answer::default();
+        let mut answer = HttpAnswer::default();
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         assert_eq!(answer.take(head.as_bytes()).expect("read"), head.len());
         assert!(answer.has_head());
@@ -300,7 +303,10 @@ mod tests {
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
         ] {
-            assert!(Answer::default().take(text.as_bytes()).is_err(), "{text}");
+            assert!(
+                HttpAnswer::default().take(text.as_bytes()).is_err(),
+                "{text}"
+            );
         }
     }
 }

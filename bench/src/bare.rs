@@ -11,11 +11,11 @@ use axum::{Json, Router};
 use shared::api::{BalanceCheck, CheckBalance, Success};
 use tokio::net::TcpListener;
 
-type Answer = Success<BalanceCheck>;
+type BareAnswer = Success<BalanceCheck>;
 
 /// As [`listen`]. `answer` is the body of an answer of the server.
 pub async fn serve(answer: &str) -> Result<()> {
-    let answer: Answer = serde_json::from_str(answer).context("the answer")?;
+    let answer: BareAnswer = serde_json::from_str(answer).context("the answer")?;
     let routes = Router::new()
         .route("/api/user/points/check-balance", post(check))
         .with_state(Arc::new(answer));
@@ -32,10 +32,10 @@ pub async fn listen(what: &str, routes: Router) -> Result<()> {
 }
 
 async fn check(
-    State(answer): State<Arc<Answer>>,
+    State(answer): State<Arc<BareAnswer>>,
     Json(question): Json<CheckBalance>,
-) -> Json<Answer> {
-    let mut answer = Answer::clone(&answer);
+) -> Json<BareAnswer> {
+    let mut answer = BareAnswer::clone(&answer);
     answer.data.estimate.model_name = question.model_name;
     Json(answer)
 }

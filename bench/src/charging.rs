@@ -14,23 +14,23 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::connection::Connection;
-use crate::feed::{Feed, Reader};
+use crate::feed::{Feed, FeedHandle};
 use crate::gate::Gate;
 use crate::load::{Closed, Open, Schedule, Traffic, quantile_ms, real};
-use crate::place::{Databases, Place};
-use crate::plan::{Options, Part, Plan, note};
+use crate::place::{Databases, TestBed};
+use crate::plan::{Measurement, Options, Plan, note};
 use crate::postgres::Pgbench;
-use crate::process::{self, Memory, Server};
+use crate::process::{self, Memory, ServerProcess};
 use crate::table::{Figure, Name, Row, Table, Unit};
 use crate::traffic::{Checks, Events, HOT_USER, MODEL, Messages, USERS, Users, text_of};
 
-pub const PARTS: &[Part] = &[
-    Part::Single,
-    Part::Hot,
-    Part::Batch,
-    Part::Steady,
-    Part::Lone,
-    Part::Check,
+pub const PARTS: &[Measurement] = &[
+    Measurement::Single,
+    Measurement::Hot,
+    Measurement::Batch,
+    Measurement::Steady,
+    Measurement::Lone,
+    Measurement::Check,
 ];
 
 /// How many messages a batch carries.
@@ -45,7 +45,7 @@ const STEADY_SHARE: f64 = 0.7;
 pub async fn measure(
     options: &Options,
     plan: &Plan,
-    place: &Place,
+    place: &TestBed,
     table: &mut Table,
 ) -> Result<()> {
     note("Setting up a server and its cluster");
@@ -118,7 +118,7 @@ pub async fn conditions(databases: &Databases) -> Result<Vec<(&'static str, Stri
 struct Bench<'a> {
     plan: &'a Plan,
     gate: Gate<'a>,
-    server: Server,
+    server: ServerProcess,
     addr: SocketAddr,
     pgbench: Pgbench<'a>,
     webhook_key: String,
@@ -126,7 +126,7 @@ struct Bench<'a> {
     messages: Rc<Messages>,
     feed: Feed,
     /// Connected during all load.
-    _reader: Reader,
+    _reader: FeedHandle,
     /// The most that was seen after a load.
     memory: Cell<Option<Memory>>,
     /// pgbench over all accounts, once measured: two figures refer to it.
@@ -145,12 +145,12 @@ struct Best {
 impl Bench<'_> {
     async fn parts(&self, options: &Options, table: &mut Table) {
         let parts = [
-            (Part::Single, SINGLE, self.single().boxed_local()),
-            (Part::Steady, STEADY, self.steady().boxed_local()),
-            (Part::Hot, HOT, self.hot().boxed_local()),
-            (Part::Batch, BATCHES, self.batches().boxed_local()),
-            (Part::Lone, LONE, self.lone().boxed_local()),
-            (Part::Check, CHECK, self.check().boxed_local()),
+            (Measurement::Single, SINGLE, self.single().boxed_local()),
+            (Measurement::Steady, STEADY, self.steady().boxed_local()),
+            (Measurement::Hot, HOT, self.hot().boxed_local()),
+            (Measurement::Batch, BATCHES, self.batches().boxed_local()),
+            (Measurement::Lone, LONE, self.lone().boxed_local()),
+            (Measurement::Check, CHECK, self.check().boxed_local()),
         ];
         for (part, name, measuring) in parts {
             if !options.wants(part) {
@@ -281,7 +281,8 @@ impl Bench<'_> {
         let sample = text_of(answer)?.to_owned();
         let mut bare = process::command(&std::env::current_exe()?);
         bare.args(["bare-axum", &sample]);
-        let bare = Server::start(bare, &self.gate.databases.data_dir.join("bare.log")).await?;
+        let bare =
+            ServerProcess::start(bare, &self.gate.databases.data_dir.join("bare.log")).await?;
         let connections = self.plan.connections;
         let reference = self.best(bare.addr(), &checks, connections).await?;
         drop(bare);
@@ -427,25 +428,25 @@ const VERIFY: Name<&str> = ("verify", "tollgate verify of this run: clean, entri
 
 /// What `tollgate verify --json` says.
 #[derive(Debug, Deserialize)]
-pub struct Report {
+pub struct VerifyJson {
     pub ok: bool,
-    passes: Vec<Pass>,
+    passes: Vec<PassJson>,
 }
 
 /// What one way through the books looked at.
 #[derive(Debug, Deserialize)]
-struct Pass {
+struct PassJson {
     counts: BTreeMap<String, u64>,
 }
 
-impl Report {
+impl VerifyJson {
     pub fn count(&self, of: &str) -> u64 {
         let passes = self.passes.iter();
         passes.filter_map(|pass| pass.counts.get(of)).sum()
     }
 }
 
-pub async fn verify(gate: &Gate<'_>) -> Result<(Report, process::Ended)> {
+pub async fn verify(gate: &Gate<'_>) -> Result<(VerifyJson, process::CommandOutput)> {
     let ended = process::run(gate.command(&["verify", "--whole", "--json"]), "").await?;
     let report = serde_json::from_str(&ended.stdout)
         .with_context(|| format!("tollgate verify said: {}", ended.stderr.trim()))?;

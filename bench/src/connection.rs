@@ -12,14 +12,14 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::answer::Answer;
+use crate::answer::HttpAnswer;
 
 const READ_BYTES: usize = 16 * 1024;
 
 pub struct Connection {
     stream: TcpStream,
     incoming: Box<[u8]>,
-    answer: Answer,
+    answer: HttpAnswer,
 }
 
 impl Connection {
@@ -31,12 +31,12 @@ impl Connection {
         Ok(Self {
             stream,
             incoming: vec![0; READ_BYTES].into(),
-            answer: Answer::default(),
+            answer: HttpAnswer::default(),
         })
     }
 
     /// Sends a request and reads its answer.
-    pub async fn exchange(&mut self, request: &[u8]) -> Result<&Answer> {
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<&HttpAnswer> {
         self.send(request).await?;
         while !self.answer.is_complete() {
             self.receive().await?;
@@ -51,7 +51,7 @@ impl Connection {
     }
 
     /// Reads what there is, waiting until there is something.
-    pub async fn receive(&mut self) -> Result<&mut Answer> {
+    pub async fn receive(&mut self) -> Result<&mut HttpAnswer> {
         let length = self.stream.read(&mut self.incoming).await?;
         if length == 0 {
             bail!("the server closed the connection");

@@ -122,8 +122,8 @@ impl Feed {
         Ok(std::mem::replace(&mut self.marks().delays, empty))
     }
 
-    /// Connects a client, which reads until its [`Reader`] is dropped.
-    pub async fn connect(&self, addr: SocketAddr, key: &str) -> Result<Reader> {
+    /// Connects a client, which reads until its [`FeedHandle`] is dropped.
+    pub async fn connect(&self, addr: SocketAddr, key: &str) -> Result<FeedHandle> {
         let mut connection = Connection::open(addr).await?;
         let head = head("GET", "/api/admin/live", key);
         connection.send(format!("{head}\r\n").as_bytes()).await?;
@@ -142,7 +142,7 @@ impl Feed {
                 feed.marks().fault = Some(format!("{fault:#}"));
             }
         });
-        Ok(Reader(task.abort_handle()))
+        Ok(FeedHandle(task.abort_handle()))
     }
 
     async fn read(&self, mut connection: Connection) -> Result<()> {
@@ -171,9 +171,9 @@ fn message_of(data: &[u8], prefix: &str) -> Option<u64> {
 }
 
 /// Disconnects the client when dropped.
-pub struct Reader(AbortHandle);
+pub struct FeedHandle(AbortHandle);
 
-impl Drop for Reader {
+impl Drop for FeedHandle {
     fn drop(&mut self) {
         self.0.abort();
     }

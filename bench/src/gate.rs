@@ -13,7 +13,7 @@ use testkit::provider;
 use tokio::process::Command;
 
 use crate::place::Databases;
-use crate::process::{self, Server};
+use crate::process::{self, ServerProcess};
 use crate::traffic::{MODEL, user_name};
 
 /// The program that is measured, and the database that it works on.
@@ -42,12 +42,12 @@ impl Gate<'_> {
         command
     }
 
-    pub async fn serve(&self) -> Result<Server> {
+    pub async fn serve(&self) -> Result<ServerProcess> {
         let log = self
             .databases
             .data_dir
             .join(format!("{}.log", self.database));
-        Server::start(self.command(&["serve"]), &log).await
+        ServerProcess::start(self.command(&["serve"]), &log).await
     }
 
     /// Makes the installation.

@@ -16,14 +16,14 @@ use crate::charging;
 use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::load::{latencies, quantile_ms, record};
-use crate::place::Place;
-use crate::plan::{Options, Part, Plan, note};
-use crate::process::{self, Server};
+use crate::place::TestBed;
+use crate::plan::{Measurement, Options, Plan, note};
+use crate::process::{self, ServerProcess};
 use crate::request::head;
 use crate::table::{Figure, Name, Row, Table};
 use crate::traffic::{MODEL, user_name};
 
-pub const PARTS: &[Part] = &[Part::Gateway];
+pub const PARTS: &[Measurement] = &[Measurement::Gateway];
 
 const STREAMS: u32 = 200;
 /// How long streams may take beyond their plan before they count as stuck.
@@ -42,7 +42,7 @@ const EVENT: Name<&str> = (
 pub async fn measure(
     options: &Options,
     plan: &Plan,
-    place: &Place,
+    place: &TestBed,
     table: &mut Table,
 ) -> Result<()> {
     note("Setting up a server with a stand-in for Dify behind it");
@@ -60,7 +60,7 @@ pub async fn measure(
     gate.give_points(0..STREAMS).await?;
     let mut command = process::command(&std::env::current_exe()?);
     command.arg("dify");
-    let dify = Server::start(command, &databases.data_dir.join("dify.log")).await?;
+    let dify = ServerProcess::start(command, &databases.data_dir.join("dify.log")).await?;
     let key = gate.gateway(dify.addr()).await?;
     let server = gate.serve().await?;
     note(EVENT.1);

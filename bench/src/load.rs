@@ -11,7 +11,7 @@ use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::answer::Answer;
+use crate::answer::HttpAnswer;
 use crate::connection::Connection;
 
 /// How long a load may take beyond its plan before it counts as stuck.
@@ -28,7 +28,7 @@ pub trait Traffic {
     ///
     /// # Errors
     /// When it is not the right answer.
-    fn check(&self, messages: Range<u64>, answer: &Answer, at: Instant) -> Result<u64>;
+    fn check(&self, messages: Range<u64>, answer: &HttpAnswer, at: Instant) -> Result<u64>;
 }
 
 /// What a load came to.

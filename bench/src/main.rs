@@ -29,14 +29,14 @@ use clap::{Parser, Subcommand};
 use testkit::{dify_streams, provider};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::place::Place;
+use crate::place::TestBed;
 use crate::plan::{Options, note};
 use crate::table::{Row, Table};
 
 /// Measures the release server and what it is compared with.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
-struct CommandLine {
+struct BenchArgs {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let CommandLine { command, options } = CommandLine::parse();
+    let BenchArgs { command, options } = BenchArgs::parse();
     let ended = match command {
         Some(Command::BareAxum { answer }) => on_all_threads(bare::serve(&answer)),
         Some(Command::Dify) => {
@@ -108,7 +108,7 @@ async fn bench(options: &Options) -> Result<bool> {
     }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let place = Place::take(&options.folder).await?;
+    let place = TestBed::take(&options.folder).await?;
     let measured = {
         // Dropped at the end of this block, and with it every process that it has started.
         let measuring = Box::pin(measure(options, &place));
@@ -127,7 +127,7 @@ async fn bench(options: &Options) -> Result<bool> {
     Ok(table.is_ok())
 }
 
-async fn measure(options: &Options, place: &Place) -> Result<Table> {
+async fn measure(options: &Options, place: &TestBed) -> Result<Table> {
     let mut table = Table::default();
     let plan = options.plan();
     if options.wants_any(charging::PARTS) {

@@ -13,18 +13,18 @@ use serde_json::json;
 use testkit::provider;
 use tokio::time::{Instant, sleep};
 
-use crate::answer::Answer;
+use crate::answer::HttpAnswer;
 use crate::charging::{conditions, verify};
 use crate::gate::Gate;
 use crate::load::{Closed, Figures, Traffic};
-use crate::place::{Databases, Place};
-use crate::plan::{Options, Part, Plan, note};
-use crate::process::{self, Server};
+use crate::place::{Databases, TestBed};
+use crate::plan::{Measurement, Options, Plan, note};
+use crate::process::{self, ServerProcess};
 use crate::request::{head, write_post};
 use crate::table::{Figure, Name, Row, Table};
 use crate::traffic::{MODEL, beginning, text_of, user_name};
 
-pub const PARTS: &[Part] = &[Part::ModelGateway];
+pub const PARTS: &[Measurement] = &[Measurement::ModelGateway];
 
 const USERS: u32 = 1_000;
 const CONNECTIONS: usize = 64;
@@ -44,7 +44,7 @@ const SLOW: Name<&str> = ("model_gateway_p99", "the same, p99 latency");
 pub async fn measure(
     options: &Options,
     plan: &Plan,
-    place: &Place,
+    place: &TestBed,
     table: &mut Table,
 ) -> Result<()> {
     note("Setting up a server with a stand-in for a model provider behind it");
@@ -88,11 +88,11 @@ pub async fn measure(
 }
 
 /// This program as one of the servers beside the measured one.
-async fn own(databases: &Databases, arguments: &[&str]) -> Result<Server> {
+async fn own(databases: &Databases, arguments: &[&str]) -> Result<ServerProcess> {
     let mut command = process::command(&std::env::current_exe()?);
     command.args(arguments);
     let name = arguments.first().context("what to serve")?;
-    Server::start(command, &databases.data_dir.join(format!("{name}.log"))).await
+    ServerProcess::start(command, &databases.data_dir.join(format!("{name}.log"))).await
 }
 
 const fn load(plan: &Plan) -> Closed {
@@ -183,7 +183,7 @@ impl Traffic for Calls {
         0..0
     }
 
-    fn check(&self, _: Range<u64>, answer: &Answer, _: Instant) -> Result<u64> {
+    fn check(&self, _: Range<u64>, answer: &HttpAnswer, _: Instant) -> Result<u64> {
         let text = text_of(answer)?;
         if text != provider::ANSWER {
             bail!("not what the provider answered: {}", beginning(text));
@@ -199,8 +199,8 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: &str, body: &str) -> Answer {
-        let mut answer = Answer::default();
+    fn answer(status: &str, body: &str) -> HttpAnswer {
+        let mut answer = HttpAnswer::default();
         let length = body.len();
         let text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
         answer.take(text.as_bytes()).expect("read");
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn an_answer_is_right_when_it_is_the_providers_byte_for_byte() {
         let calls = Calls::new(provider::CHAT_PATH, "the-key");
-        let check = |answer: &Answer| calls.check(0..0, answer, Instant::now());
+        let check = |answer: &HttpAnswer| calls.check(0..0, answer, Instant::now());
         let right = answer("200 OK", provider::ANSWER);
         assert_eq!(check(&right).expect("right"), 1);
         let other = provider::ANSWER.replacen("gpt", "GPT", 1);

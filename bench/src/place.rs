@@ -12,14 +12,14 @@ use tokio::time::{Instant, sleep};
 /// How long Postgres may take to stop.
 const STOP_MAX: Duration = Duration::from_secs(120);
 
-pub struct Place {
+pub struct TestBed {
     folder: PathBuf,
     /// Kept open and locked: two runs at once would measure each other.
     _alone: File,
     clusters: RefCell<Vec<Cluster>>,
 }
 
-impl Place {
+impl TestBed {
     /// Takes the folder for this run alone, and clears away what a killed run has left in it.
     pub async fn take(folder: &Path) -> Result<Self> {
         let at = || format!("the folder {}", folder.display());
@@ -47,7 +47,7 @@ impl Place {
         Ok(place)
     }
 
-    /// Starts a cluster; it runs at least until [`Place::leave`].
+    /// Starts a cluster; it runs at least until [`TestBed::leave`].
     pub async fn start(&self, name: &str, durability: Durability) -> Result<Databases> {
         let data_dir = self.folder.join(name);
         let cluster = Cluster::start_with(&data_dir, durability).await?;

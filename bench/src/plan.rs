@@ -13,7 +13,7 @@ pub struct Options {
     pub quick: bool,
     /// Only this part; may be given several times.
     #[arg(long, value_name = "PART")]
-    pub only: Vec<Part>,
+    pub only: Vec<Measurement>,
     /// The program to measure.
     #[arg(long, value_name = "FILE", default_value = "target/release/tollgate")]
     pub tollgate: PathBuf,
@@ -27,7 +27,7 @@ pub struct Options {
 
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Part {
+pub enum Measurement {
     /// Single events over many accounts.
     Single,
     /// Single events of one account.
@@ -51,11 +51,11 @@ pub enum Part {
 }
 
 impl Options {
-    pub fn wants(&self, part: Part) -> bool {
+    pub fn wants(&self, part: Measurement) -> bool {
         self.only.is_empty() || self.only.contains(&part)
     }
 
-    pub fn wants_any(&self, parts: &[Part]) -> bool {
+    pub fn wants_any(&self, parts: &[Measurement]) -> bool {
         parts.iter().any(|part| self.wants(*part))
     }
 

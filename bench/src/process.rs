@@ -40,14 +40,14 @@ fn name_of(command: &Command) -> String {
 }
 
 /// A server that said where it listens.
-pub struct Server {
+pub struct ServerProcess {
     child: Child,
     /// Kept open: what the server says later must not fail.
     _stdout: BufReader<ChildStdout>,
     addr: SocketAddr,
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts a server whose first line ends with `http://` and its address.
     pub async fn start(mut command: Command, log: &Path) -> Result<Self> {
         let errors = File::create(log).with_context(|| log.display().to_string())?;
@@ -107,7 +107,7 @@ impl Memory {
 }
 
 /// A command that has ended.
-pub struct Ended {
+pub struct CommandOutput {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
@@ -117,7 +117,7 @@ pub struct Ended {
 }
 
 /// Runs a command to its end. `input` is what it reads, before it prints much.
-pub async fn run(mut command: Command, input: &str) -> Result<Ended> {
+pub async fn run(mut command: Command, input: &str) -> Result<CommandOutput> {
     let name = name_of(&command);
     let begun = Instant::now();
     let mut child = command
@@ -142,7 +142,7 @@ pub async fn run(mut command: Command, input: &str) -> Result<Ended> {
             }
         }
     };
-    Ok(Ended {
+    Ok(CommandOutput {
         status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -11,7 +11,7 @@ use shared::clock::Timestamp;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::answer::Answer;
+use crate::answer::HttpAnswer;
 use crate::feed::Feed;
 use crate::load::Traffic;
 use crate::request::{head, write_post};
@@ -141,7 +141,7 @@ impl Traffic for Events {
         messages
     }
 
-    fn check(&self, messages: Range<u64>, answer: &Answer, at: Instant) -> Result<u64> {
+    fn check(&self, messages: Range<u64>, answer: &HttpAnswer, at: Instant) -> Result<u64> {
         let text = text_of(answer)?;
         let sent = messages.end - messages.start;
         let mut charged = text.matches(r#""status":"charged""#);
@@ -187,7 +187,7 @@ impl Traffic for Checks {
         0..0
     }
 
-    fn check(&self, _: Range<u64>, answer: &Answer, _: Instant) -> Result<u64> {
+    fn check(&self, _: Range<u64>, answer: &HttpAnswer, _: Instant) -> Result<u64> {
         let text = text_of(answer)?;
         if !text.contains(r#""canProceed":true"#) {
             bail!("the call cannot proceed: {}", beginning(text));
@@ -197,7 +197,7 @@ impl Traffic for Checks {
 }
 
 /// The body of an answer, which must be a success.
-pub fn text_of(answer: &Answer) -> Result<&str> {
+pub fn text_of(answer: &HttpAnswer) -> Result<&str> {
     let text = std::str::from_utf8(answer.body()).context("an answer that is not UTF-8")?;
     match answer.status() {
         200 => Ok(text),
@@ -213,7 +213,7 @@ pub fn beginning(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
-    use shared::dify::parse_webhook;
+    use shared::formats::dify::parse_webhook;
 
     use super::*;
 
@@ -234,8 +234,8 @@ mod tests {
         body
     }
 
-    fn answer(status: &str, body: &str) -> Answer {
-        let mut answer = Answer::default();
+    fn answer(status: &str, body: &str) -> HttpAnswer {
+        let mut answer = HttpAnswer::default();
         let length = body.len();
         let text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
         answer.take(text.as_bytes()).expect("read");
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn an_answer_is_right_when_every_message_was_charged() {
         let events = events().in_batches(2);
-        let check = |answer: &Answer| events.check(0..2, answer, Instant::now());
+        let check = |answer: &HttpAnswer| events.check(0..2, answer, Instant::now());
         let charged = r#"{"status":"charged"}"#;
         let two = format!(r#"{{"results":[{charged},{charged}],"charged":2}}"#);
         assert_eq!(check(&answer("200 OK", &two)).expect("right"), 2);

@@ -13,7 +13,7 @@ use crate::error::{ClusterError, Result};
 use crate::folder::remove_folder;
 use crate::installation::{Postgres, find_on_path};
 use crate::log::Log;
-use crate::place::Place;
+use crate::place::ClusterHome;
 use crate::settings::{Durability, NAME, PORT};
 use crate::{initdb, location, lock, settings, supervisor};
 
@@ -78,7 +78,7 @@ impl Cluster {
                 return Err(ClusterError::ProgramNotFound(program));
             }
         }
-        let place = Place::choose(data_dir)?;
+        let place = ClusterHome::choose(data_dir)?;
         let users = lock::open(&place, lock::USERS)?;
         lock::wait(&place.folder.join(lock::USERS), || users.try_lock_shared()).await?;
         let starting = lock::open(&place, lock::START)?;

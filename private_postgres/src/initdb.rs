@@ -5,11 +5,11 @@ use std::process::Stdio;
 use crate::error::{ClusterError, Result, file_error};
 use crate::folder::remove_folder;
 use crate::installation::Postgres;
-use crate::place::Place;
+use crate::place::ClusterHome;
 use crate::settings::{Durability, NAME};
 
 /// Makes the data folder, at once: an interrupted attempt leaves only a `data.new`.
-pub async fn run(postgres: &Postgres, place: &Place, durability: Durability) -> Result<()> {
+pub async fn run(postgres: &Postgres, place: &ClusterHome, durability: Durability) -> Result<()> {
     let new = place.folder.join("data.new");
     remove_folder(&new)?;
     let program = postgres.program("initdb");

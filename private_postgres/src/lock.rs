@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{ClusterError, Result, file_error};
-use crate::place::Place;
+use crate::place::ClusterHome;
 
 /// Held shared by every user of the cluster.
 pub const USERS: &str = "cluster.lock";
@@ -20,7 +20,7 @@ pub const START: &str = "start.lock";
 /// How long another process may take to start or stop the cluster.
 const SECONDS_MAX: u64 = 180;
 
-pub fn open(place: &Place, name: &str) -> Result<File> {
+pub fn open(place: &ClusterHome, name: &str) -> Result<File> {
     let path = place.folder.join(name);
     let file = OpenOptions::new()
         .create(true)
@@ -57,7 +57,7 @@ pub async fn wait(
     }
 }
 
-pub fn supervisor_lives(place: &Place) -> Result<bool> {
+pub fn supervisor_lives(place: &ClusterHome) -> Result<bool> {
     drop(open(place, SUPERVISOR)?);
     Ok(!is_free(&place.folder.join(SUPERVISOR)))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::error::{Result, file_error};
 use crate::lock::supervisor_lives;
-use crate::place::Place;
+use crate::place::ClusterHome;
 
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LINES_SHOWN: usize = 12;
@@ -19,7 +19,7 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn open_at_end(place: &Place) -> Result<Self> {
+    pub fn open_at_end(place: &ClusterHome) -> Result<Self> {
         let path = place.folder.join("postgres.log");
         let mut begin = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if begin > BYTES_MAX && !supervisor_lives(place)? {

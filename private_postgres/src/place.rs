@@ -15,7 +15,7 @@ use crate::user::{SystemUser, effective_user, owner_of, unprivileged_user};
 const SOCKET_FOLDER_BYTES_MAX: usize = 93;
 
 /// Where the cluster lies, and who runs it.
-pub struct Place {
+pub struct ClusterHome {
     pub folder: PathBuf,
     pub data: PathBuf,
     pub socket_folder: PathBuf,
@@ -23,7 +23,7 @@ pub struct Place {
     pub runs_as: Option<SystemUser>,
 }
 
-impl Place {
+impl ClusterHome {
     pub fn choose(data_dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(data_dir).map_err(file_error("create", data_dir))?;
         let data_dir = data_dir

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::error::{ClusterError, Result};
 use crate::installation::Postgres;
-use crate::place::Place;
+use crate::place::ClusterHome;
 
 /// The superuser and the database inside the cluster.
 pub const NAME: &str = "tollgate";
@@ -50,7 +50,11 @@ const DISPOSABLE: &[&str] = &[
 ];
 
 /// Every setting of a cluster, as `name=value`.
-pub async fn of(postgres: &Postgres, place: &Place, durability: Durability) -> Result<Vec<String>> {
+pub async fn of(
+    postgres: &Postgres,
+    place: &ClusterHome,
+    durability: Durability,
+) -> Result<Vec<String>> {
     let mut settings = vec![shared_buffers()];
     settings.extend(ALWAYS.iter().map(|it| (*it).to_owned()));
     let more = match durability {
@@ -67,7 +71,7 @@ pub async fn of(postgres: &Postgres, place: &Place, durability: Durability) -> R
 /// Whole pages in the log are compressed: by LZ4, which costs the least time, or else as this
 /// Postgres can. It can from version 15 on and only where it was built with it, so it is asked: it
 /// refuses a setting that it does not know.
-async fn wal_compression(postgres: &Postgres, place: &Place) -> Result<String> {
+async fn wal_compression(postgres: &Postgres, place: &ClusterHome) -> Result<String> {
     let lz4 = "wal_compression=lz4";
     let program = postgres.program("postgres");
     let status = place

@@ -5,14 +5,14 @@ use std::process::Stdio;
 
 use crate::error::{ClusterError, Result};
 use crate::installation::Postgres;
-use crate::place::Place;
+use crate::place::ClusterHome;
 use crate::settings::PORT;
 
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 
 /// Starts the supervisor in a session of its own, so that neither Ctrl-C in this terminal nor the
 /// terminal's end reaches it.
-pub fn start(postgres: &Postgres, place: &Place, settings: &[String]) -> Result<()> {
+pub fn start(postgres: &Postgres, place: &ClusterHome, settings: &[String]) -> Result<()> {
     let mut command = place.command(Path::new("setsid"));
     command
         .args(["sh", "-c", SUPERVISOR, "tollgate-postgres"])

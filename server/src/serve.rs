@@ -22,7 +22,7 @@ use crate::books::{Books, Opening};
 use crate::completeness;
 use crate::config::{Config, local_url};
 use crate::http::parties::gateway::Gateway;
-use crate::http::plumbing::state::{Http, Shared};
+use crate::http::plumbing::state::{Http, HttpState};
 use crate::http::router;
 use crate::terminal::say;
 
@@ -86,7 +86,7 @@ impl Server {
         };
         let shutdown = CancellationToken::new();
         let calls = TaskTracker::new();
-        let http = Http::new(Shared {
+        let http = Http::new(HttpState {
             context: context.clone(),
             leptos: site(&config),
             base_url: config.base_url(),

@@ -13,26 +13,3 @@ pub mod quote;
 pub mod source;
 pub mod tokens;
 pub mod usage;
-
-/// Former paths.
-pub mod dify {
-    pub use crate::formats::dify::parse_webhook;
-    pub use crate::formats::dify_stream::{
-        AnswerUsage as Seen, CallContext as Asked, Meter, Pause,
-    };
-    pub use crate::usage::Evidence;
-    pub use crate::usage::message::{MessageUsage, ModelCall, TextAmount as Text};
-}
-/// Former paths.
-pub mod openai {
-    pub use crate::formats::openai::{
-        CallRequest, ModelAnswer as Seen, ProviderUsage as Usage, StreamReader, asking_for_usage,
-    };
-}
-/// Former paths.
-pub mod langfuse {
-    pub use crate::formats::langfuse::{
-        AgedPart as Seen, Event, Part, PartKind, TraceMessage as Report, TraceUsage as Joined,
-        TracedPart as Told, join, parse_batch,
-    };
-}

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 /// One step of an answer's body.
-pub enum Step {
+pub enum ReplyStep {
     Send(Bytes),
     /// Waits until a test goes on.
     Wait(Arc<Notify>),
@@ -32,11 +32,11 @@ pub struct Script {
     pub headers: HeaderMap,
     /// Before anything is answered.
     pub delay: Option<Arc<Notify>>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<ReplyStep>,
 }
 
 impl Script {
-    fn of(media_type: &'static str, steps: Vec<Step>) -> Self {
+    fn of(media_type: &'static str, steps: Vec<ReplyStep>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static(media_type));
         headers.insert("x-version", HeaderValue::from_static("1.16.0"));
@@ -48,17 +48,17 @@ impl Script {
         }
     }
 
-    pub fn stream(steps: Vec<Step>) -> Self {
+    pub fn stream(steps: Vec<ReplyStep>) -> Self {
         Self::of("text/event-stream; charset=utf-8", steps)
     }
 
     /// A recorded stream, event by event.
     pub fn recorded(stream: &str) -> Self {
-        Self::stream(events(stream).map(Step::Send).collect())
+        Self::stream(events(stream).map(ReplyStep::Send).collect())
     }
 
     pub fn json(text: impl Into<Bytes>) -> Self {
-        Self::of("application/json", vec![Step::Send(text.into())])
+        Self::of("application/json", vec![ReplyStep::Send(text.into())])
     }
 
     pub fn status(mut self, status: u16) -> Self {
@@ -77,7 +77,7 @@ pub fn events(stream: &str) -> impl Iterator<Item = Bytes> {
 }
 
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct DifyRequest {
     /// Path and query.
     pub address: String,
     pub headers: HeaderMap,
@@ -85,9 +85,9 @@ pub struct Asked {
 }
 
 #[derive(Default)]
-struct Shared {
+struct DifyState {
     scripts: Mutex<VecDeque<Script>>,
-    asked: watch::Sender<Vec<Asked>>,
+    asked: watch::Sender<Vec<DifyRequest>>,
     /// Bytes of request bodies so far.
     received: watch::Sender<usize>,
     /// Answers that were given up before their end.
@@ -97,14 +97,14 @@ struct Shared {
 pub struct DifyStandIn {
     /// With `/v1`.
     pub url: String,
-    shared: Arc<Shared>,
+    shared: Arc<DifyState>,
 }
 
 impl DifyStandIn {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(DifyState::default());
         let routes = Router::new()
             .fallback(answer)
             .with_state(Arc::clone(&shared));
@@ -121,11 +121,11 @@ impl DifyStandIn {
         scripts.push_back(script);
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<DifyRequest> {
         self.shared.asked.borrow().clone()
     }
 
-    pub fn last_asked(&self) -> Asked {
+    pub fn last_asked(&self) -> DifyRequest {
         self.asked().pop().expect("a request")
     }
 
@@ -162,7 +162,7 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// Tells that the answer it is in was given up.
 struct Abandonment {
-    shared: Arc<Shared>,
+    shared: Arc<DifyState>,
     is_over: bool,
 }
 
@@ -174,7 +174,7 @@ impl Drop for Abandonment {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn answer(State(shared): State<Arc<DifyState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut chunks = body.into_data_stream();
     let mut body = Vec::new();
@@ -182,7 +182,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         shared.received.send_modify(|count| *count += chunk.len());
         body.extend_from_slice(&chunk);
     }
-    let asked = Asked {
+    let asked = DifyRequest {
         address: parts.uri.to_string(),
         headers: parts.headers,
         body: body.into(),
@@ -207,22 +207,22 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                         abandonment.is_over = true;
                         return None;
                     }
-                    Some(Step::Send(chunk)) => Ok(chunk),
-                    Some(Step::Break) => {
+                    Some(ReplyStep::Send(chunk)) => Ok(chunk),
+                    Some(ReplyStep::Break) => {
                         abandonment.is_over = true;
                         // What was said before is sent before.
                         tokio::task::yield_now().await;
                         Err(io::Error::other("broken off"))
                     }
-                    Some(Step::Wait(notify)) => {
+                    Some(ReplyStep::Wait(notify)) => {
                         notify.notified().await;
                         continue;
                     }
-                    Some(Step::Pause(pause)) => {
+                    Some(ReplyStep::Pause(pause)) => {
                         tokio::time::sleep(pause).await;
                         continue;
                     }
-                    Some(Step::Silence) => std::future::pending().await,
+                    Some(ReplyStep::Silence) => std::future::pending().await,
                 };
                 return Some((chunk, (steps, abandonment)));
             }

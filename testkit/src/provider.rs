@@ -48,21 +48,21 @@ pub const DIFY_ID: &str = "11111111-1111-4111-8111-111111111111";
 
 /// What it was asked.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ProviderRequest {
     pub uri: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-impl Asked {
+impl ProviderRequest {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 }
 
 #[derive(Clone)]
-struct Shared {
-    asked: Arc<Mutex<Vec<Asked>>>,
+struct ProviderState {
+    asked: Arc<Mutex<Vec<ProviderRequest>>>,
     /// One permit lets one piece of a stream pass whose request says that it waits.
     pieces: Arc<Semaphore>,
     streams_ended: watch::Sender<u32>,
@@ -70,7 +70,7 @@ struct Shared {
 
 pub struct Provider {
     pub url: String,
-    shared: Shared,
+    shared: ProviderState,
     serving: JoinHandle<()>,
 }
 
@@ -82,7 +82,7 @@ impl Drop for Provider {
 
 impl Provider {
     pub async fn start() -> Self {
-        let shared = Shared {
+        let shared = ProviderState {
             asked: Arc::default(),
             pieces: Arc::new(Semaphore::new(0)),
             streams_ended: watch::Sender::new(0),
@@ -109,7 +109,7 @@ impl Provider {
     }
 
     /// All that it was asked so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<ProviderRequest> {
         self.shared.asked.lock().expect("no panic").clone()
     }
 
@@ -129,9 +129,9 @@ impl Provider {
     }
 }
 
-impl Shared {
-    fn remember(&self, uri: &Uri, headers: HeaderMap, body: Bytes) -> Asked {
-        let asked = Asked {
+impl ProviderState {
+    fn remember(&self, uri: &Uri, headers: HeaderMap, body: Bytes) -> ProviderRequest {
+        let asked = ProviderRequest {
             uri: uri.to_string(),
             headers,
             body,
@@ -148,7 +148,12 @@ fn refuse(status: StatusCode, message: &str) -> Response {
 }
 
 /// A completion; the header `x-stand-in` chooses what goes wrong.
-async fn chat(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn chat(
+    State(shared): State<ProviderState>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let asked = shared.remember(&uri, headers, body);
     if asked.headers["authorization"] != format!("Bearer {KEY}") {
         return refuse(StatusCode::UNAUTHORIZED, "who are you?");
@@ -211,7 +216,7 @@ fn pieces(mode: Option<&str>, tells_usage: bool) -> Vec<Piece> {
 }
 
 /// Piece by piece; one that `waits` needs a permit for each.
-fn streamed(shared: Shared, pieces: Vec<Piece>, waits: bool) -> Response {
+fn streamed(shared: ProviderState, pieces: Vec<Piece>, waits: bool) -> Response {
     let gate = shared.clone();
     let stream = futures::stream::iter(pieces)
         .then(move |piece| {
@@ -237,7 +242,7 @@ fn streamed(shared: Shared, pieces: Vec<Piece>, waits: bool) -> Response {
 }
 
 async fn embed(
-    State(shared): State<Shared>,
+    State(shared): State<ProviderState>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -247,7 +252,7 @@ async fn embed(
 }
 
 async fn models(
-    State(shared): State<Shared>,
+    State(shared): State<ProviderState>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<String, Infallible> {
@@ -264,7 +269,7 @@ pub fn measured() -> Router {
 
 /// As Dify's Service API answers.
 async fn end_user(
-    State(shared): State<Shared>,
+    State(shared): State<ProviderState>,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,

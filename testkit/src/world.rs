@@ -10,6 +10,7 @@ use server::config::Config;
 use server::serve::Server;
 use shared::api::LiveEvent;
 use shared::price::Rates;
+use shared::source::SourceEntrance;
 use sqlx::{Connection, PgConnection};
 
 use crate::answer::{Answer, answer, client};
@@ -25,6 +26,7 @@ pub fn config(database_url: String) -> Config {
         site_root: None,
         secret_key: Some("07".repeat(32).parse().expect("a key")),
         database_connections: 10,
+        writers: None,
         queue_messages: 10_000,
         upstream_silence_seconds: 120,
         log: None,
@@ -75,7 +77,7 @@ impl World {
             created.expect("a key").key
         };
         let world = Self {
-            webhook_key: key("dify", Scope::Webhook).await,
+            webhook_key: key("dify", Scope::Entrance(SourceEntrance::Webhook)).await,
             points_key: key("back end", Scope::Points).await,
             admin_key: key("operations", Scope::Admin).await,
             client: client(),

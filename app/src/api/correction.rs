@@ -2,10 +2,10 @@
 //! the same code.
 
 use serde::{Deserialize, Serialize};
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::checked_id;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::{Category, Tokens};
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 
 use super::fields::{count_or_zero, parse_user};
 

@@ -105,7 +105,7 @@ fn parse_id(id: &str) -> Result<uuid::Uuid, AppError> {
 #[cfg(feature = "ssr")]
 fn cost(
     book: &shared::price::PriceBook,
-    usage: &shared::dify::MessageUsage,
+    usage: &shared::usage::MessageUsage,
     received_at: shared::clock::Timestamp,
 ) -> (Option<Points>, Vec<ModelName>) {
     use shared::quote::quote;

@@ -69,7 +69,7 @@ pub enum Query {
 
 /// What was read; the variant is that of the query.
 #[derive(Clone, Serialize, Deserialize)]
-pub enum Answer {
+pub enum QueryAnswer {
     Nothing,
     Session(Session),
     Deliveries(JsonOf<LiveStart>),
@@ -88,7 +88,7 @@ pub enum Answer {
 }
 
 /// An answer under way.
-pub type QueryResource = Resource<Result<Answer, AppError>>;
+pub type QueryResource = Resource<Result<QueryAnswer, AppError>>;
 
 /// Reads now, while rendering on the server, and again whenever the query changes.
 pub fn use_query(query: impl Fn() -> Query + Send + Sync + 'static) -> QueryResource {
@@ -104,41 +104,45 @@ fn resource_of(query: Box<dyn Fn() -> Query + Send + Sync>) -> QueryResource {
 /// # Errors
 /// What each query may be refused for.
 #[server(prefix = "/api/fn", endpoint = "query", input = Json, output = Json)]
-pub async fn answer_to(query: Query) -> Result<Answer, AppError> {
+pub async fn answer_to(query: Query) -> Result<QueryAnswer, AppError> {
     use super::{history, monitor, my, prices, quarantine, rerate, session, sources, users};
 
     Ok(match query {
-        Query::Nothing => Answer::Nothing,
-        Query::Session => Answer::Session(session::current_session().await?),
-        Query::Deliveries => Answer::Deliveries(JsonOf::new(&monitor::latest_deliveries().await?)?),
-        Query::Prices => Answer::Prices(JsonOf::new(&prices::model_prices().await?)?),
+        Query::Nothing => QueryAnswer::Nothing,
+        Query::Session => QueryAnswer::Session(session::current_session().await?),
+        Query::Deliveries => {
+            QueryAnswer::Deliveries(JsonOf::new(&monitor::latest_deliveries().await?)?)
+        }
+        Query::Prices => QueryAnswer::Prices(JsonOf::new(&prices::model_prices().await?)?),
         Query::Versions(model) => {
-            Answer::Versions(JsonOf::new(&prices::versions_of_model(model).await?)?)
+            QueryAnswer::Versions(JsonOf::new(&prices::versions_of_model(model).await?)?)
         }
         Query::Accounts { search, cursor } => {
-            Answer::Accounts(JsonOf::new(&users::accounts(search, cursor).await?)?)
+            QueryAnswer::Accounts(JsonOf::new(&users::accounts(search, cursor).await?)?)
         }
-        Query::Account(user) => Answer::Account(JsonOf::new(&users::account_of(user).await?)?),
+        Query::Account(user) => QueryAnswer::Account(JsonOf::new(&users::account_of(user).await?)?),
         Query::WaitingMessages { reason, cursor } => {
             let page = quarantine::waiting_messages(reason, cursor).await?;
-            Answer::WaitingMessages(JsonOf::new(&page)?)
+            QueryAnswer::WaitingMessages(JsonOf::new(&page)?)
         }
         Query::WaitingMessage(id) => {
-            Answer::WaitingMessage(JsonOf::new(&quarantine::waiting_message(id).await?)?)
+            QueryAnswer::WaitingMessage(JsonOf::new(&quarantine::waiting_message(id).await?)?)
         }
-        Query::Reratable => Answer::Reratable(JsonOf::new(&rerate::reratable_models().await?)?),
-        Query::Jobs => Answer::Jobs(JsonOf::new(&rerate::recent_jobs().await?)?),
+        Query::Reratable => {
+            QueryAnswer::Reratable(JsonOf::new(&rerate::reratable_models().await?)?)
+        }
+        Query::Jobs => QueryAnswer::Jobs(JsonOf::new(&rerate::recent_jobs().await?)?),
         Query::Sources { message, source } => {
-            Answer::Sources(JsonOf::new(&sources::all_sources(message, source).await?)?)
+            QueryAnswer::Sources(JsonOf::new(&sources::all_sources(message, source).await?)?)
         }
-        Query::Overview => Answer::Overview(JsonOf::new(&my::my_overview().await?)?),
+        Query::Overview => QueryAnswer::Overview(JsonOf::new(&my::my_overview().await?)?),
         Query::History {
             user,
             filter,
             cursor,
         } => {
             let page = history::history_page(user, filter, cursor).await?;
-            Answer::History(JsonOf::new(&page)?)
+            QueryAnswer::History(JsonOf::new(&page)?)
         }
         Query::Protection {
             model_name,
@@ -146,7 +150,7 @@ pub async fn answer_to(query: Query) -> Result<Answer, AppError> {
             output_tokens,
         } => {
             let protection = my::protection(&model_name, input_tokens, output_tokens).await?;
-            Answer::Protection(JsonOf::new(&protection)?)
+            QueryAnswer::Protection(JsonOf::new(&protection)?)
         }
     })
 }

@@ -74,7 +74,7 @@ pub enum Says {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportView {
     pub message_id: String,
-    pub seen_at: Timestamp,
+    pub reported_at: Timestamp,
     pub source: String,
     pub user_id: String,
     pub says: Says,
@@ -84,22 +84,22 @@ pub struct ReportView {
 }
 
 #[cfg(feature = "ssr")]
-impl From<ledger::ReportSummary> for ReportView {
-    fn from(seen: ledger::ReportSummary) -> Self {
-        use ledger::ReportDifference;
+impl From<shared::api::ReportSummary> for ReportView {
+    fn from(report: shared::api::ReportSummary) -> Self {
+        use shared::api::ReportDifference;
 
         Self {
-            message_id: seen.message_id,
-            seen_at: seen.seen_at,
-            source: seen.source,
-            user_id: seen.user_id,
-            says: match seen.difference {
+            message_id: report.message_id,
+            reported_at: report.reported_at,
+            source: report.source,
+            user_id: report.user_id,
+            says: match report.difference {
                 Some(ReportDifference::Tokens) => Says::OtherTokens,
-                None if seen.consumption_id.is_some() => Says::Charged,
+                None if report.consumption_id.is_some() => Says::Charged,
                 None => Says::Same,
             },
-            input_tokens: seen.input_tokens.unsigned_abs(),
-            output_tokens: seen.output_tokens.unsigned_abs(),
+            input_tokens: report.input_tokens.unsigned_abs(),
+            output_tokens: report.output_tokens.unsigned_abs(),
         }
     }
 }

@@ -131,7 +131,7 @@ pub async fn create_sign_in_link(user_id: String, seconds: u32) -> Result<SignIn
 
 /// A change of points that makes sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct PointsChange {
     pub user_id: UserId,
     pub points: Points,
 }
@@ -141,14 +141,14 @@ impl PointsDraft {
     ///
     /// # Errors
     /// [`Problem::InvalidField`] for the first field that does not make sense.
-    pub fn parse(&self) -> Result<Change, Problem> {
+    pub fn parse(&self) -> Result<PointsChange, Problem> {
         let user_id = parse_user(&self.user_id)?;
         let points: Points = amount("points", &self.points)?;
         if points.is_zero() {
             return Err(Problem::field("points", FieldFault::NotPositive));
         }
         refuse_no_reason(&self.reason)?;
-        Ok(Change { user_id, points })
+        Ok(PointsChange { user_id, points })
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
     fn a_change_needs_a_user_an_amount_and_a_reason() {
         assert_eq!(
             draft(" u1 ", "-5.5", "refund").parse().unwrap(),
-            Change {
+            PointsChange {
                 user_id: "u1".parse().unwrap(),
                 points: "-5.5".parse().unwrap()
             }

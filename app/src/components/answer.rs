@@ -7,16 +7,16 @@ use leptos::prelude::*;
 use super::awaited::awaited;
 use super::erased::Erase;
 use super::refusal::Refusal;
-use crate::api::query::{Answer, QueryResource};
+use crate::api::query::{QueryAnswer, QueryResource};
 use crate::error::AppError;
 
 /// Makes a view of an answer; an answer to another query than the view is for is nothing to show.
-type Shown = Arc<dyn Fn(Answer) -> Result<AnyView, AppError> + Send + Sync>;
+type Shown = Arc<dyn Fn(QueryAnswer) -> Result<AnyView, AppError> + Send + Sync>;
 
 /// Shows what came once it has come, and why it did not where it was refused or cannot be read.
 pub fn answered(
     answer: QueryResource,
-    view: impl Fn(Answer) -> Result<AnyView, AppError> + Send + Sync + 'static,
+    view: impl Fn(QueryAnswer) -> Result<AnyView, AppError> + Send + Sync + 'static,
 ) -> AnyView {
     shown(answer, Arc::new(view))
 }

@@ -9,7 +9,7 @@ use super::amount::{count_text, percent, points_text};
 use super::awaited::awaited;
 use super::receipt::QuoteTable;
 use crate::api::my::Protection;
-use crate::api::query::{Answer, Query, answer_to, use_query};
+use crate::api::query::{Query, QueryAnswer, answer_to, use_query};
 use crate::components::command::Command;
 use crate::components::erased::{Erase, flag, part, phrase, press, words};
 use crate::error::AppError;
@@ -89,9 +89,9 @@ pub fn BalanceProtection(
 }
 
 /// What the gate told, where it was asked.
-fn protection(answer: Result<Answer, AppError>) -> Result<Option<Protection>, AppError> {
+fn protection(answer: Result<QueryAnswer, AppError>) -> Result<Option<Protection>, AppError> {
     match answer? {
-        Answer::Protection(json) => json.read().map(Some),
+        QueryAnswer::Protection(json) => json.read().map(Some),
         _ => Ok(None),
     }
 }

@@ -21,7 +21,7 @@ pub type Phrase = Box<dyn FnMut() -> &'static str + Send>;
 /// An attribute or a class that comes and goes.
 pub type Flag = Box<dyn FnMut() -> bool + Send>;
 /// A part of the page that changes.
-pub type Part = Box<dyn FnMut() -> AnyView + Send>;
+pub type DynView = Box<dyn FnMut() -> AnyView + Send>;
 
 /// Text that changes, as one type.
 pub fn words(text: impl FnMut() -> String + Send + 'static) -> Words {
@@ -39,7 +39,7 @@ pub fn flag(is_on: impl FnMut() -> bool + Send + 'static) -> Flag {
 }
 
 /// A part of the page that changes, as one type.
-pub fn part(view: impl FnMut() -> AnyView + Send + 'static) -> Part {
+pub fn part(view: impl FnMut() -> AnyView + Send + 'static) -> DynView {
     Box::new(view)
 }
 

@@ -10,7 +10,7 @@ use crate::error::AppError;
 use crate::text::{Say, use_text};
 
 /// What is wrong with a field.
-type Fault = Signal<Option<FieldFault>>;
+type FieldNotice = Signal<Option<FieldFault>>;
 
 /// A text input. What was typed before hydration is kept: the signal takes it over, not the
 /// other way round.
@@ -24,7 +24,7 @@ pub fn Field(
     #[prop(optional)] hint: Option<Say>,
     /// What is wrong with it.
     #[prop(optional, into)]
-    fault: Fault,
+    fault: FieldNotice,
     #[prop(default = "text")] kind: &'static str,
     #[prop(default = "text")] inputmode: &'static str,
     #[prop(default = "off")] autocomplete: &'static str,
@@ -93,7 +93,7 @@ pub fn Select(
     /// Made by [`choice`].
     options: AnyView,
     #[prop(optional)] hint: Option<Say>,
-    #[prop(optional, into)] fault: Fault,
+    #[prop(optional, into)] fault: FieldNotice,
     #[prop(optional)] disabled: bool,
     /// Whether it takes no more room than it needs.
     #[prop(optional)]
@@ -159,7 +159,7 @@ pub fn choice(
 struct Frame {
     id: String,
     label: Say,
-    fault: Fault,
+    fault: FieldNotice,
     hint: Option<Say>,
     is_narrow: bool,
 }
@@ -205,7 +205,11 @@ fn frame(frame: Frame, control: AnyView) -> AnyView {
 }
 
 /// What explains an input to a screen reader: its error and its hint, where there are any.
-fn described_by(id: &str, fault: Fault, has_hint: bool) -> impl Fn() -> Option<String> + use<> {
+fn described_by(
+    id: &str,
+    fault: FieldNotice,
+    has_hint: bool,
+) -> impl Fn() -> Option<String> + use<> {
     let error_id = [id, "-error"].concat();
     let hint_id = [id, "-hint"].concat();
     move || match (fault.with(Option::is_some), has_hint) {
@@ -244,7 +248,7 @@ fn follow(
 pub fn fault_of(
     error: impl Fn() -> Option<AppError> + Send + Sync + 'static,
     field: impl Into<String>,
-) -> Fault {
+) -> FieldNotice {
     let field = field.into();
     Signal::derive(move || match error()? {
         AppError::Refused(Problem::InvalidField { field: at, fault }) if at == field => Some(fault),

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::api::query::{Answer, Query, QueryResource, use_query};
+use crate::api::query::{Query, QueryAnswer, QueryResource, use_query};
 use crate::api::session::Session;
 use crate::error::AppError;
 
@@ -27,7 +27,7 @@ impl SharedSession {
     /// Whatever kept the server from answering.
     pub async fn get(self) -> Result<Session, AppError> {
         Ok(match self.0.await? {
-            Answer::Session(session) => session,
+            QueryAnswer::Session(session) => session,
             _ => Session::Nobody,
         })
     }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::command::Command;
-use crate::api::query::{Answer, Query, answer_to};
+use crate::api::query::{Query, QueryAnswer, answer_to};
 use crate::api::session::Session;
 
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ impl WaitingCount {
     /// Asks the server again.
     pub fn look_again(self) {
         self.look.run(async move {
-            if let Answer::Session(Session::Administrator { waiting, .. }) =
+            if let QueryAnswer::Session(Session::Administrator { waiting, .. }) =
                 answer_to(Query::Session).await?
             {
                 self.count.try_set(waiting);

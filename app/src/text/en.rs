@@ -3,7 +3,7 @@
 use super::texts::*;
 
 pub static TEXTS: Texts = Texts {
-    common: Common {
+    common: CommonTexts {
         unreachable: "Tollgate could not be reached, so it is not known whether this was done. Check your connection, reload, and look before you try again.",
         failed: "This did not work",
         try_again: "Try again",
@@ -30,7 +30,7 @@ pub static TEXTS: Texts = Texts {
         total: "Total",
         nobody: "nobody",
     },
-    nav: Nav {
+    nav: NavTexts {
         skip: "Skip to the content",
         main: "Main",
         monitor: "Monitor",
@@ -46,11 +46,11 @@ pub static TEXTS: Texts = Texts {
         theme_light: "Theme: light. Switch to dark",
         theme_dark: "Theme: dark. Switch to the device's",
     },
-    missing: Missing {
+    missing: MissingTexts {
         title: "There is no page here",
         hint: "The address may be mistyped, or the page has moved.",
     },
-    sign_in: SignIn {
+    sign_in: SignInTexts {
         title: "Sign in",
         hint: "For administrators of this Tollgate.",
         name: "Name",
@@ -58,7 +58,7 @@ pub static TEXTS: Texts = Texts {
         submit: "Sign in",
         user_hint: "You use an AI app and want to see your points? Open the link your operator gave you.",
     },
-    monitor: Monitor {
+    monitor: MonitorTexts {
         title: "Live monitor",
         live: "Live",
         connecting: "Connecting…",
@@ -81,14 +81,14 @@ pub static TEXTS: Texts = Texts {
         example: "The sample event as a curl command",
         empty_price: "A message is charged once its model has a price. Until then it waits here and nothing is lost.",
     },
-    outcome: Outcome {
+    outcome: OutcomeTexts {
         charged: "Charged",
         duplicate: "Duplicate",
         quarantined: "Waiting",
         conflict: "Conflict",
         rejected: "Rejected",
     },
-    reason: Reason {
+    reason: ReasonTexts {
         unknown_model: "The model has no price.",
         inactive_price: "The model's price is switched off.",
         contradictory_tokens: "The total is not the sum of its parts.",
@@ -121,7 +121,7 @@ pub static TEXTS: Texts = Texts {
         busy: "Tollgate was busy and recorded nothing.",
         internal: "Something went wrong on our side.",
     },
-    category: Category {
+    category: CategoryTexts {
         title: "Category",
         input: "Input",
         cached_input: "Cached input",
@@ -130,7 +130,7 @@ pub static TEXTS: Texts = Texts {
         reasoning: "Reasoning",
         per_request: "Per request",
     },
-    prices: Prices {
+    prices: PricesTexts {
         title: "Models and prices",
         unit: "Prices are points per 1,000 tokens.",
         add: "Add a model",
@@ -187,7 +187,7 @@ pub static TEXTS: Texts = Texts {
         nothing_changed: "The same prices",
         rerate_past: "Price past messages again",
     },
-    calculator: Calculator {
+    calculator: CalculatorTexts {
         title: "Points calculator",
         hint: "What a message costs, to the last digit, with the current prices. Nothing is charged here.",
         input_tokens: "Input tokens",
@@ -203,7 +203,7 @@ pub static TEXTS: Texts = Texts {
         pick_one: "Pick a model, or type your own prices.",
         fix_fields: "Correct the token counts to see what they cost.",
     },
-    users: Users {
+    users: UsersTexts {
         title: "Users",
         search: "Search by user id",
         find: "Search",
@@ -263,7 +263,7 @@ pub static TEXTS: Texts = Texts {
         refund_points: "Points to give back",
         notice_refunded: "{}: {} points were given back. The balance is now {}.",
     },
-    my: My {
+    my: MyTexts {
         title: "My points",
         try_title: "Ask for an AI call",
         try_hint: "See what a call would cost before you make it. This page only asks the gate: no model runs and nothing is charged.",
@@ -271,13 +271,13 @@ pub static TEXTS: Texts = Texts {
         no_models: "No model has a price yet, so no call can be made. Ask the operator.",
         let_through: "The call to {} was let through.",
     },
-    balance: Balance {
+    balance: BalanceTexts {
         held: "Held",
         available: "Available",
         in_debt: "A call used more than was left. Calls are stopped until the balance is above zero.",
         expires: "{} points are good until",
     },
-    protection: Protection {
+    protection: ProtectionTexts {
         title: "Before this call",
         estimate: "This call, estimated",
         remaining: "Left afterwards",
@@ -296,7 +296,7 @@ pub static TEXTS: Texts = Texts {
         unreachable: "Tollgate could not be reached, so the call is not let through. Check your connection and try again.",
         cannot_check: "The balance could not be checked, so the call is not let through. {}",
     },
-    kind: Kind {
+    kind: KindTexts {
         charge: "Charge",
         grant: "Points added",
         adjustment: "Adjustment",
@@ -305,7 +305,7 @@ pub static TEXTS: Texts = Texts {
         rerate: "Re-rated",
         expiry: "Expired",
     },
-    history: History {
+    history: HistoryTexts {
         title: "History",
         filters: "Filter the history",
         model: "Only this model",
@@ -323,7 +323,7 @@ pub static TEXTS: Texts = Texts {
         of_points: "of entry {}, “{}”: {} points were not used in time",
         of_entry: "of entry {}",
     },
-    receipt: Receipt {
+    receipt: ReceiptTexts {
         title: "Receipt",
         agrees: "Your browser computed {} points from these prices. The ledger took exactly that.",
         disagrees: "Your browser computed {} points from these prices, but the ledger took {}. Please report this to the operator.",
@@ -332,7 +332,7 @@ pub static TEXTS: Texts = Texts {
         message: "Message",
         conversation: "Conversation",
     },
-    quarantine: Quarantine {
+    quarantine: QuarantineTexts {
         title: "Quarantine",
         hint: "Messages that were delivered and could not be charged. None is lost: each waits here until it is charged or dismissed.",
         caption: "Messages that wait, newest first",
@@ -385,7 +385,7 @@ pub static TEXTS: Texts = Texts {
         done_charged: "It was charged on",
         done_dismissed: "{} dismissed it: “{}”",
     },
-    rerate: Rerate {
+    rerate: RerateTexts {
         title: "Price past messages again",
         hint: "For prices that were wrong. Charges of the chosen time are computed again at the version you choose, and the difference is entered beside them: nothing is overwritten.",
         version: "Price version",
@@ -420,7 +420,7 @@ pub static TEXTS: Texts = Texts {
         job: "Job",
         state: "State",
     },
-    sources: Sources {
+    sources: SourcesTexts {
         title: "Sources",
         name: "Source",
         entrance: "Entrance",
@@ -448,7 +448,7 @@ pub static TEXTS: Texts = Texts {
         other_tokens: "Other token counts",
         reports_link: "Who reported this message",
     },
-    completeness: Completeness {
+    completeness: CompletenessTexts {
         title: "Completeness",
         served: "Served",
         arrived: "Arrived",

@@ -2,31 +2,31 @@
 
 /// All words of the pages, in one language.
 pub struct Texts {
-    pub common: Common,
-    pub nav: Nav,
-    pub missing: Missing,
-    pub sign_in: SignIn,
-    pub monitor: Monitor,
-    pub outcome: Outcome,
-    pub reason: Reason,
-    pub category: Category,
-    pub prices: Prices,
-    pub calculator: Calculator,
-    pub users: Users,
-    pub my: My,
-    pub balance: Balance,
-    pub protection: Protection,
-    pub kind: Kind,
-    pub history: History,
-    pub receipt: Receipt,
-    pub rerate: Rerate,
-    pub quarantine: Quarantine,
-    pub sources: Sources,
-    pub completeness: Completeness,
+    pub common: CommonTexts,
+    pub nav: NavTexts,
+    pub missing: MissingTexts,
+    pub sign_in: SignInTexts,
+    pub monitor: MonitorTexts,
+    pub outcome: OutcomeTexts,
+    pub reason: ReasonTexts,
+    pub category: CategoryTexts,
+    pub prices: PricesTexts,
+    pub calculator: CalculatorTexts,
+    pub users: UsersTexts,
+    pub my: MyTexts,
+    pub balance: BalanceTexts,
+    pub protection: ProtectionTexts,
+    pub kind: KindTexts,
+    pub history: HistoryTexts,
+    pub receipt: ReceiptTexts,
+    pub rerate: RerateTexts,
+    pub quarantine: QuarantineTexts,
+    pub sources: SourcesTexts,
+    pub completeness: CompletenessTexts,
 }
 
 /// Words that several pages share.
-pub struct Common {
+pub struct CommonTexts {
     pub unreachable: &'static str,
     pub failed: &'static str,
     pub try_again: &'static str,
@@ -55,7 +55,7 @@ pub struct Common {
 }
 
 /// The frame around the pages.
-pub struct Nav {
+pub struct NavTexts {
     pub skip: &'static str,
     pub main: &'static str,
     pub monitor: &'static str,
@@ -73,13 +73,13 @@ pub struct Nav {
 }
 
 /// An address without a page.
-pub struct Missing {
+pub struct MissingTexts {
     pub title: &'static str,
     pub hint: &'static str,
 }
 
 /// Signing in.
-pub struct SignIn {
+pub struct SignInTexts {
     pub title: &'static str,
     pub hint: &'static str,
     pub name: &'static str,
@@ -89,7 +89,7 @@ pub struct SignIn {
 }
 
 /// The live monitor.
-pub struct Monitor {
+pub struct MonitorTexts {
     pub title: &'static str,
     pub live: &'static str,
     pub connecting: &'static str,
@@ -114,7 +114,7 @@ pub struct Monitor {
 }
 
 /// What became of a delivery.
-pub struct Outcome {
+pub struct OutcomeTexts {
     pub charged: &'static str,
     pub duplicate: &'static str,
     pub quarantined: &'static str,
@@ -123,7 +123,7 @@ pub struct Outcome {
 }
 
 /// Why a delivery was not charged.
-pub struct Reason {
+pub struct ReasonTexts {
     pub unknown_model: &'static str,
     pub inactive_price: &'static str,
     pub contradictory_tokens: &'static str,
@@ -158,7 +158,7 @@ pub struct Reason {
 }
 
 /// Kinds of tokens, and what is charged beside them.
-pub struct Category {
+pub struct CategoryTexts {
     pub title: &'static str,
     pub input: &'static str,
     pub cached_input: &'static str,
@@ -169,7 +169,7 @@ pub struct Category {
 }
 
 /// Models and prices.
-pub struct Prices {
+pub struct PricesTexts {
     pub title: &'static str,
     pub unit: &'static str,
     pub add: &'static str,
@@ -228,7 +228,7 @@ pub struct Prices {
 }
 
 /// The calculator.
-pub struct Calculator {
+pub struct CalculatorTexts {
     pub title: &'static str,
     pub hint: &'static str,
     pub input_tokens: &'static str,
@@ -246,7 +246,7 @@ pub struct Calculator {
 }
 
 /// Users and their balances.
-pub struct Users {
+pub struct UsersTexts {
     pub title: &'static str,
     pub search: &'static str,
     pub find: &'static str,
@@ -308,7 +308,7 @@ pub struct Users {
 }
 
 /// The user's own page.
-pub struct My {
+pub struct MyTexts {
     pub title: &'static str,
     pub try_title: &'static str,
     pub try_hint: &'static str,
@@ -318,7 +318,7 @@ pub struct My {
 }
 
 /// An account's figures.
-pub struct Balance {
+pub struct BalanceTexts {
     pub held: &'static str,
     pub available: &'static str,
     pub in_debt: &'static str,
@@ -326,7 +326,7 @@ pub struct Balance {
 }
 
 /// BalanceProtection.
-pub struct Protection {
+pub struct ProtectionTexts {
     pub title: &'static str,
     pub estimate: &'static str,
     pub remaining: &'static str,
@@ -347,7 +347,7 @@ pub struct Protection {
 }
 
 /// Kinds of journal entries.
-pub struct Kind {
+pub struct KindTexts {
     pub charge: &'static str,
     pub grant: &'static str,
     pub adjustment: &'static str,
@@ -358,7 +358,7 @@ pub struct Kind {
 }
 
 /// An account's entries.
-pub struct History {
+pub struct HistoryTexts {
     pub title: &'static str,
     pub filters: &'static str,
     pub model: &'static str,
@@ -378,7 +378,7 @@ pub struct History {
 }
 
 /// The receipt of a charge.
-pub struct Receipt {
+pub struct ReceiptTexts {
     pub title: &'static str,
     pub agrees: &'static str,
     pub disagrees: &'static str,
@@ -389,7 +389,7 @@ pub struct Receipt {
 }
 
 /// Messages that could not be charged.
-pub struct Quarantine {
+pub struct QuarantineTexts {
     pub title: &'static str,
     pub hint: &'static str,
     pub caption: &'static str,
@@ -444,7 +444,7 @@ pub struct Quarantine {
 }
 
 /// Pricing past messages again.
-pub struct Rerate {
+pub struct RerateTexts {
     pub title: &'static str,
     pub hint: &'static str,
     pub version: &'static str,
@@ -481,7 +481,7 @@ pub struct Rerate {
 }
 
 /// Where messages come from.
-pub struct Sources {
+pub struct SourcesTexts {
     pub title: &'static str,
     pub name: &'static str,
     pub entrance: &'static str,
@@ -511,7 +511,7 @@ pub struct Sources {
 }
 
 /// What Dify served beside what arrived.
-pub struct Completeness {
+pub struct CompletenessTexts {
     pub title: &'static str,
     pub served: &'static str,
     pub arrived: &'static str,

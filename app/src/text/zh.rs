@@ -3,7 +3,7 @@
 use super::texts::*;
 
 pub static TEXTS: Texts = Texts {
-    common: Common {
+    common: CommonTexts {
         unreachable: "无法连接 Tollgate，不确定操作是否已完成。请检查网络，刷新页面确认结果后再重试。",
         failed: "出现问题",
         try_again: "重试",
@@ -30,7 +30,7 @@ pub static TEXTS: Texts = Texts {
         total: "合计",
         nobody: "未知用户",
     },
-    nav: Nav {
+    nav: NavTexts {
         skip: "跳到正文",
         main: "主导航",
         monitor: "消耗监控",
@@ -46,11 +46,11 @@ pub static TEXTS: Texts = Texts {
         theme_light: "主题：浅色，点击切换为深色",
         theme_dark: "主题：深色，点击切换为跟随系统",
     },
-    missing: Missing {
+    missing: MissingTexts {
         title: "页面不存在",
         hint: "地址可能有误，或页面已移动。",
     },
-    sign_in: SignIn {
+    sign_in: SignInTexts {
         title: "登录",
         hint: "仅供 Tollgate 管理员登录。",
         name: "用户名",
@@ -58,7 +58,7 @@ pub static TEXTS: Texts = Texts {
         submit: "登录",
         user_hint: "如果您是 AI 应用的用户，想查看自己的积分，请打开运营方提供的登录链接。",
     },
-    monitor: Monitor {
+    monitor: MonitorTexts {
         title: "实时消耗监控",
         live: "实时",
         connecting: "正在连接…",
@@ -81,14 +81,14 @@ pub static TEXTS: Texts = Texts {
         example: "示例事件的 curl 命令",
         empty_price: "模型设置价格后消息才会扣费；在此之前消息会在这里等待，不会丢失。",
     },
-    outcome: Outcome {
+    outcome: OutcomeTexts {
         charged: "已扣费",
         duplicate: "重复",
         quarantined: "待处理",
         conflict: "冲突",
         rejected: "已拒绝",
     },
-    reason: Reason {
+    reason: ReasonTexts {
         unknown_model: "该模型尚未设置价格。",
         inactive_price: "该模型的价格已停用。",
         contradictory_tokens: "Token 总数与各部分之和不符。",
@@ -121,7 +121,7 @@ pub static TEXTS: Texts = Texts {
         busy: "系统繁忙，未记录任何内容。",
         internal: "服务器内部错误。",
     },
-    category: Category {
+    category: CategoryTexts {
         title: "类别",
         input: "输入",
         cached_input: "缓存输入",
@@ -130,7 +130,7 @@ pub static TEXTS: Texts = Texts {
         reasoning: "推理",
         per_request: "每次请求",
     },
-    prices: Prices {
+    prices: PricesTexts {
         title: "模型与价格",
         unit: "价格单位：每 1,000 Token 的积分数。",
         add: "添加模型",
@@ -187,7 +187,7 @@ pub static TEXTS: Texts = Texts {
         nothing_changed: "价格未变",
         rerate_past: "重新计价历史消息",
     },
-    calculator: Calculator {
+    calculator: CalculatorTexts {
         title: "积分计算器",
         hint: "按当前价格精确计算一条消息的积分消耗，不会实际扣费。",
         input_tokens: "输入 Token",
@@ -203,7 +203,7 @@ pub static TEXTS: Texts = Texts {
         pick_one: "请选择模型，或填写自定义价格。",
         fix_fields: "请先更正 Token 数。",
     },
-    users: Users {
+    users: UsersTexts {
         title: "用户",
         search: "按用户 ID 搜索",
         find: "搜索",
@@ -263,7 +263,7 @@ pub static TEXTS: Texts = Texts {
         refund_points: "退还积分",
         notice_refunded: "{}：已退还 {} 积分，当前余额 {}。",
     },
-    my: My {
+    my: MyTexts {
         title: "我的积分",
         try_title: "申请一次 AI 调用",
         try_hint: "调用前先查看所需积分。此页面只做余额检查，不会真正调用模型，也不会扣费。",
@@ -271,13 +271,13 @@ pub static TEXTS: Texts = Texts {
         no_models: "还没有可用的已定价模型，暂时无法调用，请联系运营方。",
         let_through: "对 {} 的调用已放行。",
     },
-    balance: Balance {
+    balance: BalanceTexts {
         held: "冻结",
         available: "可用",
         in_debt: "有一次调用的消耗超过了余额。余额恢复为正之前，调用将被拦截。",
         expires: "{} 积分，有效期至",
     },
-    protection: Protection {
+    protection: ProtectionTexts {
         title: "调用前确认",
         estimate: "预估消耗",
         remaining: "调用后剩余",
@@ -296,7 +296,7 @@ pub static TEXTS: Texts = Texts {
         unreachable: "无法连接 Tollgate，因此不予放行。请检查网络后重试。",
         cannot_check: "无法检查余额，因此不予放行。{}",
     },
-    kind: Kind {
+    kind: KindTexts {
         charge: "扣费",
         grant: "充值",
         adjustment: "调整",
@@ -305,7 +305,7 @@ pub static TEXTS: Texts = Texts {
         rerate: "重新计价",
         expiry: "已过期",
     },
-    history: History {
+    history: HistoryTexts {
         title: "积分明细",
         filters: "筛选明细",
         model: "仅此模型",
@@ -323,7 +323,7 @@ pub static TEXTS: Texts = Texts {
         of_points: "第 {} 条（“{}”）：{} 积分到期未使用",
         of_entry: "针对第 {} 条",
     },
-    receipt: Receipt {
+    receipt: ReceiptTexts {
         title: "计费明细",
         agrees: "您的浏览器按上述价格重新计算得 {} 积分，与账本扣除完全一致。",
         disagrees: "您的浏览器按上述价格重新计算得 {} 积分，但账本扣除了 {}。请联系运营方核实。",
@@ -332,7 +332,7 @@ pub static TEXTS: Texts = Texts {
         message: "消息",
         conversation: "会话",
     },
-    quarantine: Quarantine {
+    quarantine: QuarantineTexts {
         title: "待处理消息",
         hint: "已收到但无法扣费的消息。每条消息都会在此等待，直到扣费或忽略，不会丢失。",
         caption: "待处理消息，最新在前",
@@ -385,7 +385,7 @@ pub static TEXTS: Texts = Texts {
         done_charged: "已于此时扣费：",
         done_dismissed: "{} 已忽略：“{}”",
     },
-    rerate: Rerate {
+    rerate: RerateTexts {
         title: "重新计价",
         hint: "用于价格有误的情况。将按所选价格版本重新计算该时段内的扣费，差额以新记录入账，原记录不会被改写。",
         version: "价格版本",
@@ -420,7 +420,7 @@ pub static TEXTS: Texts = Texts {
         job: "任务",
         state: "状态",
     },
-    sources: Sources {
+    sources: SourcesTexts {
         title: "来源",
         name: "来源",
         entrance: "接入方式",
@@ -448,7 +448,7 @@ pub static TEXTS: Texts = Texts {
         other_tokens: "Token 数不同",
         reports_link: "查看此消息的上报记录",
     },
-    completeness: Completeness {
+    completeness: CompletenessTexts {
         title: "完整率",
         served: "Dify 处理",
         arrived: "已收到",

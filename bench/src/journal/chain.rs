@@ -4,29 +4,29 @@
 use sha2::{Digest, Sha256};
 
 pub type Id = [u8; 16];
-pub type Hash = [u8; 32];
+pub type ChainHash = [u8; 32];
 
 /// An entry, as far as journals in here have such.
-pub struct Entry<'a> {
+pub struct ChainedEntry<'a> {
     pub account: &'a Id,
     pub number: u64,
     /// When it happened and when it was recorded: microseconds since 1970.
     pub at: u64,
     pub balance_after_nano: i64,
-    pub content: Content<'a>,
+    pub content: ChainedContent<'a>,
 }
 
-pub enum Content<'a> {
+pub enum ChainedContent<'a> {
     Grant {
         nano: i64,
         reason: &'a str,
         actor: &'a str,
     },
     /// The first charge of a message, with one line.
-    Charge(Charge<'a>),
+    ChainedCharge(ChainedCharge<'a>),
 }
 
-pub struct Charge<'a> {
+pub struct ChainedCharge<'a> {
     pub message: &'a Id,
     pub api_key: &'a Id,
     pub namespace: u64,
@@ -53,20 +53,20 @@ pub fn message_id(namespace: u64, id: &str) -> Id {
 }
 
 /// Where an account's chain begins.
-pub fn genesis(account: &Id) -> Hash {
+pub fn genesis(account: &Id) -> ChainHash {
     let digest = Sha256::new().chain_update("tollgate chain\0");
     digest.chain_update(account).finalize().into()
 }
 
-fn first_half(hash: &Hash) -> Id {
+fn first_half(hash: &ChainHash) -> Id {
     let mut id = [0; 16];
     id.copy_from_slice(hash.split_at(16).0);
     id
 }
 
-impl Entry<'_> {
-    pub fn hash(&self, previous: &Hash) -> Hash {
-        let mut fields = Fields(Sha256::new());
+impl ChainedEntry<'_> {
+    pub fn hash(&self, previous: &ChainHash) -> ChainHash {
+        let mut fields = HashedFields(Sha256::new());
         fields.bytes(b"tollgate entry 2");
         fields.bytes(previous);
         fields.bytes(self.account);
@@ -74,7 +74,7 @@ impl Entry<'_> {
         fields.moment(self.at);
         fields.moment(self.at);
         match &self.content {
-            Content::Grant {
+            ChainedContent::Grant {
                 nano,
                 reason,
                 actor,
@@ -90,7 +90,7 @@ impl Entry<'_> {
                 fields.0.update([0]);
                 fields.moment(0);
             }
-            Content::Charge(charge) => {
+            ChainedContent::ChainedCharge(charge) => {
                 fields.bytes(b"charge");
                 fields.amounts(&[-charge.cost_nano, self.balance_after_nano]);
                 // It corrects no entry, and has neither reason nor actor.
@@ -104,8 +104,8 @@ impl Entry<'_> {
     }
 }
 
-impl Charge<'_> {
-    fn hash_into(&self, fields: &mut Fields) {
+impl ChainedCharge<'_> {
+    fn hash_into(&self, fields: &mut HashedFields) {
         fields.bytes(self.message);
         // The message has no entry before.
         fields.number(0);
@@ -132,9 +132,9 @@ impl Charge<'_> {
 }
 
 /// Fields one after the other, texts after their lengths.
-struct Fields(Sha256);
+struct HashedFields(Sha256);
 
-impl Fields {
+impl HashedFields {
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.0.update(bytes);

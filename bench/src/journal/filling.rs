@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use time::OffsetDateTime;
 
-use super::chain::{Charge, Content, Entry, Hash, Id, account_id, genesis, message_id};
-use super::{MODELS, reader};
+use super::chain::{
+    ChainHash, ChainedCharge, ChainedContent, ChainedEntry, Id, account_id, genesis, message_id,
+};
 
 const YEAR_MICROS: u64 = 365 * 86400 * 1_000_000;
 /// Every twentieth entry brings 2,000 points, each of the others takes 93 from the oldest.
@@ -21,6 +22,14 @@ const OTHERS: u64 = 9000;
 /// Entries of an account before the first model went out of use.
 const OLD_ENTRIES: u64 = 100;
 
+/// In the order of their versions' ids; the first is of each account's first 100 entries only.
+pub const MODELS: [&str; 3] = ["gpt-3.5-turbo", "gpt-4", "claude-sonnet"];
+
+/// Whose journals it has.
+fn reader(number: u64) -> String {
+    format!("reader-{number}")
+}
+
 /// A journal while it is filled.
 pub struct Filling {
     total: u64,
@@ -28,15 +37,15 @@ pub struct Filling {
     ends_at: u64,
     api_key: Id,
     namespace: u64,
-    accounts: Vec<Account>,
+    accounts: Vec<FilledAccount>,
 }
 
-struct Account {
+struct FilledAccount {
     user: String,
     id: Id,
     entries: u64,
     balance_nano: i64,
-    last_hash: Hash,
+    last_hash: ChainHash,
 }
 
 impl Filling {
@@ -45,7 +54,7 @@ impl Filling {
         let accounts = (0..=OTHERS).map(|number| {
             let user = reader(number);
             let id = account_id(&user);
-            Account {
+            FilledAccount {
                 id,
                 user,
                 entries: 0,
@@ -98,7 +107,7 @@ impl Filling {
             let (reason, actor) = ("Allowance", "bench");
             account.enter(
                 at,
-                Content::Grant {
+                ChainedContent::Grant {
                     nano: GRANT_NANO,
                     reason,
                     actor,
@@ -128,7 +137,7 @@ impl Filling {
         let message = message_id(self.namespace, &message_id_text);
         account.enter(
             at,
-            Content::Charge(Charge {
+            ChainedContent::ChainedCharge(ChainedCharge {
                 message: &message,
                 api_key: &self.api_key,
                 namespace: self.namespace,
@@ -181,9 +190,9 @@ impl Filling {
     }
 }
 
-impl Account {
-    fn enter(&mut self, at: u64, content: Content<'_>) {
-        let entry = Entry {
+impl FilledAccount {
+    fn enter(&mut self, at: u64, content: ChainedContent<'_>) {
+        let entry = ChainedEntry {
             account: &self.id,
             number: self.entries,
             at,

@@ -18,31 +18,23 @@ use shared::clock::Timestamp;
 use time::{Duration, OffsetDateTime};
 use tokio::time::Instant;
 
-use self::filling::Filling;
+use self::filling::{Filling, MODELS};
 use crate::charging::verify;
 use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::load::{latencies, quantile_ms, real, record};
-use crate::place::{Databases, Place};
-use crate::plan::{Options, Part, Plan, note};
+use crate::place::{Databases, TestBed};
+use crate::plan::{Measurement, Options, Plan, note};
 use crate::request::head;
 use crate::table::{Figure, Name, Row, Table};
 use crate::traffic::text_of;
 
-pub const PARTS: &[Part] = &[Part::History, Part::Verify];
+pub const PARTS: &[Measurement] = &[Measurement::History, Measurement::Verify];
 
 /// Entries of the young journal.
 const YOUNG: u64 = 10_000;
 /// Whoever has a tenth of all entries.
 const READER: &str = "reader-0";
-
-/// Whose journals it has.
-fn reader(number: u64) -> String {
-    format!("reader-{number}")
-}
-
-/// In the order of their versions' ids; the first is of the reader's first 100 entries only.
-const MODELS: [&str; 3] = ["gpt-3.5-turbo", "gpt-4", "claude-sonnet"];
 const PAGE_ITEMS: usize = 50;
 
 const SHAPE: &str = include_str!("../../sql/journal_shape.sql");
@@ -57,7 +49,7 @@ const TRANSACTIONS_AT_ONCE: usize = 2;
 pub async fn measure(
     options: &Options,
     plan: &Plan,
-    place: &Place,
+    place: &TestBed,
     table: &mut Table,
 ) -> Result<()> {
     // Nothing in here is worth keeping, and reading does not differ.
@@ -87,11 +79,15 @@ pub async fn measure(
     }
     let parts = [
         (
-            Part::History,
+            Measurement::History,
             HISTORY,
             history(&journals, plan).boxed_local(),
         ),
-        (Part::Verify, VERIFY, verification(&journals).boxed_local()),
+        (
+            Measurement::Verify,
+            VERIFY,
+            verification(&journals).boxed_local(),
+        ),
     ];
     for (part, name, measuring) in parts {
         if options.wants(part) {
@@ -174,18 +170,18 @@ impl Journal<'_> {
 }
 
 /// A kind of history page.
-struct Kind {
+struct PageKind {
     name: Name<&'static str>,
     /// The query that asks for it, of a reader with so many entries, as the page with this number.
     query: fn(entries: u64, number: u64) -> String,
 }
 
-const KINDS: [Kind; 6] = [
-    Kind {
+const KINDS: [PageKind; 6] = [
+    PageKind {
         name: ("history-first", "history: the first page"),
         query: |_, _| String::new(),
     },
-    Kind {
+    PageKind {
         name: ("history-deep", "history: a deep page"),
         // Between a tenth and nine tenths of the way back, another each time.
         query: |entries, number| {
@@ -197,19 +193,19 @@ const KINDS: [Kind; 6] = [
             format!("&cursor={}-{recorded_at}", entries * share / 1000)
         },
     },
-    Kind {
+    PageKind {
         name: ("history-model", "history: one of two models"),
         query: |_, _| "&modelName=gpt-4".to_owned(),
     },
-    Kind {
+    PageKind {
         name: ("history-old-model", "history: a model last used long ago"),
         query: |_, _| "&modelName=gpt-3.5-turbo".to_owned(),
     },
-    Kind {
+    PageKind {
         name: ("history-kind", "history: grants, one of 20 entries"),
         query: |_, _| "&kind=grant".to_owned(),
     },
-    Kind {
+    PageKind {
         name: ("history-time", "history: until half a year ago"),
         query: |_, _| {
             let to = Timestamp::new(OffsetDateTime::now_utc() - Duration::days(182));
@@ -221,8 +217,8 @@ const KINDS: [Kind; 6] = [
 async fn history(journals: &[Journal<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
     let [young, old] = journals;
     let (young_server, old_server) = (young.gate.serve().await?, old.gate.serve().await?);
-    let mut young = Reader::open(young, young_server.addr()).await?;
-    let mut old = Reader::open(old, old_server.addr()).await?;
+    let mut young = PageReader::open(young, young_server.addr()).await?;
+    let mut old = PageReader::open(old, old_server.addr()).await?;
     let mut rows = Vec::new();
     for kind in &KINDS {
         let mut number = 0;
@@ -277,7 +273,7 @@ async fn history(journals: &[Journal<'_>; 2], plan: &Plan) -> Result<Vec<Row>> {
 }
 
 /// A client that reads one journal's pages.
-struct Reader {
+struct PageReader {
     connection: Connection,
     key: String,
     entries: u64,
@@ -294,7 +290,7 @@ struct Items {
     items: Vec<IgnoredAny>,
 }
 
-impl Reader {
+impl PageReader {
     async fn open(journal: &Journal<'_>, addr: SocketAddr) -> Result<Self> {
         let key = journal.gate.key("points").await?;
         Ok(Self {
@@ -309,7 +305,7 @@ impl Reader {
         quantile_ms(&self.micros, 0.5)
     }
 
-    async fn read(&mut self, kind: &Kind, number: u64) -> Result<()> {
+    async fn read(&mut self, kind: &PageKind, number: u64) -> Result<()> {
         let query = (kind.query)(self.entries, number);
         let path = format!("/api/user/points/history?userId={READER}&limit={PAGE_ITEMS}{query}");
         let request = head("GET", &path, &self.key) + "\r\n";

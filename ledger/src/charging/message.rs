@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared::money::Overflow;
 use shared::price::{PriceBook, Unpriced};
 use shared::quote::quote;
-use shared::usage::{Evidence, Line, PayableLine, Place, Report, Usage, Whole, merge};
+use shared::usage::{Evidence, Line, LinePlace, PayableLine, Report, Usage, Whole, merge};
 use uuid::Uuid;
 
 use crate::Entrance;
@@ -145,11 +145,11 @@ pub(crate) fn usage_of(lines: &[EntryLine]) -> Usage {
             evidence: line.evidence,
         };
         match &line.place {
-            Place::Call(id) => {
+            LinePlace::Call(id) => {
                 usage.calls.insert(id.clone(), told);
             }
-            Place::Whole(_) => whole.push(told),
-            Place::Count => {
+            LinePlace::Whole(_) => whole.push(told),
+            LinePlace::Count => {
                 usage.count = Some(shared::usage::Count {
                     tokens: line.tokens.total(),
                     model_name: line.model_name.clone(),

@@ -48,7 +48,7 @@ impl Grant {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Change<'a> {
+struct AccountChangeAnswer<'a> {
     balance: Points,
     #[serde(skip_serializing_if = "Option::is_none")]
     points: Option<Points>,
@@ -188,13 +188,13 @@ impl Ledger {
             actor,
             "points.add",
             user.as_str(),
-            Some(&Change {
+            Some(&AccountChangeAnswer {
                 balance: before,
                 points: None,
                 expires_at: None,
                 reason: None,
             }),
-            Some(&Change {
+            Some(&AccountChangeAnswer {
                 balance: Points::from_nano(accounts.get(account_id(user))?.balance_nano),
                 points: Some(points),
                 expires_at: grant.expires_at,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures::future::join_all;
 use shared::api::{ReviewedMessage, ServedMessage, WebhookAnswer};
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::ModelName;
 use shared::problem::{FieldFault, Problem};
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 use time::OffsetDateTime;
 
 use crate::charging::delivery::Delivery;

@@ -3,16 +3,16 @@
 //! Any number of processes may look for what is due: whoever takes a run has it for a while, renews
 //! that while it reads, and gives it back. The run of a process that died is taken by another one.
 
-use shared::dify::Pause;
+use shared::formats::dify_stream::Pause;
 use shared::ids::UserId;
-use shared::usage::Place;
+use shared::usage::LinePlace;
 
 use crate::charging::record::Record;
 use crate::error::Result;
 use crate::operations::ledger::Ledger;
 use crate::records::api_key::ApiKey;
 use crate::records::hash::MessageId;
-use crate::records::paused_run::{ForgottenRun, PausedRun, Taken};
+use crate::records::paused_run::{ForgottenRun, PausedRun, RunLease};
 use crate::records::recorded_tokens::RecordedTokens;
 use crate::store::{paused_run, quarantine};
 
@@ -59,14 +59,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::Database`](crate::Error::Database).
-    pub async fn take_paused(&self, run: &PausedRun) -> Result<Taken> {
+    pub async fn take_paused(&self, run: &PausedRun) -> Result<RunLease> {
         if paused_run::take(self.pool(), run.source.id, &run.run_id).await? {
-            return Ok(Taken::Yes);
+            return Ok(RunLease::Yes);
         }
         let is_free = paused_run::is_free(self.pool(), run.source.id, &run.run_id).await?;
         Ok(match is_free {
-            Some(true) => Taken::ShareUsedUp,
-            _ => Taken::Elsewhere,
+            Some(true) => RunLease::ShareUsedUp,
+            _ => RunLease::Elsewhere,
         })
     }
 
@@ -142,8 +142,8 @@ impl Ledger {
         let mut recorded = RecordedTokens::default();
         for line in &message.lines {
             let call_id = match &line.place {
-                Place::Call(id) => Some(id.clone()),
-                Place::Whole(_) | Place::Count => None,
+                LinePlace::Call(id) => Some(id.clone()),
+                LinePlace::Whole(_) | LinePlace::Count => None,
             };
             recorded.add_charge(call_id, line.tokens.total());
         }

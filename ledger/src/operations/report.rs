@@ -1,13 +1,14 @@
 //! The reports of a message, as an administrator compares them.
 
-use serde::Serialize;
-use shared::api::Page;
+use std::fmt;
+use std::str::FromStr;
+
+use shared::api::{Page, ReportDifference, ReportSummary};
 use shared::clock::Timestamp;
 use shared::problem::Problem;
 use shared::tokens::Tokens;
-use shared::usage::{Evidence, Place, Usage};
+use shared::usage::{Evidence, LinePlace, Usage};
 use sqlx::types::Json;
-use time::OffsetDateTime;
 
 use crate::charging::message::usage_of;
 use crate::charging::record::Record;
@@ -16,37 +17,11 @@ use crate::operations::ledger::Ledger;
 use crate::records::entry::{EntryLine, total_tokens};
 use crate::records::hash::MessageId;
 use crate::records::page;
-use crate::store::report::{self, ReportRow};
+use crate::store::report::{self, ReportKey, ReportRow};
 
-/// How a report differs from what is paid of its message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReportDifference {
-    /// Other tokens, or another model.
-    Tokens,
-}
-
-/// Reports looked through at once for some that differ.
-const LOOK_MAX: i64 = 200;
-
-/// One report of a message, as an administrator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReportSummary {
-    pub message_id: String,
-    pub seen_at: Timestamp,
-    /// The name of the source.
-    pub source: String,
-    pub entrance: String,
-    /// Of its least sure line.
-    pub evidence: String,
-    pub user_id: String,
-    pub input_tokens: i64,
-    pub output_tokens: i64,
-    pub difference: Option<ReportDifference>,
-    /// What was charged by it; absent when it brought nothing new.
-    pub consumption_id: Option<String>,
-}
+/// Reports looked through at once for some that differ, and how often for one page.
+const LOOK_ROWS_MAX: i64 = 500;
+const LOOKS_MAX: u32 = 20;
 
 impl Ledger {
     /// Everybody who reported a message, in order. `message_id` is any id that the message is known by.
@@ -73,7 +48,8 @@ impl Ledger {
         Ok(reports)
     }
 
-    /// Reports that differ from what was charged, newest first.
+    /// Reports that differ from what was charged, newest first. A page may end early, with a cursor:
+    /// few reports differ, and not all are looked through at once.
     ///
     /// # Errors
     /// A bad cursor is a problem of the field `cursor`.
@@ -82,43 +58,64 @@ impl Ledger {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<Page<ReportSummary>> {
-        let mut before = page::cursor::<MomentCursor>(cursor)?.map(|cursor| cursor.0);
-        let rows_max = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1);
-        let mut differing = Vec::new();
+        let mut before = page::cursor::<ReportCursor>(cursor)?.map(|cursor| cursor.0);
+        let items_max = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut items = Vec::new();
         let mut connection = self.pool().acquire().await?;
-        while differing.len() < rows_max {
-            let rows = report::later(&mut *connection, before, LOOK_MAX).await?;
-            let Some(last) = rows.last() else { break };
-            before = Some(last.recorded_at);
+        for _ in 0..LOOKS_MAX {
+            let rows = report::later(&mut *connection, before, LOOK_ROWS_MAX).await?;
             let ids: Vec<MessageId> = rows.iter().map(|row| MessageId(row.message)).collect();
             let record = Record::read(&mut connection, &ids).await?;
+            let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < LOOK_ROWS_MAX);
             for row in rows {
+                if items.len() == items_max {
+                    return Ok(page(items, before));
+                }
+                before = Some((row.recorded_at, row.message, row.number));
                 let found = record.find(&[MessageId(row.message)]);
                 let message = found.first().and_then(|id| record.get(*id));
-                let key = row.recorded_at.unix_timestamp_nanos() / 1000;
                 let summary = row.summary(message.map_or(&[], |message| &message.lines));
-                if summary.difference.is_some() {
-                    differing.push((key.to_string(), summary));
-                }
+                items.extend(Some(summary).filter(|summary| summary.difference.is_some()));
+            }
+            if is_last {
+                return Ok(page(items, None));
             }
         }
-        page::build(differing, limit, Ok)
+        Ok(page(items, before))
     }
 }
 
-/// A moment as a cursor: microseconds since 1970.
-struct MomentCursor(OffsetDateTime);
+fn page(items: Vec<ReportSummary>, next: Option<ReportKey>) -> Page<ReportSummary> {
+    Page {
+        items,
+        next_cursor: next.map(|key| ReportCursor(key).to_string()),
+    }
+}
 
-impl std::str::FromStr for MomentCursor {
+/// The report before the first of a page, as a cursor: microseconds since 1970, message and number.
+struct ReportCursor(ReportKey);
+
+impl fmt::Display for ReportCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, message, number) = self.0;
+        let micros = Timestamp::from(at).unix_micros();
+        write!(f, "{micros}.{}.{number}", message.simple())
+    }
+}
+
+impl FromStr for ReportCursor {
     type Err = ();
 
     fn from_str(text: &str) -> std::result::Result<Self, ()> {
-        let micros: i64 = text.parse().map_err(drop)?;
-        Timestamp::from_unix_micros(micros)
-            .map(|at| Self(at.moment()))
-            .ok_or(())
+        let mut parts = text.split('.');
+        let (Some(micros), Some(message), Some(number), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        let at = Timestamp::from_unix_micros(micros.parse().map_err(drop)?).ok_or(())?;
+        let message = message.parse().map_err(drop)?;
+        Ok(Self((at.moment(), message, number.parse().map_err(drop)?)))
     }
 }
 
@@ -129,7 +126,7 @@ fn difference(usage: &Usage, paid: &[EntryLine]) -> Option<ReportDifference> {
     let mut told = calls.filter(|(_, line)| line.evidence > Evidence::Estimated);
     let differs = told.any(|(id, line)| {
         let mut paid = paid.iter();
-        let paid = paid.find(|it| matches!(&it.place, Place::Call(call) if call == id));
+        let paid = paid.find(|it| matches!(&it.place, LinePlace::Call(call) if call == id));
         match paid {
             Some(paid) => {
                 (paid.tokens, paid.model_name.key()) != (line.tokens, line.model_name.key())
@@ -158,7 +155,7 @@ impl ReportRow {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         ReportSummary {
             message_id: self.message_id.unwrap_or_default(),
-            seen_at: self.recorded_at.into(),
+            reported_at: self.recorded_at.into(),
             source: self.source,
             entrance: self.entrance,
             evidence: evidence.as_str().to_owned(),

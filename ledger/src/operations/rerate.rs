@@ -35,7 +35,7 @@ const PROGRESS_STEP: u64 = 100;
 /// What a re-rating means to one user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RerateDifference {
+pub struct RerateEffect {
     pub user_id: UserId,
     pub messages: u64,
     /// What the balance gains; negative when the messages become dearer.
@@ -96,7 +96,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Field problems for `priceVersionIds` (unknown, or two of one model) and `to`.
-    pub async fn preview_rerating(&self, rerating: &Rerating) -> Result<Vec<RerateDifference>> {
+    pub async fn preview_rerating(&self, rerating: &Rerating) -> Result<Vec<RerateEffect>> {
         let versions = self.rerating_prices(rerating).await?;
         let mut users: BTreeMap<String, (u64, i128)> = BTreeMap::new();
         let repriced = self.repriced(rerating, &versions).await?;
@@ -109,7 +109,7 @@ impl Ledger {
             .into_iter()
             .map(|(user_id, (messages, gain))| {
                 let points = Points::try_from(gain)?;
-                Ok(RerateDifference {
+                Ok(RerateEffect {
                     user_id: user_id.parse().map_err(|_| Error::corrupt("a user id"))?,
                     messages,
                     points,

@@ -11,6 +11,7 @@ use crate::operations::api_key::NewKey;
 use crate::operations::ledger::Ledger;
 use crate::records::actor::Actor;
 use crate::records::api_key::{ApiKey, CreatedKey};
+use crate::records::scope::Scope;
 use crate::records::source::{NewSource, SourceSummary};
 use crate::store::api_key::{self, KeyRow};
 use crate::store::namespace::{self, DEFAULT_NAMESPACE};
@@ -91,7 +92,7 @@ fn checked(new: &NewSource) -> std::result::Result<NewKey<'_>, Problem> {
     }
     Ok(NewKey {
         name,
-        scope: new.entrance.into(),
+        scope: Scope::Entrance(new.entrance),
         require_signature: new.require_signature,
         namespace,
         settings: &new.settings,

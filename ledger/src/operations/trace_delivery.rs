@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use shared::langfuse::Report;
+use shared::formats::langfuse::TraceMessage;
 use shared::problem::Problem;
 use time::OffsetDateTime;
 use tracing::error;
@@ -76,7 +76,7 @@ impl Ledger {
     }
 
     /// Delivers a report, unless nothing in it is new.
-    async fn deliver_report(&self, trace: &Trace, report: &Report) -> Result<()> {
+    async fn deliver_report(&self, trace: &Trace, report: &TraceMessage) -> Result<()> {
         if trace.parts_at(&report.parts).all(|part| part.is_reported) {
             return Ok(());
         }

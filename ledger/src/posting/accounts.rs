@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::records::credit::{Credit, CreditState, Credits};
+use crate::records::credit::{Credit, CreditList, CreditState};
 use crate::records::entry::{Content, Draft, Entry};
 use crate::records::hash::{Hash, account_id, genesis};
 use crate::store;
@@ -44,7 +44,7 @@ pub(crate) struct Account {
     /// Before this transaction.
     entry_count_read: i64,
     last_hash: Hash,
-    credits: Credits,
+    credits: CreditList,
     is_changed: bool,
 }
 
@@ -152,7 +152,7 @@ impl Accounts {
                 entry_count: row.entry_count,
                 entry_count_read: row.entry_count,
                 last_hash: row.last_hash.0,
-                credits: Credits::default(),
+                credits: CreditList::default(),
                 is_changed: false,
             }),
         };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use shared::clock::Timestamp;
+use shared::source::SourceEntrance;
 use shared::source::SourceSettings;
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ impl ApiKey {
             id,
             namespace_id,
             name,
-            scope: Scope::Webhook,
+            scope: Scope::Entrance(SourceEntrance::Webhook),
             require_signature: true,
             signing_secret: Vec::new(),
             settings: SourceSettings::default(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use uuid::Uuid;
 
-use super::credit::{Credit, CreditState, Credits};
+use super::credit::{Credit, CreditList, CreditState};
 use super::hash::{Hash, Hasher};
 use super::sealing::SealingKey;
 use crate::error::Result;
@@ -44,8 +44,8 @@ impl From<&Credit> for CreditLeft {
 }
 
 impl Checkpoint {
-    pub(crate) fn credits(&self) -> Credits {
-        let mut credits = Credits::default();
+    pub(crate) fn credits(&self) -> CreditList {
+        let mut credits = CreditList::default();
         for left in &self.credits {
             credits.insert(Credit {
                 entry: left.entry,

@@ -53,9 +53,9 @@ impl Credit {
 
 /// The credits of one account that have something left, and those that a transaction used up.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Credits(Vec<Credit>);
+pub(crate) struct CreditList(Vec<Credit>);
 
-impl Credits {
+impl CreditList {
     pub(crate) fn insert(&mut self, credit: Credit) {
         let place = self
             .0

@@ -8,7 +8,7 @@ use shared::api::{EntryKind, PostedEntry};
 use shared::ids::{ModelName, UserId};
 use shared::money::Points;
 use shared::tokens::{Category, Tokens};
-use shared::usage::{Evidence, Place};
+use shared::usage::{Evidence, LinePlace};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use super::hash::{Hash, Hasher, MessageId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredLine", into = "StoredLine")]
 pub(crate) struct EntryLine {
-    pub place: Place,
+    pub place: LinePlace,
     /// The message's report that its price goes by.
     pub report: u32,
     pub model_name: ModelName,
@@ -66,9 +66,9 @@ impl From<StoredLine> for EntryLine {
     fn from(line: StoredLine) -> Self {
         Self {
             place: match line.call {
-                Some(call) => Place::Call(call),
-                None if line.count => Place::Count,
-                None => Place::Whole(line.whole),
+                Some(call) => LinePlace::Call(call),
+                None if line.count => LinePlace::Count,
+                None => LinePlace::Whole(line.whole),
             },
             report: line.report,
             model_name: line.model,
@@ -89,9 +89,9 @@ impl From<StoredLine> for EntryLine {
 impl From<EntryLine> for StoredLine {
     fn from(line: EntryLine) -> Self {
         let (call, whole, count) = match line.place {
-            Place::Call(call) => (Some(call), 0, false),
-            Place::Whole(whole) => (None, whole, false),
-            Place::Count => (None, 0, true),
+            LinePlace::Call(call) => (Some(call), 0, false),
+            LinePlace::Whole(whole) => (None, whole, false),
+            LinePlace::Count => (None, 0, true),
         };
         Self {
             model: line.model_name,
@@ -114,12 +114,12 @@ impl From<EntryLine> for StoredLine {
 impl EntryLine {
     fn hash_into(&self, hash: &mut Hasher) {
         match &self.place {
-            Place::Call(call) => hash.optional(Some(call)),
-            Place::Whole(whole) => {
+            LinePlace::Call(call) => hash.optional(Some(call)),
+            LinePlace::Whole(whole) => {
                 hash.optional(None);
                 hash.count(u64::from(*whole));
             }
-            Place::Count => {
+            LinePlace::Count => {
                 hash.optional(None);
                 hash.count(u64::MAX);
             }

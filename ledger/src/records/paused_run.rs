@@ -21,7 +21,7 @@ pub struct PausedRun {
 
 /// Whether this process has a run now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum RunLease {
     Yes,
     /// Another one has it, or it has ended.
     Elsewhere,

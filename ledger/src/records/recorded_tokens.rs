@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use shared::dify::MessageUsage;
+use shared::usage::MessageUsage;
 
 /// Calls count once each, however often they are told.
 #[derive(Default)]

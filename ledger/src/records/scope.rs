@@ -3,50 +3,37 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use shared::source::SourceEntrance;
 
 /// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Report what messages used.
-    Webhook,
     /// Ask for any user's points, and mint user tokens.
     Points,
     /// Everything an administrator may do over REST.
     Admin,
-    /// Call Dify's Service API through the gateway.
-    Gateway,
-    /// Deliver traces.
-    Langfuse,
-    /// Ask whether a message may pass.
-    Guard,
-    /// Call models through the OpenAI-compatible gateway.
-    Openai,
+    /// Bring in what messages use, or ask for them, by this entrance.
+    Entrance(SourceEntrance),
 }
 
 impl Scope {
     pub const ALL: [Self; 7] = [
-        Self::Webhook,
+        Self::Entrance(SourceEntrance::Webhook),
         Self::Points,
         Self::Admin,
-        Self::Gateway,
-        Self::Langfuse,
-        Self::Guard,
-        Self::Openai,
+        Self::Entrance(SourceEntrance::Gateway),
+        Self::Entrance(SourceEntrance::Langfuse),
+        Self::Entrance(SourceEntrance::Guard),
+        Self::Entrance(SourceEntrance::Openai),
     ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Webhook => "webhook",
             Self::Points => "points",
             Self::Admin => "admin",
-            Self::Gateway => "gateway",
-            Self::Langfuse => "langfuse",
-            Self::Guard => "guard",
-            Self::Openai => "openai",
+            Self::Entrance(entrance) => entrance.as_str(),
         }
     }
 
@@ -55,37 +42,27 @@ impl Scope {
     pub const fn entrance(self) -> Option<SourceEntrance> {
         match self {
             Self::Points | Self::Admin => None,
-            Self::Webhook => Some(SourceEntrance::Webhook),
-            Self::Gateway => Some(SourceEntrance::Gateway),
-            Self::Langfuse => Some(SourceEntrance::Langfuse),
-            Self::Guard => Some(SourceEntrance::Guard),
-            Self::Openai => Some(SourceEntrance::Openai),
+            Self::Entrance(entrance) => Some(entrance),
         }
     }
 
     /// The part of a key that tells people what it is for.
     pub(crate) const fn mark(self) -> &'static str {
         match self {
-            Self::Webhook => "tg_wh_",
             Self::Points => "tg_pt_",
             Self::Admin => "tg_ad_",
-            Self::Gateway => "tg_gw_",
-            Self::Langfuse => "tg_lf_",
-            Self::Guard => "tg_gd_",
-            Self::Openai => "tg_oa_",
+            Self::Entrance(SourceEntrance::Webhook) => "tg_wh_",
+            Self::Entrance(SourceEntrance::Gateway) => "tg_gw_",
+            Self::Entrance(SourceEntrance::Langfuse) => "tg_lf_",
+            Self::Entrance(SourceEntrance::Guard) => "tg_gd_",
+            Self::Entrance(SourceEntrance::Openai) => "tg_oa_",
         }
     }
 }
 
-impl From<SourceEntrance> for Scope {
-    fn from(entrance: SourceEntrance) -> Self {
-        match entrance {
-            SourceEntrance::Webhook => Self::Webhook,
-            SourceEntrance::Gateway => Self::Gateway,
-            SourceEntrance::Langfuse => Self::Langfuse,
-            SourceEntrance::Guard => Self::Guard,
-            SourceEntrance::Openai => Self::Openai,
-        }
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Timestamp;
+use shared::formats::langfuse::{AgedPart, Part, TraceUsage, TracedPart, join};
 use shared::ids::ModelName;
-use shared::langfuse::{Joined, Part, Seen, Told, join};
 use time::OffsetDateTime;
 
 use crate::records::api_key::ApiKey;
@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 /// One event about a trace, as received.
 #[derive(Debug, Clone)]
 pub struct TraceEvent {
-    pub told: Told,
+    pub told: TracedPart,
     pub raw: String,
 }
 
@@ -57,11 +57,11 @@ impl Trace {
         part.received_at + PATIENCE <= self.now
     }
 
-    pub(crate) fn join(&self) -> Joined {
-        let seen: Vec<Seen<'_>> = self
+    pub(crate) fn join(&self) -> TraceUsage {
+        let seen: Vec<AgedPart<'_>> = self
             .parts
             .iter()
-            .map(|known| Seen {
+            .map(|known| AgedPart {
                 part: &known.part,
                 is_old: self.is_old(known),
             })
@@ -70,7 +70,7 @@ impl Trace {
     }
 
     /// Until when more is likely to come; `None` when it need not be waited for.
-    pub(crate) fn quiet_at(&self, joined: &Joined) -> Option<OffsetDateTime> {
+    pub(crate) fn quiet_at(&self, joined: &TraceUsage) -> Option<OffsetDateTime> {
         let unreported = self.parts.iter().filter(|part| !part.is_reported);
         let times: Vec<_> = unreported.map(|part| part.received_at).collect();
         let quiet = *times.iter().max()? + QUIET;

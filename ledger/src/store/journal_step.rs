@@ -40,7 +40,7 @@ pub(crate) struct ChangeRow {
 
 /// An event of a message that says, itself or by its entry, what the message costs after it.
 #[derive(Debug, sqlx::FromRow)]
-pub(crate) struct StateRow {
+pub(crate) struct EventState {
     pub message: Uuid,
     pub number: i32,
     pub account_id: Uuid,
@@ -224,7 +224,7 @@ pub(crate) async fn changes_of_messages(
 pub(crate) async fn states(
     connection: &mut PgConnection,
     messages: &[Uuid],
-) -> Result<Vec<StateRow>> {
+) -> Result<Vec<EventState>> {
     Ok(sqlx::query_as(
         "select message, number, account_id, entry, lines, owed_nano from message_event
          where message = any($1) and (entry is not null or lines is not null) order by message, number",

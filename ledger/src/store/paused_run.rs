@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use shared::dify::Pause;
+use shared::formats::dify_stream::Pause;
 use shared::ids::UserId;
 use sqlx::PgExecutor;
 use uuid::Uuid;

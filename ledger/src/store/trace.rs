@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use shared::langfuse::Part;
+use shared::formats::langfuse::Part;
 use shared::source::SourceSettings;
 use sqlx::PgExecutor;
 use sqlx::types::Json;

@@ -6,10 +6,10 @@ use shared::api::EntryKind;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::step::{MessageState, Step, StepContent};
+use super::step::{JournalStep, MessageState, StepContent};
 use crate::error::{Error, Result};
 use crate::store::journal_step::{
-    self as store, ChangeRow, EntryPlace, JournalRow, StateRow, Stretch,
+    self as store, ChangeRow, EntryPlace, EventState, JournalRow, Stretch,
 };
 use crate::store::usage_sum::kind_of;
 
@@ -18,7 +18,7 @@ pub(crate) async fn steps_of(
     connection: &mut PgConnection,
     stretch: Stretch,
     account_id: Option<Uuid>,
-) -> Result<Vec<Step>> {
+) -> Result<Vec<JournalStep>> {
     let entries = store::entries(connection, stretch, account_id).await?;
     let changes = store::changes(connection, stretch, account_id).await?;
     steps(connection, entries, changes).await
@@ -29,7 +29,7 @@ pub(crate) async fn steps(
     connection: &mut PgConnection,
     entries: Vec<JournalRow>,
     changes: Vec<ChangeRow>,
-) -> Result<Vec<Step>> {
+) -> Result<Vec<JournalStep>> {
     let following = entries.iter().filter(|row| row.follows_entry.is_some());
     let messages: BTreeSet<Uuid> = following
         .filter_map(|row| row.message)
@@ -60,7 +60,7 @@ pub(crate) async fn steps(
 #[derive(Default)]
 struct Histories {
     /// By message, in order.
-    states: HashMap<Uuid, Vec<StateRow>>,
+    states: HashMap<Uuid, Vec<EventState>>,
     /// Where no event tells of the first charge.
     charges: HashMap<Uuid, EntryPlace>,
     entries: HashMap<EntryPlace, JournalRow>,
@@ -69,7 +69,7 @@ struct Histories {
 /// What a message was before something.
 enum Before<'a> {
     Entry(EntryPlace),
-    Event(&'a StateRow),
+    Event(&'a EventState),
 }
 
 impl Histories {
@@ -85,13 +85,13 @@ impl Histories {
         Ok(())
     }
 
-    fn states_of(&self, message: Uuid) -> &[StateRow] {
+    fn states_of(&self, message: Uuid) -> &[EventState] {
         self.states.get(&message).map_or(&[], Vec::as_slice)
     }
 
     fn first_charge(&self, message: Uuid) -> Option<EntryPlace> {
         let charge = self.charges.get(&message).copied();
-        charge.or_else(|| self.states_of(message).iter().find_map(StateRow::place))
+        charge.or_else(|| self.states_of(message).iter().find_map(EventState::place))
     }
 
     /// What a message was before its event of that number.
@@ -152,7 +152,7 @@ impl Histories {
         })
     }
 
-    fn step_of_entry(&self, mut row: JournalRow) -> Result<Step> {
+    fn step_of_entry(&self, mut row: JournalRow) -> Result<JournalStep> {
         let kind = kind_of(&row.kind)?;
         let (mut happened, mut api_key_id) = (row.occurred_at, row.api_key_id);
         let content = match row.message {
@@ -173,7 +173,7 @@ impl Histories {
                 }
             }
         };
-        Ok(Step {
+        Ok(JournalStep {
             account_id: row.account_id,
             booked: row.recorded_at,
             happened,
@@ -185,7 +185,7 @@ impl Histories {
     }
 
     /// `None` for the end of a message that was never charged.
-    fn step_of_change(&self, change: &ChangeRow) -> Result<Option<Step>> {
+    fn step_of_change(&self, change: &ChangeRow) -> Result<Option<JournalStep>> {
         let Some(first) = self.first_charge(change.message) else {
             return Ok(None);
         };
@@ -193,7 +193,7 @@ impl Histories {
         let mut states = self.states_of(change.message).iter();
         let state = states.find(|state| state.number == change.number);
         let before = self.before(change.message, change.number);
-        Ok(Some(Step {
+        Ok(Some(JournalStep {
             account_id: change.account_id,
             booked: change.recorded_at,
             happened: first.occurred_at,
@@ -205,7 +205,7 @@ impl Histories {
             is_entry: false,
             content: StepContent::Message {
                 before: self.state_before(before.as_ref())?,
-                after: state.map(StateRow::state),
+                after: state.map(EventState::state),
             },
         }))
     }
@@ -233,7 +233,7 @@ impl JournalRow {
     }
 }
 
-impl StateRow {
+impl EventState {
     fn place(&self) -> Option<EntryPlace> {
         Some((self.account_id, self.entry?))
     }

@@ -25,7 +25,7 @@ impl MessageState {
 
 /// One thing that was entered.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct JournalStep {
     pub account_id: Uuid,
     pub booked: OffsetDateTime,
     /// Of a message: when it was first charged for, whatever corrects it later.
@@ -50,7 +50,7 @@ pub(crate) enum StepContent {
     },
 }
 
-impl Step {
+impl JournalStep {
     pub(crate) fn add_to(&self, sums: &mut Sums) {
         let mut counted = None;
         match &self.content {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt, join_all};
 use ledger::{Grant, Ledger};
 use shared::api::{CheckBalance, Outcome, WebhookAnswer};
-use shared::dify::MessageUsage;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::MessageUsage;
 
 use crate::{Books, actor, cluster, message, points, problem, user};
 

@@ -3,10 +3,10 @@
 use ledger::{Entrance, Grant, Rerating};
 use shared::api::{EntryKind, HistoryFilter};
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 
 use crate::clock::Clock;
 use crate::{Books, actor, message, now, points, problem, user};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ledger::{Ledger, Scope};
 use shared::problem::Problem;
+use shared::source::SourceEntrance;
 use shared::tokens::Tokens;
 use sqlx::Row;
 use tokio::sync::watch;
@@ -59,7 +60,12 @@ async fn a_revoked_key_ends_in_every_process() {
     let replica = books.replica().await;
     let created = books
         .ledger
-        .create_api_key("relay", Scope::Webhook, false, &actor())
+        .create_api_key(
+            "relay",
+            Scope::Entrance(SourceEntrance::Webhook),
+            false,
+            &actor(),
+        )
         .await
         .unwrap();
     let accepts = async |ledger: &Ledger| {

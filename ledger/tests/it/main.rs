@@ -28,12 +28,13 @@ use std::time::Duration;
 
 use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::price::{PriceVersion, Rates};
 use shared::problem::Problem;
+use shared::source::SourceEntrance;
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use testkit::{Database, cluster};
 
@@ -57,7 +58,12 @@ impl Books {
         let options = Database::migrated().await.options();
         let ledger = connect(&options, writers).await;
         let created = ledger
-            .create_api_key("test", Scope::Webhook, false, &actor())
+            .create_api_key(
+                "test",
+                Scope::Entrance(SourceEntrance::Webhook),
+                false,
+                &actor(),
+            )
             .await
             .unwrap();
         let key = ledger

@@ -16,7 +16,7 @@ async fn a_charge_names_the_version_that_was_in_force_when_the_message_happened(
     let second = books.set_price("gpt-4", "300", "600").await;
     assert_eq!(second.version, 2);
 
-    let late = shared::dify::MessageUsage {
+    let late = shared::usage::MessageUsage {
         occurred_at: Some(between),
         ..sample()
     };

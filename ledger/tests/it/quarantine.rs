@@ -2,9 +2,9 @@
 
 use ledger::Entrance;
 use shared::api::{Outcome, QuarantineReason};
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 use uuid::Uuid;
 
 use crate::{Books, actor, message, now, points, problem, sample};

@@ -3,9 +3,9 @@
 use ledger::Entrance;
 use shared::api::{EntryKind, RollupFilter, RollupPeriod, RollupSum, Rollups};
 use shared::clock::Timestamp;
-use shared::dify::Evidence;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::Evidence;
 use time::{Duration, OffsetDateTime};
 
 use crate::clock::Clock;

@@ -36,7 +36,7 @@ async fn a_source_keeps_what_it_needs_to_call_the_server_behind_it() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(source.scope, Scope::Gateway);
+    assert_eq!(source.scope, Scope::Entrance(SourceEntrance::Gateway));
     assert_eq!(source.upstream_key.as_deref(), Some("app-secret"));
     assert_eq!(source.settings, gateway("bot").settings);
     assert!(!format!("{source:?}").contains("app-secret"));

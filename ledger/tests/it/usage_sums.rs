@@ -7,9 +7,9 @@ use std::time::Duration;
 use ledger::{Entrance, Ledger, Rerating, UsageClock, UsageCut, UsageFilter, UsageSums};
 use proptest::prelude::*;
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::problem::Problem;
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 use uuid::Uuid;
 
 use crate::clock::Clock;

@@ -11,7 +11,7 @@ use crate::cli::argument::parsed;
 use crate::cli::ending::{Ending, in_words};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Balance {
+pub(super) struct BalanceArgs {
     /// The user, by the name Dify knows them.
     #[arg(long, value_parser = parsed::<UserId>)]
     user: UserId,
@@ -31,7 +31,7 @@ struct BalanceJson {
     expiring: Vec<ExpiringPoints>,
 }
 
-impl Balance {
+impl BalanceArgs {
     pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let balance = ledger.balance(&self.user).await.map_err(in_words)?;
         if self.json {

@@ -1,6 +1,7 @@
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use ledger::{Ledger, Scope};
+use shared::source::SourceEntrance;
 
 use crate::cli::ending::{Ending, in_words};
 use crate::cli::operator::actor;
@@ -38,7 +39,7 @@ pub(super) enum KeyScope {
 impl From<KeyScope> for Scope {
     fn from(scope: KeyScope) -> Self {
         match scope {
-            KeyScope::Webhook => Self::Webhook,
+            KeyScope::Webhook => Self::Entrance(SourceEntrance::Webhook),
             KeyScope::Points => Self::Points,
             KeyScope::Admin => Self::Admin,
         }

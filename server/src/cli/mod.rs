@@ -70,12 +70,12 @@ enum Command {
     #[command(subcommand)]
     Points(points::PointsCommand),
     /// Show what an account holds.
-    Balance(balance::Balance),
+    Balance(balance::BalanceArgs),
     /// Look at the messages that could not be charged, and end their wait.
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
     /// Price past messages again: shows what would change for whom, and enters it with --apply.
-    Rerate(rerate::Rerate),
+    Rerate(rerate::RerateArgs),
     /// Ask Dify what the app behind a source has served, and show what never arrived.
     Completeness(completeness::Check),
     /// Show the work that goes on behind requests, newest first.

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Subcommand;
 use ledger::Ledger;
 use shared::api::{Outcome, PAGE_ITEMS_MAX, QuarantineItem, QuarantineReason};
-use shared::dify::parse_webhook;
+use shared::formats::dify::parse_webhook;
 use shared::locale::Locale;
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use anyhow::{Result, anyhow};
-use ledger::{JobSummary, Ledger, RerateDifference, Rerating};
+use ledger::{JobSummary, Ledger, RerateEffect, Rerating};
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
@@ -12,7 +12,7 @@ use crate::cli::ending::{Ending, in_words};
 use crate::cli::operator::actor;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Rerate {
+pub(super) struct RerateArgs {
     /// From when on: messages that happened at this time or later. A date means its beginning, UTC.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Timestamp,
@@ -52,12 +52,12 @@ fn parse_price(text: &str) -> Result<Price, String> {
 
 #[derive(Serialize)]
 struct RerateJson {
-    differences: Vec<RerateDifference>,
+    differences: Vec<RerateEffect>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<JobSummary>,
 }
 
-impl Rerate {
+impl RerateArgs {
     pub(super) async fn run(self, ledger: &Ledger) -> Result<Ending> {
         let book = ledger.price_book().await.map_err(in_words)?;
         let mut price_version_ids = Vec::with_capacity(self.prices.len());
@@ -95,7 +95,7 @@ impl Rerate {
     }
 }
 
-fn told(differences: &[RerateDifference], job: Option<&JobSummary>) -> Result<String> {
+fn told(differences: &[RerateEffect], job: Option<&JobSummary>) -> Result<String> {
     let total = Points::sum(differences.iter().map(|user| user.points))?;
     let mut text = format!("{} users, {total} points in all.", differences.len());
     for user in differences {

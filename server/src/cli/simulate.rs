@@ -9,6 +9,7 @@ use reqwest::Client;
 use serde_json::json;
 use shared::clock::Timestamp;
 use shared::ids::ModelName;
+use shared::source::SourceEntrance;
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -47,7 +48,7 @@ pub(super) struct Simulate {
 }
 
 /// How one request ended.
-struct Ended {
+struct RequestOutcome {
     outcome: String,
     latency: Duration,
 }
@@ -76,7 +77,12 @@ impl Simulate {
             Some(key) => (key.clone(), None),
             None => {
                 let made = ledger
-                    .create_api_key("simulated traffic", Scope::Webhook, false, &actor())
+                    .create_api_key(
+                        "simulated traffic",
+                        Scope::Entrance(SourceEntrance::Webhook),
+                        false,
+                        &actor(),
+                    )
                     .await
                     .map_err(in_words)?;
                 (made.key, Some(made.id))
@@ -125,7 +131,7 @@ impl Simulate {
                     let latency = due.elapsed();
                     drop(place);
                     // The receiver outlives the senders.
-                    drop(ended.send(Ended { outcome, latency }).await);
+                    drop(ended.send(RequestOutcome { outcome, latency }).await);
                 });
             }
         });
@@ -135,7 +141,7 @@ impl Simulate {
             .context("the histogram did not start")?;
         let mut report_at = begun + Duration::from_secs(1);
         let mut count = 0_u64;
-        while let Some(Ended { outcome, latency }) = endings.recv().await {
+        while let Some(RequestOutcome { outcome, latency }) = endings.recv().await {
             count += 1;
             *outcomes.entry(outcome).or_default() += 1;
             latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));

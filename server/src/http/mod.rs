@@ -17,7 +17,7 @@ use parties::gateway::Gateway;
 use parties::{
     admin, gateway, guard, health, holds, langfuse, live, openai, points, site, webhook,
 };
-use plumbing::refusal::{self, Asked, Refusal};
+use plumbing::refusal::{self, Refusal, RequestContext};
 use plumbing::state::Http;
 use plumbing::{body, headers};
 
@@ -78,7 +78,7 @@ fn compressed_routes() -> Router<Http> {
 /// more than what is done here.
 async fn pass(State(http): State<Http>, request: Request, next: Next) -> Response {
     let id = Uuid::now_v7();
-    let asked = Asked::of(&request, id);
+    let asked = RequestContext::of(&request, id);
     let response = if http.access().allows(request.method(), request.headers()) {
         next.run(request).await
     } else {

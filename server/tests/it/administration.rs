@@ -47,7 +47,7 @@ fn addresses() -> Vec<(Method, String, Value)> {
         (Method::GET, "jobs".to_owned(), Value::Null),
         (Method::GET, format!("jobs/{ID}"), Value::Null),
         (Method::GET, "rollups".to_owned(), Value::Null),
-        (Method::GET, "messages/m1/sightings".to_owned(), Value::Null),
+        (Method::GET, "messages/m1/reports".to_owned(), Value::Null),
         (Method::GET, "differences".to_owned(), Value::Null),
     ]
     .into()
@@ -202,7 +202,7 @@ async fn a_bad_field_is_named() {
         (get("accounts?userId=u1"), "userId"),
         (get("accounts?search=%00"), "search"),
         (get("rollups?source=%00"), "source"),
-        (get("messages/%00/sightings"), "messageId"),
+        (get("messages/%00/reports"), "messageId"),
         (get("quarantine?reason=dislike"), "reason"),
         (get("quarantine?cursor=x"), "cursor"),
         (get("jobs?cursor=x"), "cursor"),

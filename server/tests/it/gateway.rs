@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use shared::api::{Outcome, QuarantineReason};
 use shared::source::{SourceEntrance, SourceSettings};
-use testkit::dify::{DifyStandIn, Script, Step, events, within};
+use testkit::dify::{DifyStandIn, ReplyStep, Script, events, within};
 use testkit::{Answer, World, actor, answer, folder};
 use tokio::sync::Notify;
 
@@ -74,7 +74,7 @@ impl Gate {
 
     /// Calls, while Dify streams these events as an answer.
     pub async fn hear(&self, request: RequestBuilder, events: &[Value]) {
-        let steps = events.iter().map(|event| Step::Send(data(event)));
+        let steps = events.iter().map(|event| ReplyStep::Send(data(event)));
         self.dify.will(Script::stream(steps.collect()));
         body(request).await;
     }
@@ -225,8 +225,8 @@ async fn each_event_arrives_before_the_next_one_is_sent() {
     let gate = Gate::new().await;
     let go = Arc::new(Notify::new());
     let steps = events(STREAM_1_16).flat_map(|event| {
-        let wait = Step::Wait(Arc::clone(&go));
-        [Step::Send(event), wait]
+        let wait = ReplyStep::Wait(Arc::clone(&go));
+        [ReplyStep::Send(event), wait]
     });
     gate.dify.will(Script::stream(steps.collect()));
     let mut chunks = send(gate.chat()).await.bytes_stream();
@@ -367,9 +367,9 @@ async fn an_answer_of_moderation_or_an_annotation_is_free() {
 async fn a_client_that_leaves_pays_for_what_runs_on() {
     let gate = Gate::new().await;
     let go = Arc::new(Notify::new());
-    let mut recorded = events(STREAM_1_16).map(Step::Send);
-    let mut steps: Vec<Step> = recorded.by_ref().take(3).collect();
-    steps.push(Step::Wait(Arc::clone(&go)));
+    let mut recorded = events(STREAM_1_16).map(ReplyStep::Send);
+    let mut steps: Vec<ReplyStep> = recorded.by_ref().take(3).collect();
+    steps.push(ReplyStep::Wait(Arc::clone(&go)));
     steps.extend(recorded);
     gate.dify.will(Script::stream(steps));
     let mut chunks = send(gate.chat()).await.bytes_stream();
@@ -404,8 +404,8 @@ async fn a_client_that_leaves_a_blocking_call_pays_for_it() {
 async fn a_call_without_cost_ends_with_its_client() {
     let gate = Gate::new().await;
     gate.dify.will(Script::stream(vec![
-        Step::Send("data: audio\n\n".into()),
-        Step::Silence,
+        ReplyStep::Send("data: audio\n\n".into()),
+        ReplyStep::Silence,
     ]));
     let request = gate
         .with_key(Method::POST, "/v1/text-to-audio")
@@ -556,8 +556,8 @@ async fn a_charged_call_names_its_user() {
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_charged_as_far_as_it_came_and_breaks_off_for_the_client() {
     let gate = Gate::new().await;
-    let mut steps: Vec<Step> = events(STREAM_1_16).take(6).map(Step::Send).collect();
-    steps.push(Step::Break);
+    let mut steps: Vec<ReplyStep> = events(STREAM_1_16).take(6).map(ReplyStep::Send).collect();
+    steps.push(ReplyStep::Break);
     gate.dify.will(Script::stream(steps));
     let chunks: Vec<_> = within(send(gate.chat()).await.bytes_stream().collect()).await;
     assert!(chunks.last().expect("chunks").is_err(), "{chunks:?}");
@@ -568,7 +568,10 @@ async fn a_stream_that_breaks_off_is_charged_as_far_as_it_came_and_breaks_off_fo
 #[tokio::test]
 async fn a_dify_that_falls_silent_is_given_up() {
     let gate = Gate::over(World::with(|config| config.upstream_silence_seconds = 1).await).await;
-    let steps = vec![Step::Send(data(&said(&"word".repeat(100)))), Step::Silence];
+    let steps = vec![
+        ReplyStep::Send(data(&said(&"word".repeat(100)))),
+        ReplyStep::Silence,
+    ];
     gate.dify.will(Script::stream(steps));
     let chunks: Vec<_> = within(send(gate.chat()).await.bytes_stream().collect()).await;
     assert!(chunks.last().expect("chunks").is_err());
@@ -582,8 +585,8 @@ async fn a_slow_client_gets_everything() {
     let gate = Gate::over(World::with(|config| config.upstream_silence_seconds = 1).await).await;
     // More than the sockets between them hold, so that Dify has to wait for the client.
     let piece = data(&said(&"x".repeat(60_000)));
-    let mut steps: Vec<Step> = (0..400).map(|_| Step::Send(piece.clone())).collect();
-    steps.push(Step::Send(data(&message_end(100, 100))));
+    let mut steps: Vec<ReplyStep> = (0..400).map(|_| ReplyStep::Send(piece.clone())).collect();
+    steps.push(ReplyStep::Send(data(&message_end(100, 100))));
     gate.dify.will(Script::stream(steps));
     let mut chunks = send(gate.chat()).await.bytes_stream();
     let mut received = 0;
@@ -837,8 +840,8 @@ async fn while_postgres_is_away_calls_wait_for_their_charge() {
 #[tokio::test]
 async fn a_server_that_stops_charges_what_it_saw() {
     let gate = Gate::new().await;
-    let mut steps: Vec<Step> = events(STREAM_1_16).take(6).map(Step::Send).collect();
-    steps.push(Step::Silence);
+    let mut steps: Vec<ReplyStep> = events(STREAM_1_16).take(6).map(ReplyStep::Send).collect();
+    steps.push(ReplyStep::Silence);
     gate.dify.will(Script::stream(steps));
     let mut chunks = send(gate.chat()).await.bytes_stream();
     within(chunks.next())
@@ -870,9 +873,9 @@ async fn wherever_a_stream_is_cut_the_bytes_are_the_same_and_the_charge_is_right
         let mut steps = Vec::new();
         while !rest.is_empty() {
             let piece = rest.split_to(random.usize(1..=300).min(rest.len()));
-            steps.push(Step::Send(piece));
+            steps.push(ReplyStep::Send(piece));
             if random.u8(..8) == 0 {
-                steps.push(Step::Pause(Duration::from_millis(1)));
+                steps.push(ReplyStep::Pause(Duration::from_millis(1)));
             }
         }
         gate.dify.will(Script::stream(steps));

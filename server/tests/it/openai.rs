@@ -446,7 +446,12 @@ async fn only_its_own_key_opens_it_and_only_what_is_metered_passes() {
     let revoked = models
         .world
         .ledger()
-        .create_api_key("gone", Scope::Openai, false, &actor())
+        .create_api_key(
+            "gone",
+            Scope::Entrance(SourceEntrance::Openai),
+            false,
+            &actor(),
+        )
         .await
         .expect("a key");
     let ended = models

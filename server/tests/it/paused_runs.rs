@@ -9,7 +9,7 @@ use crate::gateway::{
 use axum::body::Bytes;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use testkit::dify::{Script, Step, within};
+use testkit::dify::{ReplyStep, Script, within};
 use testkit::{World, actor, answer};
 use tokio::sync::Notify;
 
@@ -43,16 +43,16 @@ fn events(events: &[Value]) -> Script {
     Script::stream(steps(events))
 }
 
-fn steps(events: &[Value]) -> Vec<Step> {
-    let ping = Step::Send(Bytes::from_static(b"event: ping\n\n"));
-    let events = events.iter().map(|event| Step::Send(data(event)));
+fn steps(events: &[Value]) -> Vec<ReplyStep> {
+    let ping = ReplyStep::Send(Bytes::from_static(b"event: ping\n\n"));
+    let events = events.iter().map(|event| ReplyStep::Send(data(event)));
     std::iter::once(ping).chain(events).collect()
 }
 
 /// Events that come when a test says so.
 fn events_after(go: &Arc<Notify>, told: &[Value]) -> Script {
     let mut steps = steps(told);
-    steps.insert(1, Step::Wait(Arc::clone(go)));
+    steps.insert(1, ReplyStep::Wait(Arc::clone(go)));
     Script::stream(steps)
 }
 
@@ -217,8 +217,8 @@ async fn a_form_is_followed_that_is_submitted_before_its_stream_has_ended() {
     });
     let (end, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let mut told = steps(&[node("n1"), required]);
-    told.push(Step::Wait(Arc::clone(&end)));
-    told.push(Step::Send(data(&paused())));
+    told.push(ReplyStep::Wait(Arc::clone(&end)));
+    told.push(ReplyStep::Send(data(&paused())));
     gate.dify.will(Script::stream(told));
     let start = gate
         .with_key(Method::POST, "/v1/workflows/run")
@@ -254,7 +254,7 @@ async fn a_continuation_that_breaks_off_guesses_nothing_and_is_followed() {
         "data": { "text": "word".repeat(100), "from_variable_selector": ["speaking", "text"] },
     });
     let mut told = steps(&[node("n2"), started, spoken]);
-    told.push(Step::Break);
+    told.push(ReplyStep::Break);
     gate.dify.will(Script::stream(told));
     let resumed = within(gate.resume().send()).await.expect("an answer");
     drop(within(resumed.bytes()).await);
@@ -346,7 +346,7 @@ async fn a_paused_run_outlives_the_server() {
     )
     .await;
     let mut silent = steps(&[]);
-    silent.push(Step::Silence);
+    silent.push(ReplyStep::Silence);
     gate.submit(Script::stream(silent)).await;
     let gate = gate.restarted().await;
     gate.dify.was_abandoned().await;
@@ -421,7 +421,7 @@ async fn a_form_is_refused_until_the_rest_can_be_paid() {
 async fn a_form_that_dify_refuses_leaves_the_run_as_it_is() {
     let gate = Gate::with_paused_run().await;
     let mut silent = steps(&[]);
-    silent.push(Step::Silence);
+    silent.push(ReplyStep::Silence);
     gate.dify.will(Script::stream(silent));
     let expired = r#"{"code": "form_expired", "message": "no", "status": 412}"#;
     gate.dify.will(Script::json(expired).status(412));
@@ -470,7 +470,7 @@ async fn only_some_runs_of_a_user_are_followed_at_once() {
         .await;
     for _ in 0..10 {
         let mut silent = steps(&[]);
-        silent.push(Step::Silence);
+        silent.push(ReplyStep::Silence);
         gate.dify.will(Script::stream(silent));
     }
     gate.is_due().await;

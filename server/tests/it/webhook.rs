@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use shared::api::Outcome;
+use shared::source::SourceEntrance;
 use testkit::{Answer, World, actor, answer, event};
 use time::OffsetDateTime;
 
@@ -301,7 +302,12 @@ impl Signer {
     async fn new(world: &World, is_required: bool) -> Self {
         let created = world
             .ledger()
-            .create_api_key("signed", Scope::Webhook, is_required, &actor())
+            .create_api_key(
+                "signed",
+                Scope::Entrance(SourceEntrance::Webhook),
+                is_required,
+                &actor(),
+            )
             .await
             .expect("a key");
         let secret = created.signing_secret.strip_prefix("whsec_");

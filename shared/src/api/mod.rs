@@ -12,11 +12,11 @@ mod jobs;
 mod live;
 mod points;
 mod quarantine;
+mod reports;
 mod rerating;
 mod rollups;
 #[cfg(feature = "openapi")]
 mod schema;
-mod sightings;
 mod users;
 mod webhook;
 #[cfg(feature = "openapi")]
@@ -31,9 +31,9 @@ pub use jobs::*;
 pub use live::*;
 pub use points::*;
 pub use quarantine::*;
+pub use reports::*;
 pub use rerating::*;
 pub use rollups::*;
-pub use sightings::*;
 pub use users::*;
 pub use webhook::*;
 #[cfg(feature = "openapi")]

@@ -7,5 +7,5 @@ mod report;
 
 pub use merge::{Merged, merge};
 pub use message::{MessageUsage, ModelCall, TextAmount};
-pub use payable::{PayableLine, Place, lines};
+pub use payable::{LinePlace, PayableLine, lines};
 pub use report::{Count, Evidence, Line, Party, Report, Usage, Whole};

@@ -10,7 +10,7 @@ use crate::tokens::Tokens;
 
 /// What a line of a charge is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum LinePlace {
     /// One model call, by its id.
     Call(String),
     /// The message as a whole, or what it used beyond its calls; which line of it.
@@ -19,7 +19,7 @@ pub enum Place {
     Count,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LinePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(id) => f.write_str(id),
@@ -32,7 +32,7 @@ impl fmt::Display for Place {
 /// A line to be paid: one request to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayableLine {
-    pub place: Place,
+    pub place: LinePlace,
     /// The report that its price goes by, and when that happened.
     pub report: u32,
     pub at: Timestamp,
@@ -79,7 +79,7 @@ pub fn lines(merged: &Merged) -> Vec<PayableLine> {
     }
     if let Some(count) = &merged.count {
         bill.add(PayableLine {
-            place: Place::Count,
+            place: LinePlace::Count,
             report: count.number(),
             at: count.at(),
             model_name: count.model_name.clone(),
@@ -114,7 +114,7 @@ impl Bill {
 
     fn add_call(&mut self, id: &str, call: &BestLine, tokens: Tokens) {
         self.add(PayableLine {
-            place: Place::Call(id.to_owned()),
+            place: LinePlace::Call(id.to_owned()),
             report: call.number(),
             at: call.at,
             model_name: call.line.model_name.clone(),
@@ -132,7 +132,7 @@ fn whole_lines(whole: &LargestWhole, mut covered: Tokens) -> Vec<PayableLine> {
         // Also what a line is covered by in other categories is used up.
         covered = covered.beyond(line.tokens);
         PayableLine {
-            place: Place::Whole(place),
+            place: LinePlace::Whole(place),
             report: whole.number(),
             at: whole.at(),
             model_name: line.model_name.clone(),

@@ -32,13 +32,13 @@ pub const TO: &str = "to";
 
 /// The history of one account: what is asked for in the address, and the answer.
 #[derive(Clone, Copy)]
-pub struct History {
+pub struct HistoryOwner {
     pub address: AddressQuery,
     pub pages: Pages,
     pub answer: QueryResource,
 }
 
-impl History {
+impl HistoryOwner {
     pub fn refetch(self) {
         self.answer.refetch();
     }
@@ -66,7 +66,7 @@ fn filter_of(address: AddressQuery) -> HistoryFilter {
 /// Asks for an account's history, and again whenever the address asks for another part of it.
 /// `user` says whose: nobody's yet, the visitor's own, or that of a user an administrator looks at.
 #[must_use]
-pub fn use_history(user: impl Fn() -> Option<Whose> + Send + Sync + 'static) -> History {
+pub fn use_history(user: impl Fn() -> Option<Whose> + Send + Sync + 'static) -> HistoryOwner {
     let address = use_address_query();
     let pages = use_pages();
     let answer = use_query(move || match user() {
@@ -80,7 +80,7 @@ pub fn use_history(user: impl Fn() -> Option<Whose> + Send + Sync + 'static) -> 
             cursor: pages.cursor(),
         },
     });
-    History {
+    HistoryOwner {
         address,
         pages,
         answer,

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use shared::api::{EntryKind, HistoryFilter, HistoryItem};
 use shared::money::Points;
 
-use super::account::{BelowReceipt, History};
+use super::account::{BelowReceipt, HistoryOwner};
 use crate::api::history::{HistoryView, Origin, VersionRates, what_of};
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::badge::{Badge, kind_label, kind_tone};
@@ -19,7 +19,7 @@ use crate::text::{fill, use_text};
 #[component]
 pub fn Entries(
     view: HistoryView,
-    history: History,
+    history: HistoryOwner,
     below_receipt: Option<BelowReceipt>,
 ) -> impl IntoView {
     let text = use_text();

@@ -5,7 +5,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::EntryKind;
 
-use super::account::{FROM, History, KIND, MODEL, TO};
+use super::account::{FROM, HistoryOwner, KIND, MODEL, TO};
 use crate::browser;
 use crate::components::address_query::AddressQuery;
 use crate::components::badge::kind_label;
@@ -16,7 +16,7 @@ use crate::text::use_text;
 
 /// The filter as it is typed.
 #[derive(Clone, Copy)]
-struct Typed {
+struct FilterFields {
     model: RwSignal<String>,
     kind: RwSignal<String>,
     /// Days of the visitor's own calendar, which only the browser knows.
@@ -24,7 +24,7 @@ struct Typed {
     to: RwSignal<String>,
 }
 
-impl Typed {
+impl FilterFields {
     fn new(address: AddressQuery) -> Self {
         let typed = |name: &str| RwSignal::new(untrack(|| address.get(name)).unwrap_or_default());
         Self {
@@ -72,12 +72,12 @@ impl Typed {
 }
 
 #[component]
-pub fn Filters(history: History) -> impl IntoView {
+pub fn Filters(history: HistoryOwner) -> impl IntoView {
     let text = use_text();
     let hydrated = browser::use_hydrated();
     let navigate = use_navigate();
     let address = history.address;
-    let typed = Typed::new(address);
+    let typed = FilterFields::new(address);
     let show = move || {
         let options = NavigateOptions {
             scroll: false,

@@ -9,16 +9,16 @@ use leptos::prelude::*;
 use super::awaited::awaited;
 use super::erased::{Erase, words};
 use super::list::ListSection;
-use crate::api::query::Answer;
+use crate::api::query::QueryAnswer;
 use crate::error::AppError;
 use crate::text::use_text;
-pub use account::{BelowReceipt, History, Whose, use_history};
+pub use account::{BelowReceipt, HistoryOwner, Whose, use_history};
 use entries::Entries;
 use filters::Filters;
 
 #[component]
 pub fn HistorySection(
-    history: History,
+    history: HistoryOwner,
     #[prop(optional)] below_receipt: Option<BelowReceipt>,
 ) -> impl IntoView {
     let filter = view! { <Filters history /> };
@@ -27,7 +27,7 @@ pub fn HistorySection(
         Box::pin(async move {
             let answer = history.answer.await;
             let view = match answer {
-                Ok(Answer::History(json)) => json.read().map(Some),
+                Ok(QueryAnswer::History(json)) => json.read().map(Some),
                 Ok(_) => Ok(None),
                 Err(error) => Err(error),
             };

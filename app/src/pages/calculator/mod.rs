@@ -12,7 +12,7 @@ use shared::price::Rates;
 use shared::quote::quote;
 
 use crate::api::prices::ModelPrice;
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
 use crate::text::use_text;
@@ -28,7 +28,7 @@ pub fn CalculatorPage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.calculator.title) />
         {answered(prices, |answer| match answer {
-            Answer::Prices(json) => {
+            QueryAnswer::Prices(json) => {
                 let prices = json.read()?;
                 Ok(view! { <Calculator prices /> }.erased())
             }

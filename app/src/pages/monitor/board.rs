@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::connection::{Connection, keep_open};
+use super::connection::{FeedState, keep_open};
 use super::example::Nothing;
 use super::live::Live;
 use super::rows::Rows;
@@ -16,7 +16,7 @@ use crate::text::use_text;
 pub fn Board(start: LiveStart) -> impl IntoView {
     let text = use_text();
     let live = Live::new(start);
-    let connection = RwSignal::new(Connection::Connecting);
+    let connection = RwSignal::new(FeedState::Connecting);
     Effect::new(move |_| {
         keep_open(
             connection,
@@ -39,7 +39,7 @@ pub fn Board(start: LiveStart) -> impl IntoView {
             <button
                 type="button"
                 class="button"
-                disabled=flag(move || connection.get() == Connection::Connecting)
+                disabled=flag(move || connection.get() == FeedState::Connecting)
                 on:click=press(move |_| live.pause_or_resume())
             >
                 {phrase(move || {

@@ -9,7 +9,7 @@ use leptos::prelude::*;
     not(feature = "hydrate"),
     expect(dead_code, reason = "the server only renders the first state")
 )]
-pub enum Connection {
+pub enum FeedState {
     Connecting,
     Live,
     Reconnecting,
@@ -19,7 +19,7 @@ pub enum Connection {
 /// each event's JSON.
 #[cfg(feature = "hydrate")]
 pub fn keep_open(
-    state: RwSignal<Connection>,
+    state: RwSignal<FeedState>,
     cursor: impl Fn() -> String + 'static,
     on_event: impl Fn(&str) + 'static,
 ) {
@@ -32,11 +32,11 @@ pub fn keep_open(
         loop {
             let on_open = |failures: &mut u32| {
                 *failures = 0;
-                state.set(Connection::Live);
+                state.set(FeedState::Live);
             };
             // What cannot be opened is tried again like what does not answer.
             stream::follow(&cursor(), &mut failures, on_open, &on_event).await;
-            state.set(Connection::Reconnecting);
+            state.set(FeedState::Reconnecting);
             failures = failures.saturating_add(1);
             // 0.5, 1, 2, 4, 8 seconds: soon after a restart, gentle in a long outage.
             stream::sleep(Duration::from_millis(250) * 2_u32.pow(failures.min(5))).await;
@@ -47,7 +47,7 @@ pub fn keep_open(
 /// The server renders what was, not what comes.
 #[cfg(not(feature = "hydrate"))]
 pub fn keep_open(
-    _state: RwSignal<Connection>,
+    _state: RwSignal<FeedState>,
     _cursor: impl Fn() -> String + 'static,
     _on_event: impl Fn(&str) + 'static,
 ) {

@@ -13,7 +13,7 @@ const SEEN_MAX: usize = 4 * ROWS_MAX;
 
 /// A delivery on the screen.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct DeliveryRow {
     pub event: Arc<LiveEvent>,
     /// It arrived while the page was open.
     pub is_new: bool,
@@ -21,17 +21,17 @@ pub struct Row {
 
 /// Deliveries in the order they came, each once.
 #[derive(Debug)]
-pub struct Feed {
+pub struct FeedList {
     /// Where to resume: the last cursor that arrived, shown or not.
     cursor: String,
     seen: VecDeque<String>,
     /// Arrived and not shown yet, oldest first.
-    waiting: VecDeque<Row>,
+    waiting: VecDeque<DeliveryRow>,
     /// How many arrived since the rows were last shown; more than `waiting` holds when they were many.
     waiting_count: u32,
 }
 
-impl Feed {
+impl FeedList {
     #[must_use]
     pub fn new(cursor: String, events: &[LiveEvent]) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Feed {
         if self.seen.len() > SEEN_MAX {
             self.seen.pop_front();
         }
-        self.waiting.push_back(Row {
+        self.waiting.push_back(DeliveryRow {
             event: Arc::new(event),
             is_new: true,
         });
@@ -74,9 +74,9 @@ impl Feed {
     }
 
     /// Puts what is waiting above `rows` (newest first) and drops what is too old to list.
-    pub fn show(&mut self, rows: &mut Vec<Row>) {
+    pub fn show(&mut self, rows: &mut Vec<DeliveryRow>) {
         self.waiting_count = 0;
-        let mut shown: Vec<Row> = self.waiting.drain(..).rev().collect();
+        let mut shown: Vec<DeliveryRow> = self.waiting.drain(..).rev().collect();
         shown.append(rows);
         shown.truncate(ROWS_MAX);
         *rows = shown;
@@ -105,13 +105,13 @@ mod tests {
         }
     }
 
-    fn cursors(rows: &[Row]) -> Vec<&str> {
+    fn cursors(rows: &[DeliveryRow]) -> Vec<&str> {
         rows.iter().map(|row| row.event.cursor.as_str()).collect()
     }
 
     #[test]
     fn a_repeat_after_a_reconnect_is_dropped() {
-        let mut feed = Feed::new("2".into(), &[event(1), event(2)]);
+        let mut feed = FeedList::new("2".into(), &[event(1), event(2)]);
         assert!(!feed.accept(event(2)));
         assert!(feed.accept(event(3)));
         assert!(!feed.accept(event(3)));
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_newest_is_on_top_and_the_oldest_gives_way() {
-        let mut feed = Feed::new("0".into(), &[]);
+        let mut feed = FeedList::new("0".into(), &[]);
         let mut rows = Vec::new();
         for cursor in 1..=3 {
             feed.accept(event(cursor));

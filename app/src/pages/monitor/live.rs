@@ -5,7 +5,7 @@ use std::time::Duration;
 use leptos::prelude::*;
 use shared::api::{LiveEvent, Outcome};
 
-use super::feed::{Feed, Row};
+use super::feed::{DeliveryRow, FeedList};
 use crate::api::monitor::LiveStart;
 use crate::components::amount::points_text;
 use crate::components::badge::outcome_label;
@@ -19,11 +19,11 @@ const GATHER: Duration = Duration::from_millis(150);
 #[derive(Clone, Copy)]
 pub struct Live {
     text: Text,
-    feed: StoredValue<Feed>,
+    feed: StoredValue<FeedList>,
     is_gathering: StoredValue<bool>,
     in_quarantine: WaitingCount,
     /// Newest first.
-    pub rows: RwSignal<Vec<Row>>,
+    pub rows: RwSignal<Vec<DeliveryRow>>,
     pub is_paused: RwSignal<bool>,
     /// How many arrived since it was paused.
     pub waiting: RwSignal<u32>,
@@ -33,8 +33,8 @@ pub struct Live {
 
 impl Live {
     pub fn new(start: LiveStart) -> Self {
-        let feed = Feed::new(start.cursor, &start.events);
-        let rows = start.events.into_iter().rev().map(|event| Row {
+        let feed = FeedList::new(start.cursor, &start.events);
+        let rows = start.events.into_iter().rev().map(|event| DeliveryRow {
             event: event.into(),
             is_new: false,
         });
@@ -68,7 +68,8 @@ impl Live {
             self.in_quarantine.look_again();
         }
         if self.is_paused.get_untracked() {
-            self.waiting.set(self.feed.with_value(Feed::waiting_count));
+            self.waiting
+                .set(self.feed.with_value(FeedList::waiting_count));
         } else if !self.is_gathering.get_value() {
             self.is_gathering.set_value(true);
             set_timeout(move || self.show_gathered(), GATHER);
@@ -84,7 +85,7 @@ impl Live {
     }
 
     fn show(self) {
-        let arrived = self.feed.with_value(Feed::waiting_count);
+        let arrived = self.feed.with_value(FeedList::waiting_count);
         if arrived > 0 {
             self.rows
                 .update(|rows| self.feed.update_value(|feed| feed.show(rows)));
@@ -103,7 +104,7 @@ impl Live {
 }
 
 /// What a screen reader is told when rows appear: how many, and the newest in words.
-fn announce(text: Text, arrived: u32, rows: RwSignal<Vec<Row>>) -> String {
+fn announce(text: Text, arrived: u32, rows: RwSignal<Vec<DeliveryRow>>) -> String {
     let newest = rows.with_untracked(|rows| rows.first().map(|row| row.event.clone()));
     let Some(newest) = newest else {
         return String::new();

@@ -12,7 +12,7 @@ mod summary;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
 use crate::text::use_text;
@@ -25,7 +25,7 @@ pub fn MonitorPage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.monitor.title) />
         {answered(start, |answer| match answer {
-            Answer::Deliveries(json) => {
+            QueryAnswer::Deliveries(json) => {
                 let start = json.read()?;
                 Ok(view! { <Board start /> }.erased())
             }

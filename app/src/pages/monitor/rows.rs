@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::api::{LiveEvent, Outcome, QuarantineReason};
 use shared::money::Points;
 
-use super::feed::Row;
+use super::feed::DeliveryRow;
 use crate::address::{price_address, user_address};
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
@@ -18,7 +18,7 @@ use crate::components::table::{
 use crate::text::{fill, use_text};
 
 #[component]
-pub fn Rows(rows: RwSignal<Vec<Row>>) -> impl IntoView {
+pub fn Rows(rows: RwSignal<Vec<DeliveryRow>>) -> impl IntoView {
     view! {
         <div class="card flush">
             {table(
@@ -37,7 +37,7 @@ pub fn Rows(rows: RwSignal<Vec<Row>>) -> impl IntoView {
                 view! {
                     <tbody>
                         {list(move || {
-                            let shown = |row: &Row| {
+                            let shown = |row: &DeliveryRow| {
                                 let row = row.clone();
                                 Item {
                                     key: row.event.cursor.clone(),
@@ -54,7 +54,7 @@ pub fn Rows(rows: RwSignal<Vec<Row>>) -> impl IntoView {
     .erased()
 }
 
-fn delivery(row: Row) -> AnyView {
+fn delivery(row: DeliveryRow) -> AnyView {
     let text = use_text();
     let event = row.event;
     let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());

@@ -2,29 +2,29 @@
 
 use leptos::prelude::*;
 
-use super::connection::Connection;
+use super::connection::FeedState;
 use crate::components::erased::{Erase, phrase, words};
 use crate::text::{fill, use_text};
 
 #[component]
 pub fn State(
-    connection: RwSignal<Connection>,
+    connection: RwSignal<FeedState>,
     is_paused: RwSignal<bool>,
     waiting: RwSignal<u32>,
 ) -> impl IntoView {
     let text = use_text();
     let class = move || match (connection.get(), is_paused.get()) {
-        (Connection::Live, false) => "state live",
-        (Connection::Live, true) => "state paused",
-        (Connection::Connecting | Connection::Reconnecting, _) => "state lost",
+        (FeedState::Live, false) => "state live",
+        (FeedState::Live, true) => "state paused",
+        (FeedState::Connecting | FeedState::Reconnecting, _) => "state lost",
     };
     let state = move || {
         let words = &text.get().monitor;
         match (connection.get(), is_paused.get()) {
-            (Connection::Live, false) => words.live.to_owned(),
-            (Connection::Connecting, _) => words.connecting.to_owned(),
-            (Connection::Reconnecting, _) => words.reconnecting.to_owned(),
-            (Connection::Live, true) => fill(words.paused, &[&waiting.get().to_string()]),
+            (FeedState::Live, false) => words.live.to_owned(),
+            (FeedState::Connecting, _) => words.connecting.to_owned(),
+            (FeedState::Reconnecting, _) => words.reconnecting.to_owned(),
+            (FeedState::Live, true) => fill(words.paused, &[&waiting.get().to_string()]),
         }
     };
     view! {

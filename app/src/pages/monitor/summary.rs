@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::api::{LiveEvent, Outcome};
 use shared::money::Points;
 
-use super::feed::Row;
+use super::feed::DeliveryRow;
 use crate::components::amount::{count_text, percent, points_text};
 use crate::components::badge::{Badge, outcome_label, outcome_tone};
 use crate::components::erased::{Erase, words};
@@ -34,7 +34,7 @@ fn points_over_time<'a>(events: impl Iterator<Item = &'a LiveEvent> + Clone) -> 
 }
 
 #[component]
-pub fn Summary(rows: RwSignal<Vec<Row>>) -> impl IntoView {
+pub fn Summary(rows: RwSignal<Vec<DeliveryRow>>) -> impl IntoView {
     let text = use_text();
     let total = move || {
         rows.with(|rows| {
@@ -92,7 +92,7 @@ pub fn Summary(rows: RwSignal<Vec<Row>>) -> impl IntoView {
 
 /// Points over time, as bars. The table holds the same numbers.
 #[component]
-fn Bars(rows: RwSignal<Vec<Row>>) -> impl IntoView {
+fn Bars(rows: RwSignal<Vec<DeliveryRow>>) -> impl IntoView {
     let text = use_text();
     let drawing = move || {
         let bars = rows.with(|rows| {

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::api::my::Overview;
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
 use crate::components::figures::Figures;
@@ -22,7 +22,7 @@ pub fn MyPage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.my.title) />
         {answered(overview, move |answer| match answer {
-            Answer::Overview(json) => {
+            QueryAnswer::Overview(json) => {
                 let Overview { balance, models } = json.read()?;
                 Ok(
                     view! {

@@ -13,14 +13,14 @@ use crate::error::AppError;
 use crate::text::{Say, fill, use_text};
 
 /// What is asked for.
-type Call = (String, u64, u64);
+type TriedCall = (String, u64, u64);
 
 #[component]
 pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
     let text = use_text();
-    let asked = RwSignal::new(None::<Call>);
+    let asked = RwSignal::new(None::<TriedCall>);
     // The last call that was let through.
-    let passed = RwSignal::new(None::<Call>);
+    let passed = RwSignal::new(None::<TriedCall>);
     let none = models
         .is_empty()
         .then(|| view! { <p class="quiet">{text.say(|t| t.my.no_models)}</p> }.erased());
@@ -68,8 +68,8 @@ pub fn TryCall(models: Vec<ModelName>) -> impl IntoView {
 #[component]
 fn Form(
     models: Vec<ModelName>,
-    asked: RwSignal<Option<Call>>,
-    passed: RwSignal<Option<Call>>,
+    asked: RwSignal<Option<TriedCall>>,
+    passed: RwSignal<Option<TriedCall>>,
 ) -> impl IntoView {
     let text = use_text();
     let hydrated = browser::use_hydrated();

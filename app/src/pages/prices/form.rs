@@ -19,7 +19,7 @@ use crate::text::{Say, fill, use_text};
 
 /// The form as it is typed.
 #[derive(Clone, Copy)]
-struct Typed {
+struct PriceFields {
     model_name: RwSignal<String>,
     input: RwSignal<String>,
     output: RwSignal<String>,
@@ -31,7 +31,7 @@ struct Typed {
     note: RwSignal<String>,
 }
 
-impl Typed {
+impl PriceFields {
     fn new(draft: PriceDraft) -> Self {
         Self {
             model_name: RwSignal::new(draft.model_name),
@@ -91,7 +91,7 @@ pub fn PriceForm(
     let navigate = use_navigate();
     let is_new = base.is_none();
     let is_active = base.as_ref().is_none_or(|version| version.is_active);
-    let typed = Typed::new(first_draft(model, base));
+    let typed = PriceFields::new(first_draft(model, base));
     let publish = Command::new();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -134,7 +134,7 @@ pub fn PriceForm(
 }
 
 #[component]
-fn Fields(typed: Typed, publish: Command, is_new: bool) -> impl IntoView {
+fn Fields(typed: PriceFields, publish: Command, is_new: bool) -> impl IntoView {
     let text = use_text();
     let fault = move |id: &'static str| fault_of(move || publish.error(), id);
     let price = move |id: &'static str, label: Say, value: RwSignal<String>, required: bool| {

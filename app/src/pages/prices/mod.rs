@@ -10,7 +10,7 @@ mod versions;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
@@ -38,11 +38,11 @@ pub fn PricesPage() -> impl IntoView {
         {answered(found, move |answer| {
             let model = untrack(asked);
             Ok(match (answer, model) {
-                (Answer::Prices(json), _) => {
+                (QueryAnswer::Prices(json), _) => {
                     let prices = json.read()?;
                     view! { <List prices /> }.erased()
                 }
-                (Answer::Versions(json), Some(model)) => {
+                (QueryAnswer::Versions(json), Some(model)) => {
                     let versions = json.read()?;
                     view! { <Editor model found=Some(versions) versions=found /> }.erased()
                 }

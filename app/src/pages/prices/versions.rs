@@ -10,7 +10,7 @@ use crate::components::badge::{Badge, Tone};
 use crate::components::erased::{Erase, words};
 use crate::components::moment::Moment;
 use crate::components::table::{Head::Words, listing};
-use crate::text::{Category as CategoryTexts, Text, use_text};
+use crate::text::{CategoryTexts, Text, use_text};
 
 #[component]
 pub fn Versions(found: ModelVersions) -> impl IntoView {

@@ -1,8 +1,8 @@
 //! Putting the numbers of a message right and charging it.
 
 use leptos::prelude::*;
-use shared::dify::MessageUsage;
 use shared::tokens::Category;
+use shared::usage::MessageUsage;
 
 use super::done::use_done;
 use crate::api::correction::{CallDraft, Correction, call_field, tokens_field};

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 use shared::api::QuarantineDetail;
-use shared::dify::{MessageUsage, ModelCall};
 use shared::tokens::Category;
+use shared::usage::{MessageUsage, ModelCall};
 
 use crate::address::user_address;
 use crate::components::amount::count_text;

@@ -12,7 +12,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use shared::api::QuarantineReason;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
@@ -42,11 +42,11 @@ pub fn QuarantinePage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.quarantine.title) />
         {answered(found, move |answer| match answer {
-            Answer::WaitingMessages(json) => {
+            QueryAnswer::WaitingMessages(json) => {
                 let page = json.read()?;
                 Ok(view! { <List page pages reason=untrack(reason) /> }.erased())
             }
-            Answer::WaitingMessage(json) => {
+            QueryAnswer::WaitingMessage(json) => {
                 let waiting = json.read()?;
                 Ok(view! { <Message waiting /> }.erased())
             }

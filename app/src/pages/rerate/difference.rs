@@ -22,7 +22,7 @@ use crate::text::{fill, use_text};
 
 /// A difference that was computed, and what for.
 #[derive(Clone)]
-pub struct Preview {
+pub struct RerateResult {
     pub draft: RerateDraft,
     pub model_name: String,
     pub version: String,
@@ -32,12 +32,12 @@ pub struct Preview {
 /// Who gains and who loses, and the way to make it so.
 #[component]
 pub fn Difference(
-    found: Preview,
-    preview: RwSignal<Option<Preview>>,
+    found: RerateResult,
+    preview: RwSignal<Option<RerateResult>>,
     jobs: QueryResource,
 ) -> impl IntoView {
     let text = use_text();
-    let Preview {
+    let RerateResult {
         draft,
         model_name,
         version,
@@ -132,7 +132,7 @@ fn Differences(differences: Vec<UserDifference>) -> impl IntoView {
 #[component]
 fn Apply(
     draft: RerateDraft,
-    preview: RwSignal<Option<Preview>>,
+    preview: RwSignal<Option<RerateResult>>,
     jobs: QueryResource,
 ) -> impl IntoView {
     let text = use_text();

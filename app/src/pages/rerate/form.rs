@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::difference::{Difference, Preview};
+use super::difference::{Difference, RerateResult};
 use crate::api::query::QueryResource;
 use crate::api::rerate::{ReratableModel, ReratableVersion, RerateDraft, preview_rerating};
 use crate::browser;
@@ -15,7 +15,7 @@ use crate::text::{fill, use_text};
 
 /// The form as it is typed.
 #[derive(Clone, Copy)]
-struct Typed {
+struct RerateFields {
     models: StoredValue<Vec<ReratableModel>>,
     /// Its place among the models.
     model: RwSignal<String>,
@@ -25,7 +25,7 @@ struct Typed {
     to: RwSignal<String>,
 }
 
-impl Typed {
+impl RerateFields {
     /// With the newest version of the chosen model, or of the first.
     fn new(models: Vec<ReratableModel>, chosen: Option<String>) -> Self {
         let chosen = chosen.map(|name| name.to_lowercase());
@@ -91,8 +91,8 @@ pub fn Form(
     if models.is_empty() {
         return no_models();
     }
-    let typed = Typed::new(models, chosen);
-    let preview = RwSignal::new(None::<Preview>);
+    let typed = RerateFields::new(models, chosen);
+    let preview = RwSignal::new(None::<RerateResult>);
     let compute = Command::new();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -105,7 +105,7 @@ pub fn Form(
         let (model_name, version) = typed.names(&draft);
         compute.run(async move {
             let differences = preview_rerating(draft.clone()).await?;
-            preview.set(Some(Preview {
+            preview.set(Some(RerateResult {
                 draft,
                 model_name,
                 version,
@@ -144,7 +144,7 @@ fn no_models() -> AnyView {
 }
 
 #[component]
-fn Fields(typed: Typed, compute: Command) -> impl IntoView {
+fn Fields(typed: RerateFields, compute: Command) -> impl IntoView {
     let error = move || compute.error();
     let first = typed.model.get_untracked();
     let models = typed.models.with_value(|models| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use crate::api::query::{Answer, QueryResource};
+use crate::api::query::{QueryAnswer, QueryResource};
 use crate::api::rerate::{JobKind, JobView};
 use crate::components::amount::count_text;
 use crate::components::answer::{answered, nothing};
@@ -21,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[component]
 pub fn Jobs(jobs: QueryResource) -> impl IntoView {
     let list = answered(jobs, move |answer| match answer {
-        Answer::Jobs(json) => Ok(listed_jobs(json.read()?, jobs)),
+        QueryAnswer::Jobs(json) => Ok(listed_jobs(json.read()?, jobs)),
         _ => nothing(),
     });
     view! { <ListSection id="jobs-title" title=|t| t.rerate.jobs list=Some(list) /> }.erased()

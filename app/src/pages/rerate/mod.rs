@@ -8,7 +8,7 @@ mod jobs;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
@@ -25,7 +25,7 @@ pub fn ReratePage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.rerate.title) />
         {answered(models, move |answer| match answer {
-            Answer::Reratable(json) => {
+            QueryAnswer::Reratable(json) => {
                 let models = json.read()?;
                 let chosen = untrack(|| address.get("model"));
                 Ok(

@@ -9,7 +9,7 @@ mod reports;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::api::sources::SourcesView;
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
@@ -30,7 +30,7 @@ pub fn SourcesPage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.sources.title) />
         {answered(found, move |answer| match answer {
-            Answer::Sources(json) => {
+            QueryAnswer::Sources(json) => {
                 Ok(match json.read()? {
                     SourcesView::One(source) => {
                         view! { <Source source=*source found reviewed /> }.erased()

@@ -93,7 +93,7 @@ fn row(report: ReportView) -> AnyView {
                 </a>
             </th>
             <td data-label=text.say(|t| t.sources.reported_by)>
-                {report.source} " " <Moment at=report.seen_at />
+                {report.source} " " <Moment at=report.reported_at />
             </td>
             <td data-label=text.say(|t| t.monitor.outcome)>{what}</td>
             <td class="num" data-label=text.say(|t| t.sources.reported)>

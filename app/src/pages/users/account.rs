@@ -13,11 +13,11 @@ use crate::api::query::QueryResource;
 use crate::api::users::AccountView;
 use crate::components::erased::Erase;
 use crate::components::figures::Figures;
-use crate::components::history::{BelowReceipt, History, HistorySection};
+use crate::components::history::{BelowReceipt, HistoryOwner, HistorySection};
 use crate::text::use_text;
 
 #[component]
-pub fn Account(account: AccountView, found: QueryResource, history: History) -> impl IntoView {
+pub fn Account(account: AccountView, found: QueryResource, history: HistoryOwner) -> impl IntoView {
     let text = use_text();
     let AccountView {
         balance,

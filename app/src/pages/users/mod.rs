@@ -10,7 +10,7 @@ mod refund;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::api::query::{Answer, Query, use_query};
+use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
@@ -38,11 +38,11 @@ pub fn UsersPage() -> impl IntoView {
     view! {
         <Title text=text.say(|t| t.users.title) />
         {answered(found, move |answer| match answer {
-            Answer::Account(json) => {
+            QueryAnswer::Account(json) => {
                 let account = json.read()?;
                 Ok(view! { <Account account found history /> }.erased())
             }
-            Answer::Accounts(json) => {
+            QueryAnswer::Accounts(json) => {
                 let page = json.read()?;
                 Ok(view! { <List page pages search=untrack(search) /> }.erased())
             }

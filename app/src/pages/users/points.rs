@@ -10,7 +10,7 @@ use crate::components::amount::{points_text, signed_points_text};
 use crate::components::command::Command;
 use crate::components::erased::{Erase, flag, part, submit_with};
 use crate::components::field::{Field, FormError, fault_of};
-use crate::components::history::History;
+use crate::components::history::HistoryOwner;
 use crate::components::notice::use_notices;
 use crate::components::submit::submit_button;
 use crate::text::{Say, fill, use_text};
@@ -37,7 +37,7 @@ fn radio(name: &'static str, label: Say, state: RwSignal<bool>, when: bool) -> A
 
 /// The form as it is typed.
 #[derive(Clone, Copy)]
-struct Typed {
+struct PointsFields {
     points: RwSignal<String>,
     reason: RwSignal<String>,
     expires_at: RwSignal<String>,
@@ -45,7 +45,7 @@ struct Typed {
     is_bought: RwSignal<bool>,
 }
 
-impl Typed {
+impl PointsFields {
     fn new() -> Self {
         Self {
             points: RwSignal::new(String::new()),
@@ -83,10 +83,10 @@ impl Typed {
 
 /// Adding is an entry, and so is taking.
 #[component]
-pub fn ChangePoints(user: String, found: QueryResource, history: History) -> impl IntoView {
+pub fn ChangePoints(user: String, found: QueryResource, history: HistoryOwner) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
-    let typed = Typed::new();
+    let typed = PointsFields::new();
     let change = Command::new();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -133,7 +133,7 @@ pub fn ChangePoints(user: String, found: QueryResource, history: History) -> imp
 }
 
 #[component]
-fn Fields(typed: Typed, change: Command) -> impl IntoView {
+fn Fields(typed: PointsFields, change: Command) -> impl IntoView {
     let text = use_text();
     let is_taking = typed.is_taking;
     let error = move || change.error();
@@ -175,7 +175,7 @@ fn Fields(typed: Typed, change: Command) -> impl IntoView {
 
 /// Where points that are added come from, and until when they are good.
 #[component]
-fn Terms(typed: Typed, change: Command) -> impl IntoView {
+fn Terms(typed: PointsFields, change: Command) -> impl IntoView {
     let text = use_text();
     view! {
         <fieldset class="choice" aria-describedby="origin-hint">

@@ -10,7 +10,7 @@ use crate::records::checkpoint::CreditLeft;
 
 /// An account, and how far it was verified.
 #[derive(Debug, sqlx::FromRow)]
-pub(crate) struct AccountRow {
+pub(crate) struct StoredAccount {
     pub account_id: Uuid,
     pub user_id: String,
     pub balance_nano: i64,
@@ -36,7 +36,7 @@ pub(crate) async fn accounts(
     connection: &mut PgConnection,
     (first, last): (Uuid, Uuid),
     rows_max: i64,
-) -> Result<Vec<AccountRow>> {
+) -> Result<Vec<StoredAccount>> {
     Ok(sqlx::query_as(
         "select a.account_id, a.user_id, a.balance_nano, a.held_nano, a.entry_count, a.last_hash,
                 k.entry as checkpoint_entry, k.hash as checkpoint_hash,

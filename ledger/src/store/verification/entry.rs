@@ -13,7 +13,7 @@ use crate::records::entry::EntryLine;
 
 /// All that is stored of an entry.
 #[derive(Debug)]
-pub(crate) struct EntryRow {
+pub(crate) struct StoredEntry {
     pub recorded_at: OffsetDateTime,
     pub occurred_at: OffsetDateTime,
     pub amount_nano: i64,
@@ -49,7 +49,7 @@ pub(crate) struct DuesColumns {
 
 /// Where an entry is, and its hash: what can be read of it even if the rest cannot.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EntryPlace {
+pub(crate) struct StoredEntryPlace {
     pub account_id: Uuid,
     pub entry: i64,
     pub hash: Option<[u8; 32]>,
@@ -57,7 +57,7 @@ pub(crate) struct EntryPlace {
     pub is_old: bool,
 }
 
-impl EntryPlace {
+impl StoredEntryPlace {
     pub(crate) fn of(row: &PgRow) -> Result<Self> {
         Ok(Self {
             account_id: row.try_get(0)?,
@@ -68,7 +68,7 @@ impl EntryPlace {
     }
 }
 
-impl EntryRow {
+impl StoredEntry {
     /// By place, not by name: this is most of what reading an entry costs.
     pub(crate) fn of(row: &PgRow) -> Result<Self> {
         let lines: Option<Json<Vec<EntryLine>>> = row.try_get(18)?;

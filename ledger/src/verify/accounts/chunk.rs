@@ -16,8 +16,8 @@ use super::walk::Walk;
 use crate::error::Result;
 use crate::records::checkpoint::Checkpoint;
 use crate::store::verification::BY_KEYS;
-use crate::store::verification::account::{self, AccountRow, MaybeCheckpointRow, NewCheckpoint};
-use crate::store::verification::entry::{EntryPlace, entries};
+use crate::store::verification::account::{self, MaybeCheckpointRow, NewCheckpoint, StoredAccount};
+use crate::store::verification::entry::{StoredEntryPlace, entries};
 use crate::verify::report::{Finding, Pass, to_u64};
 
 /// Accounts of a chunk, and entries after which it takes no further account in.
@@ -32,7 +32,8 @@ pub(super) async fn range(run: &AccountWalk, (first, last): (Uuid, Uuid)) -> Res
     while let Some(from) = next {
         let mut connection = run.pool.acquire().await?;
         let mut tx = connection.begin_with(BY_KEYS).await?;
-        let chunk = Chunk::walk(run, &mut tx, (from, last), carried.take(), &mut pass).await?;
+        let chunk =
+            AccountChunk::walk(run, &mut tx, (from, last), carried.take(), &mut pass).await?;
         tx.rollback().await?;
         account::keep(&mut *connection, &chunk.checkpoints).await?;
         account::forget(&mut *connection, &chunk.broken).await?;
@@ -43,7 +44,7 @@ pub(super) async fn range(run: &AccountWalk, (first, last): (Uuid, Uuid)) -> Res
 }
 
 /// What is left after a chunk.
-struct Chunk {
+struct AccountChunk {
     /// The account whose entries go on in the next one.
     carried: Option<Walk>,
     /// The first account of the next one.
@@ -52,7 +53,7 @@ struct Chunk {
     broken: Vec<Uuid>,
 }
 
-impl Chunk {
+impl AccountChunk {
     async fn walk(
         run: &AccountWalk,
         tx: &mut PgConnection,
@@ -97,10 +98,10 @@ impl Chunk {
 /// The accounts that a chunk takes in, each with where the walk along it begins.
 fn chosen(
     run: &AccountWalk,
-    rows: Vec<AccountRow>,
+    rows: Vec<StoredAccount>,
     mut carried: Option<Walk>,
     pass: &mut Pass,
-) -> Vec<(AccountRow, Walk)> {
+) -> Vec<(StoredAccount, Walk)> {
     let mut chosen = Vec::new();
     let mut entries = 0_i64;
     for row in rows {
@@ -121,7 +122,7 @@ fn chosen(
     chosen
 }
 
-fn begin(run: &AccountWalk, row: &AccountRow, pass: &mut Pass) -> Walk {
+fn begin(run: &AccountWalk, row: &StoredAccount, pass: &mut Pass) -> Walk {
     let told = row.checkpoint.checkpoint_entry;
     let checkpoint = row.checkpoint.read(row.account_id);
     let sealed = checkpoint.filter(|checkpoint| {
@@ -144,7 +145,7 @@ fn begin(run: &AccountWalk, row: &AccountRow, pass: &mut Pass) -> Walk {
 
 /// A chunk of which all entries were read.
 struct Walked {
-    accounts: Vec<AccountRow>,
+    accounts: Vec<StoredAccount>,
     walks: Vec<Walk>,
     credits: CreditRows,
     references: References,
@@ -158,7 +159,7 @@ impl Walked {
     async fn read(
         run: &AccountWalk,
         tx: &mut PgConnection,
-        accounts: Vec<(AccountRow, Walk)>,
+        accounts: Vec<(StoredAccount, Walk)>,
         last_id: Uuid,
     ) -> Result<Self> {
         let (accounts, walks): (Vec<_>, Vec<_>) = accounts.into_iter().unzip();
@@ -178,7 +179,7 @@ impl Walked {
         let mut rows = std::pin::pin!(entries(tx, &ids, &from, ENTRIES_MAX, &run.cut));
         let mut current = 0;
         while let Some(row) = rows.try_next().await? {
-            let place = EntryPlace::of(&row)?;
+            let place = StoredEntryPlace::of(&row)?;
             while walked
                 .walks
                 .get(current)
@@ -217,9 +218,9 @@ impl Walked {
         run: &AccountWalk,
         held: Vec<(Uuid, i64)>,
         pass: &mut Pass,
-    ) -> Result<Chunk> {
+    ) -> Result<AccountChunk> {
         let held: HashMap<Uuid, i64> = held.into_iter().collect();
-        let mut chunk = Chunk::end();
+        let mut chunk = AccountChunk::end();
         if self.last_rows >= ENTRIES_MAX {
             chunk.carried = self.walks.pop();
             self.accounts.pop();

@@ -6,14 +6,14 @@ use super::credit_rows::CreditRows;
 use super::walk::Walk;
 use crate::records::credit::{Credit, CreditState};
 use crate::records::entry::{CreditTerms, Entry};
-use crate::store::verification::entry::EntryRow;
+use crate::store::verification::entry::StoredEntry;
 
 impl Walk {
     /// The terms of the credit that an entry brings, which must be there if it brings points.
     pub(super) fn terms(
         &self,
         number: i64,
-        row: &EntryRow,
+        row: &StoredEntry,
         credits: &CreditRows,
     ) -> Result<CreditTerms, String> {
         if row.amount_nano <= 0 {

@@ -11,12 +11,18 @@ use crate::records::entry::{
     Content, CreditTerms, Draft, EntriesBefore, Entry, EntryLine, MessageCharge, ReportOrigin,
 };
 use crate::records::hash::MessageId;
-use crate::store::verification::entry::{DuesColumns, EntryPlace, EntryRow, OriginColumns};
+use crate::store::verification::entry::{
+    DuesColumns, OriginColumns, StoredEntry, StoredEntryPlace,
+};
 
 type Result<T> = std::result::Result<T, &'static str>;
 
 /// The entry that a row tells; `terms` are those of the credit that it brings.
-pub(super) fn entry(place: EntryPlace, row: EntryRow, terms: CreditTerms) -> Result<Entry> {
+pub(super) fn entry(
+    place: StoredEntryPlace,
+    row: StoredEntry,
+    terms: CreditTerms,
+) -> Result<Entry> {
     let kind = kind(&row.kind)?;
     let content = match (kind, row.message) {
         (
@@ -66,7 +72,7 @@ fn kind(text: &str) -> Result<EntryKind> {
         .ok_or("a kind of entry that there is not")
 }
 
-fn plain_content(kind: EntryKind, row: &EntryRow, terms: CreditTerms) -> Result<Content> {
+fn plain_content(kind: EntryKind, row: &StoredEntry, terms: CreditTerms) -> Result<Content> {
     if row.follows_entry.is_some() {
         return Err("it follows an entry of a message, and is of none");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use shared::usage::Place;
+use shared::usage::LinePlace;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -19,13 +19,13 @@ use crate::verify::report::UNTOLD;
 /// The references of the entries of a chunk.
 #[derive(Default)]
 pub(super) struct References {
-    follows: Vec<Follow>,
+    follows: Vec<EntryBefore>,
     ids: Vec<ClaimedId>,
     places: Vec<(usize, ChargePlace)>,
 }
 
 /// An entry that follows another one of its message.
-struct Follow {
+struct EntryBefore {
     /// Whose walk.
     walk: usize,
     account_id: Uuid,
@@ -64,7 +64,7 @@ impl References {
             self.places.push((walk, place));
         }
         if let Some(before) = message.before {
-            self.follows.push(Follow {
+            self.follows.push(EntryBefore {
                 walk,
                 account_id: entry.account_id,
                 entry: number,
@@ -89,7 +89,7 @@ impl References {
             });
         }
         for line in &message.lines {
-            if let Place::Call(call) = &line.place {
+            if let LinePlace::Call(call) = &line.place {
                 self.ids.push(ClaimedId {
                     walk,
                     entry: number,
@@ -124,7 +124,7 @@ impl References {
         Ok(())
     }
 
-    async fn of_follows(&self, tx: &mut PgConnection) -> Result<Vec<Fault>> {
+    async fn of_follows(&self, tx: &mut PgConnection) -> Result<Vec<ReferenceFault>> {
         if self.follows.is_empty() {
             return Ok(Vec::new());
         }
@@ -135,8 +135,8 @@ impl References {
             .into_iter()
             .map(|row| ((row.account_id, row.entry), row));
         let rows: HashMap<_, _> = rows.collect();
-        let row = |follow: &Follow| rows.get(&(follow.account_id, follow.before.last));
-        let other_owed = |follow: &&Follow| !follow.is_difference_from(row(follow));
+        let row = |follow: &EntryBefore| rows.get(&(follow.account_id, follow.before.last));
+        let other_owed = |follow: &&EntryBefore| !follow.is_difference_from(row(follow));
         let uneven: Vec<Uuid> = self
             .follows
             .iter()
@@ -150,12 +150,12 @@ impl References {
         };
         let faults = self.follows.iter().filter_map(|follow| {
             let what = follow.fault(row(follow), joined.contains(&follow.message))?;
-            Some(Fault::new(follow.walk, follow.entry, what))
+            Some(ReferenceFault::new(follow.walk, follow.entry, what))
         });
         Ok(faults.collect())
     }
 
-    async fn of_ids(&self, tx: &mut PgConnection) -> Result<Vec<Fault>> {
+    async fn of_ids(&self, tx: &mut PgConnection) -> Result<Vec<ReferenceFault>> {
         if self.ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -167,12 +167,12 @@ impl References {
                 Some(call) => format!("its call {call} could be charged again: its id is missing"),
                 None => "its message could be charged again: its id is missing".to_owned(),
             };
-            Some(Fault::new(id.walk, id.entry, what))
+            Some(ReferenceFault::new(id.walk, id.entry, what))
         });
         Ok(faults.collect())
     }
 
-    async fn of_places(&self, tx: &mut PgConnection) -> Result<Vec<Fault>> {
+    async fn of_places(&self, tx: &mut PgConnection) -> Result<Vec<ReferenceFault>> {
         if self.places.is_empty() {
             return Ok(Vec::new());
         }
@@ -180,13 +180,13 @@ impl References {
         let untold = untold(tx, &places).await?;
         let faults = untold.into_iter().filter_map(|place| {
             let (walk, place) = nth(&self.places, place)?;
-            Some(Fault::new(*walk, place.entry, UNTOLD.to_owned()))
+            Some(ReferenceFault::new(*walk, place.entry, UNTOLD.to_owned()))
         });
         Ok(faults.collect())
     }
 }
 
-impl Follow {
+impl EntryBefore {
     fn fault(&self, row: Option<&EarlierRow>, is_joined: bool) -> Option<String> {
         let what = match row {
             None => "the message's entry before it is missing",
@@ -210,13 +210,13 @@ impl Follow {
     }
 }
 
-struct Fault {
+struct ReferenceFault {
     walk: usize,
     entry: i64,
     what: String,
 }
 
-impl Fault {
+impl ReferenceFault {
     const fn new(walk: usize, entry: i64, what: String) -> Self {
         Self { walk, entry, what }
     }

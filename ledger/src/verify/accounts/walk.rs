@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::credit_rows::CreditRows;
 use super::entry::{cost, entry};
 use crate::records::checkpoint::{Checkpoint, CreditLeft};
-use crate::records::credit::Credits;
+use crate::records::credit::CreditList;
 use crate::records::entry::{Entry, MessageCharge};
 use crate::records::hash::{Hash, account_id, genesis};
-use crate::store::verification::account::AccountRow;
-use crate::store::verification::entry::{EntryPlace, EntryRow};
+use crate::store::verification::account::StoredAccount;
+use crate::store::verification::entry::{StoredEntry, StoredEntryPlace};
 use crate::verify::pricing::Pricing;
 
 const CHECKPOINT_MISSING: &str = "the entry of its checkpoint is missing or another one";
@@ -23,7 +23,7 @@ pub(super) struct Walk {
     pub entry: i64,
     pub last_hash: Hash,
     pub balance_nano: i64,
-    pub(super) credits: Credits,
+    pub(super) credits: CreditList,
     /// The last entry that was read, also after something was found to be wrong.
     pub read: i64,
     /// Where the walk began: at the first entry, or after a checkpoint.
@@ -43,7 +43,7 @@ impl Walk {
             entry: 0,
             last_hash: genesis(account_id),
             balance_nano: 0,
-            credits: Credits::default(),
+            credits: CreditList::default(),
             read: 0,
             begun_after: 0,
             awaits_checkpoint: false,
@@ -69,7 +69,7 @@ impl Walk {
     }
 
     /// Whether a row is the one that the walk begins at, which was verified before.
-    pub(super) fn meets_checkpoint(&mut self, place: EntryPlace) -> bool {
+    pub(super) fn meets_checkpoint(&mut self, place: StoredEntryPlace) -> bool {
         let is_met = self.awaits_checkpoint
             && place.entry == self.entry
             && place.hash == Some(self.last_hash);
@@ -92,7 +92,7 @@ impl Walk {
     /// Goes on by one entry; returns it if it fits.
     pub(super) fn step(
         &mut self,
-        place: EntryPlace,
+        place: StoredEntryPlace,
         row: &PgRow,
         credits: &mut CreditRows,
         pricing: &Pricing,
@@ -111,7 +111,7 @@ impl Walk {
 
     fn next(
         &mut self,
-        place: EntryPlace,
+        place: StoredEntryPlace,
         row: &PgRow,
         credits: &mut CreditRows,
         pricing: &Pricing,
@@ -124,7 +124,7 @@ impl Walk {
             let missing = self.entry + 1;
             return Err(format!("entry {missing} is missing before entry {number}"));
         }
-        let row = EntryRow::of(row).map_err(|error| format!("cannot be read: {error}"))?;
+        let row = StoredEntry::of(row).map_err(|error| format!("cannot be read: {error}"))?;
         let terms = self.terms(number, &row, credits)?;
         let entry = entry(place, row, terms).map_err(|what| format!("was changed: {what}"))?;
         let hash = entry.hash(&self.last_hash);
@@ -154,7 +154,12 @@ impl Walk {
     }
 
     /// The account must say what its entries say.
-    pub(super) fn close(&mut self, account: &AccountRow, held_nano: i64, credits: &mut CreditRows) {
+    pub(super) fn close(
+        &mut self,
+        account: &StoredAccount,
+        held_nano: i64,
+        credits: &mut CreditRows,
+    ) {
         if self.awaits_checkpoint {
             self.find(Some(self.entry), CHECKPOINT_MISSING);
         }
@@ -166,7 +171,7 @@ impl Walk {
         }
     }
 
-    fn account_fault(&self, account: &AccountRow, held_nano: i64) -> Option<String> {
+    fn account_fault(&self, account: &StoredAccount, held_nano: i64) -> Option<String> {
         let user_id: Result<UserId, _> = account.user_id.parse();
         if user_id.map(|user| account_id(&user)) != Ok(self.account_id) {
             return Some("the account belongs to another user".into());

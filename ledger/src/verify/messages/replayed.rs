@@ -14,13 +14,13 @@ use crate::store::verification::message::MessageEntryRow;
 
 /// What is wrong with a message, and where.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct ReplayFault {
     pub account_id: Option<Uuid>,
     pub entry: Option<i64>,
     pub what: String,
 }
 
-pub(super) type Result<T> = std::result::Result<T, Fault>;
+pub(super) type Result<T> = std::result::Result<T, ReplayFault>;
 
 /// A message as far as it was replayed.
 pub(super) struct Replayed {
@@ -37,17 +37,17 @@ pub(super) const NOT_ITS_REPORTS: &str =
     "its lines and dues are not what its reports in effect make of it";
 
 impl Replayed {
-    pub(super) fn fault(&self, what: impl Into<String>) -> Fault {
-        Fault {
+    pub(super) fn fault(&self, what: impl Into<String>) -> ReplayFault {
+        ReplayFault {
             account_id: self.message.account_id,
             entry: self.message.entries.map(|entries| entries.first),
             what: what.into(),
         }
     }
 
-    pub(super) fn fault_at(&self, event: &EventRow, what: impl Into<String>) -> Fault {
+    pub(super) fn fault_at(&self, event: &EventRow, what: impl Into<String>) -> ReplayFault {
         let first = self.message.entries.map(|entries| entries.first);
-        Fault {
+        ReplayFault {
             account_id: Some(event.account_id),
             entry: event.entry.or(first),
             what: what.into(),
@@ -61,7 +61,7 @@ impl Replayed {
     ) -> Result<&'a MessageEntryRow> {
         let row = records.entry(place);
         let row = row.filter(|row| row.message == Some(self.message.id.0));
-        row.ok_or_else(|| Fault {
+        row.ok_or_else(|| ReplayFault {
             account_id: Some(place.0),
             entry: Some(place.1),
             what: "the entry is missing, or one of another message".to_owned(),
@@ -100,7 +100,7 @@ impl Replayed {
             self.gained_nano += gained;
             return Ok(());
         };
-        Err(Fault {
+        Err(ReplayFault {
             account_id: Some(row.account_id),
             entry: Some(row.entry),
             what: what.to_owned(),

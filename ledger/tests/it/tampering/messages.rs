@@ -1,8 +1,8 @@
 //! Claims, what happened to messages, and what waits.
 
 use ledger::Entrance;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 
 use super::Victim;
 use crate::{Books, actor, message, points, user};

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::http::parties::langfuse;
 
 /// One value to be entered somewhere.
-struct Entry {
+struct SetupField {
     /// In JSON.
     name: &'static str,
     /// As the form there calls it.
@@ -23,8 +23,12 @@ struct Entry {
 }
 
 /// Where to go, and what to enter there.
-fn entries(source: &SourceSummary, key: &CreatedKey, base: &str) -> (&'static str, Vec<Entry>) {
-    let entry = |name, label, value| Entry { name, label, value };
+fn entries(
+    source: &SourceSummary,
+    key: &CreatedKey,
+    base: &str,
+) -> (&'static str, Vec<SetupField>) {
+    let entry = |name, label, value| SetupField { name, label, value };
     let secret = key.key.clone();
     match source.entrance {
         SourceEntrance::Webhook => (

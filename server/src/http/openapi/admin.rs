@@ -3,10 +3,10 @@
 use shared::api::{
     AccountSummary, AccountsQuery, AddCredit, Balance, ChargeAsReported, ChargeMissing,
     CheckCompleteness, Completeness, CompletenessQuery, Credits, CreditsQuery, DifyMessageEnd,
-    DismissMessage, Job, LiveEvent, LiveQuery, PageQuery, PostedEntry, PreviewRerating,
-    QuarantineDetail, QuarantineItem, QuarantineQuery, RefundCharge, RerateDifferences,
-    ReviewedMessage, RollupQuery, Rollups, SetDebtLimit, Sighting, Sightings, StartRerating,
-    StartedJob, WebhookAnswer, WebhookBody,
+    DismissMessage, Job, LiveEvent, LiveQuery, MessageReports, PageQuery, PostedEntry,
+    PreviewRerating, QuarantineDetail, QuarantineItem, QuarantineQuery, RefundCharge,
+    ReportSummary, RerateDifferences, ReviewedMessage, RollupQuery, Rollups, SetDebtLimit,
+    StartRerating, StartedJob, WebhookAnswer, WebhookBody,
 };
 
 use super::endpoint::{EndpointDoc, SESSION};
@@ -123,8 +123,8 @@ fn quarantine() -> [EndpointDoc; 5] {
 fn reports() -> [EndpointDoc; 5] {
     [
         EndpointDoc::get(
-            "/api/admin/messages/{messageId}/sightings",
-            "listSightings",
+            "/api/admin/messages/{messageId}/reports",
+            "listReports",
             "All reports of a message",
         )
         .id(
@@ -132,14 +132,14 @@ fn reports() -> [EndpointDoc; 5] {
             "Any id that the message is known by: its own, a workflow run's, a node execution's",
         )
         .refuses(&[422])
-        .answers::<Sightings>(200, "The reports"),
+        .answers::<MessageReports>(200, "The reports"),
         EndpointDoc::get(
             "/api/admin/differences",
             "listDifferences",
             "Reports that differ from what was charged, newest first",
         )
         .query::<PageQuery>()
-        .answers_page::<Sighting>("A page of reports"),
+        .answers_page::<ReportSummary>("A page of reports"),
         EndpointDoc::get(
             "/api/admin/completeness",
             "getCompleteness",

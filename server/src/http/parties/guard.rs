@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::ids::UserId;
 use shared::problem::{FieldFault, Problem};
+use shared::source::SourceEntrance;
 use utoipa::ToSchema;
 
 use crate::http::plumbing::blocked::Blocked;
@@ -59,7 +60,12 @@ pub struct GuardNote {
 /// Answers Dify.
 pub async fn ask(State(http): State<Http>, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let key = key::source(http.ledger(), &parts.headers, Scope::Guard).await?;
+    let key = key::source(
+        http.ledger(),
+        &parts.headers,
+        Scope::Entrance(SourceEntrance::Guard),
+    )
+    .await?;
     let body = body::read(body).await.map_err(|refused| refused.problem)?;
     let question: Question =
         serde_json::from_slice(&body).map_err(|error| Problem::InvalidJson {

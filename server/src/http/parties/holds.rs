@@ -7,10 +7,10 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use ledger::{Delivery, Entrance};
 use shared::api::{ReleaseHold, SettleHold, UserQuery};
-use shared::dify::{Evidence, MessageUsage, ModelCall};
 use shared::ids::checked_id;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 
 use crate::http::plumbing::answer::{Language, charged, success, words};
 use crate::http::plumbing::refusal::Refusal;

@@ -15,9 +15,10 @@ use ledger::{ApiKey, Entrance, Ledger, Scope, TraceEvent};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::langfuse::parse_batch;
+use shared::formats::langfuse::parse_batch;
 use shared::locale::Locale;
 use shared::problem::Problem;
+use shared::source::SourceEntrance;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -81,8 +82,10 @@ async fn authenticate(ledger: &Ledger, headers: &HeaderMap) -> Result<Arc<ApiKey
     let (public, secret) = basic(headers).ok_or(Problem::MissingKey)?;
     let key = ledger.authenticate_key(&secret).await;
     let key = key.map_err(|error| problem_of(&error))?;
-    key.filter(|key| key.scope == Scope::Langfuse && public_key(key.id) == public)
-        .ok_or(Problem::InvalidKey)
+    key.filter(|key| {
+        key.scope == Scope::Entrance(SourceEntrance::Langfuse) && public_key(key.id) == public
+    })
+    .ok_or(Problem::InvalidKey)
 }
 
 /// Asked when the keys are entered: whether they are right, and for the name of what they open.
@@ -117,7 +120,7 @@ async fn ingest(
 
 /// What became of the events of a batch, each by its id.
 #[derive(Default, Serialize)]
-struct Taken {
+struct IngestionResult {
     successes: Vec<Value>,
     errors: Vec<Value>,
 }
@@ -127,7 +130,7 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
     locale: Locale,
-) -> Result<Taken, Problem> {
+) -> Result<IngestionResult, Problem> {
     let at = Timestamp::new(OffsetDateTime::now_utc());
     let source = authenticate(ledger, headers).await?;
     let reject = async |body: &[u8], problem: &Problem| {
@@ -151,7 +154,7 @@ async fn take(
             return Err(problem);
         }
     };
-    let mut taken = Taken::default();
+    let mut taken = IngestionResult::default();
     let mut events = Vec::new();
     for event in batch {
         match event.part {

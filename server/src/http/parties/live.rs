@@ -53,11 +53,11 @@ pub async fn stream(
     let mut feed = match last_event_id.or(query.after) {
         Some(cursor) => {
             let page = ledger.live_after(&cursor, PAGE_EVENTS).await?;
-            Feed::new(ledger.clone(), signal, page.cursor, page.events)
+            FeedStream::new(ledger.clone(), signal, page.cursor, page.events)
         }
         None => {
             let page = ledger.live_latest(1).await?;
-            Feed::new(ledger.clone(), signal, page.cursor, Vec::new())
+            FeedStream::new(ledger.clone(), signal, page.cursor, Vec::new())
         }
     };
     feed.has_more = true;
@@ -78,7 +78,7 @@ pub async fn stream(
     Ok(([unbuffered], answer).into_response())
 }
 
-struct Feed {
+struct FeedStream {
     ledger: Ledger,
     signal: watch::Receiver<()>,
     cursor: String,
@@ -90,7 +90,7 @@ struct Feed {
     look_at: Instant,
 }
 
-impl Feed {
+impl FeedStream {
     fn new(
         ledger: Ledger,
         signal: watch::Receiver<()>,

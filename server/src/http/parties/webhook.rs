@@ -12,9 +12,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::api::{BatchAnswer, EventResult, Failure, Outcome, WebhookAnswer};
 use shared::clock::Timestamp;
-use shared::dify::parse_webhook;
+use shared::formats::dify::parse_webhook;
 use shared::locale::Locale;
 use shared::problem::{FieldFault, Problem};
+use shared::source::SourceEntrance;
 use time::OffsetDateTime;
 
 use crate::http::plumbing::answer::{Language, charged, success};
@@ -57,7 +58,7 @@ pub async fn deliver(
 }
 
 #[derive(Deserialize)]
-struct Batch<'a> {
+struct BatchBody<'a> {
     #[serde(borrow)]
     events: Vec<&'a RawValue>,
 }
@@ -134,8 +135,8 @@ fn is_busy(result: &ledger::Result<WebhookAnswer>) -> bool {
     matches!(result, Err(error) if matches!(error.problem(), Problem::Busy { .. }))
 }
 
-fn parse_batch(body: &[u8]) -> Result<Batch<'_>, Problem> {
-    let batch: Batch<'_> = serde_json::from_slice(body).map_err(|error| {
+fn parse_batch(body: &[u8]) -> Result<BatchBody<'_>, Problem> {
+    let batch: BatchBody<'_> = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             // JSON, but not an object with a list of events.
             Problem::field("events", FieldFault::Missing)
@@ -195,7 +196,7 @@ async fn receive(ledger: &Ledger, request: Request, bytes_max: usize) -> Result<
         )
         .map_err(|fault| Denial::from(fault).problem())
     };
-    let admitted = key::check_scope(&received.key, Scope::Webhook)
+    let admitted = key::check_scope(&received.key, Scope::Entrance(SourceEntrance::Webhook))
         .map_err(|denial| denial.problem())
         .and_then(|()| problem.map_or(Ok(()), Err))
         .and_then(|()| signed());

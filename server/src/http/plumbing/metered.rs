@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::state::Http;
-use super::upstream::{self, Fault};
+use super::upstream::{self, UpstreamFault};
 
 /// Pieces of an answer between the server and a client that reads more slowly than it writes. When
 /// they are full, the server waits.
@@ -31,16 +31,16 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 const FAILURES_MAX: u32 = 10;
 
 /// What a client gets of an answer: the error breaks its connection off, as the server's was.
-pub type Chunk = Result<Bytes, Fault>;
+pub type RelayChunk = Result<Bytes, UpstreamFault>;
 
 /// The client's end of an answer, until it goes.
-pub type ClientEnd = mpsc::Sender<Chunk>;
+pub type ClientEnd = mpsc::Sender<RelayChunk>;
 
 /// A body that is written piece by piece.
 pub fn channel() -> (ClientEnd, Body) {
     let (client, chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
     let body = Body::from_stream(stream::unfold(chunks, async |mut chunks| {
-        let chunk: Chunk = chunks.recv().await?;
+        let chunk: RelayChunk = chunks.recv().await?;
         if chunk.is_err() {
             // What came before is sent first; an error at once would take it along.
             yield_now().await;

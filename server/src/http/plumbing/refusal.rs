@@ -62,14 +62,14 @@ impl IntoResponse for Refusal {
 }
 
 /// What was asked for, and how to answer it.
-pub struct Asked {
+pub struct RequestContext {
     id: Uuid,
     method: Method,
     uri: Uri,
     locale: Locale,
 }
 
-impl Asked {
+impl RequestContext {
     pub fn of(request: &Request, id: Uuid) -> Self {
         Self {
             id,
@@ -82,11 +82,11 @@ impl Asked {
 
 /// Writes refusals in the caller's language and logs, once and with what was asked for, those
 /// that are our own fault. Answers that are none pass untouched.
-pub fn tell(asked: &Asked, mut response: Response) -> Response {
+pub fn tell(asked: &RequestContext, mut response: Response) -> Response {
     let Some(refusal) = response.extensions_mut().remove::<Arc<Refusal>>() else {
         return response;
     };
-    let Asked {
+    let RequestContext {
         id,
         method,
         uri,

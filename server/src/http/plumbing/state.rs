@@ -13,10 +13,10 @@ use tokio_util::task::TaskTracker;
 
 /// What every handler shares. Cheap to clone.
 #[derive(Clone)]
-pub struct Http(pub(crate) Arc<Shared>);
+pub struct Http(pub(crate) Arc<HttpState>);
 
 /// The parts of [`Http`].
-pub struct Shared {
+pub struct HttpState {
     pub context: AppContext,
     pub leptos: LeptosOptions,
     /// Where people reach this server.
@@ -36,7 +36,7 @@ pub struct Shared {
 
 impl Http {
     #[must_use]
-    pub fn new(shared: Shared) -> Self {
+    pub fn new(shared: HttpState) -> Self {
         Self(Arc::new(shared))
     }
 

@@ -20,7 +20,7 @@ const HEAD_MAX: Duration = Duration::from_secs(21 * 60);
 
 /// Why there is no answer, or no more of it.
 #[derive(Debug, Error)]
-pub enum Fault {
+pub enum UpstreamFault {
     #[error("the server behind this source cannot be reached: {0}")]
     Unreachable(#[source] reqwest::Error),
     #[error("the server behind this source did not answer in time")]
@@ -29,7 +29,7 @@ pub enum Fault {
     BrokenOff(#[source] reqwest::Error),
 }
 
-impl Fault {
+impl UpstreamFault {
     /// Whether the request cannot have been read by the server.
     #[must_use]
     pub fn is_before_sending(&self) -> bool {
@@ -40,14 +40,14 @@ impl Fault {
 /// Sends a request and waits for the head of its answer.
 ///
 /// # Errors
-/// [`Fault`].
-pub async fn send(client: &Client, request: Request) -> Result<Response, Fault> {
+/// [`UpstreamFault`].
+pub async fn send(client: &Client, request: Request) -> Result<Response, UpstreamFault> {
     match tokio::time::timeout(HEAD_MAX, client.execute(request)).await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) if error.is_timeout() => Err(Fault::Silent),
+        Ok(Err(error)) if error.is_timeout() => Err(UpstreamFault::Silent),
         // Its address may hold the token of a form.
-        Ok(Err(error)) => Err(Fault::Unreachable(error.without_url())),
-        Err(_) => Err(Fault::Silent),
+        Ok(Err(error)) => Err(UpstreamFault::Unreachable(error.without_url())),
+        Err(_) => Err(UpstreamFault::Silent),
     }
 }
 
@@ -56,15 +56,17 @@ pub async fn send(client: &Client, request: Request) -> Result<Response, Fault> 
 pub fn chunks(
     response: Response,
     silence_max: Duration,
-) -> BoxStream<'static, Result<Bytes, Fault>> {
+) -> BoxStream<'static, Result<Bytes, UpstreamFault>> {
     let chunks = response.bytes_stream().boxed();
     stream::unfold(Some(chunks), move |chunks| async move {
         let mut chunks = chunks?;
         match tokio::time::timeout(silence_max, chunks.next()).await {
             Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
-            Ok(Some(Err(error))) => Some((Err(Fault::BrokenOff(error.without_url())), None)),
+            Ok(Some(Err(error))) => {
+                Some((Err(UpstreamFault::BrokenOff(error.without_url())), None))
+            }
             Ok(None) => None,
-            Err(_) => Some((Err(Fault::Silent), None)),
+            Err(_) => Some((Err(UpstreamFault::Silent), None)),
         }
     })
     .boxed()

@@ -45,11 +45,11 @@ pub struct TracedPart {
 /// [`Problem::InvalidJson`], or a missing field `batch`, when it is none at all.
 pub fn parse_batch(body: &[u8]) -> Result<Vec<Event<'_>>, Problem> {
     #[derive(Deserialize)]
-    struct Batch<'a> {
+    struct IngestionBody<'a> {
         #[serde(borrow)]
         batch: Vec<&'a RawValue>,
     }
-    let batch: Batch<'_> = serde_json::from_slice(body).map_err(|error| {
+    let batch: IngestionBody<'_> = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             Problem::field("batch", FieldFault::Missing)
         } else {

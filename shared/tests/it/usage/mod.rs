@@ -7,7 +7,7 @@ mod properties;
 
 use shared::clock::Timestamp;
 use shared::tokens::Tokens;
-use shared::usage::{Count, Evidence, Line, Party, PayableLine, Place, Report, Usage, Whole};
+use shared::usage::{Count, Evidence, Line, LinePlace, Party, PayableLine, Report, Usage, Whole};
 
 use crate::values::model;
 
@@ -82,9 +82,9 @@ pub fn reports<const N: usize>(usages: [(Party, Usage); N]) -> Vec<Report> {
 pub fn told(line: &PayableLine) -> (String, u32, &str, Tokens) {
     assert_eq!(line.at, moment(line.report), "the time of its report");
     let place = match &line.place {
-        Place::Call(id) => id.clone(),
-        Place::Whole(place) => format!("whole {place}"),
-        Place::Count => "count".into(),
+        LinePlace::Call(id) => id.clone(),
+        LinePlace::Whole(place) => format!("whole {place}"),
+        LinePlace::Count => "count".into(),
     };
     (place, line.report, line.model_name.as_str(), line.tokens)
 }

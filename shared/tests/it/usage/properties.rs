@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use shared::tokens::{Category, Tokens};
 use shared::usage::{
-    Count, Evidence, Line, Merged, Party, PayableLine, Place, Report, Usage, Whole, lines, merge,
+    Count, Evidence, Line, LinePlace, Merged, Party, PayableLine, Report, Usage, Whole, lines,
+    merge,
 };
 
 use super::moment;
@@ -195,9 +196,9 @@ fn paid(lines: &[PayableLine]) -> u64 {
 }
 
 /// What is expected to be paid, in order: place, report, model, tokens one by one, evidence.
-type Expected = (Place, u32, String, Vec<Category>, Evidence);
+type Expected = (LinePlace, u32, String, Vec<Category>, Evidence);
 
-fn expected(place: Place, report: &Report, line: &Line, tokens: Vec<Category>) -> Expected {
+fn expected(place: LinePlace, report: &Report, line: &Line, tokens: Vec<Category>) -> Expected {
     let name = line.model_name.as_str().to_owned();
     (place, report.number, name, tokens, line.evidence)
 }
@@ -217,7 +218,7 @@ fn expected_whole(report: &Report, lines: &[Line], covered: &[Category]) -> Vec<
             tokens.pop();
             covered.pop();
         }
-        all.push(expected(Place::Whole(place), report, line, tokens));
+        all.push(expected(LinePlace::Whole(place), report, line, tokens));
     }
     all
 }
@@ -240,7 +241,7 @@ fn account(reports: &[Report]) -> Vec<Expected> {
         .into_iter()
         .partition(|(_, (_, line))| line.evidence == Evidence::Estimated);
     for (id, (report, line)) in calls {
-        let place = Place::Call(id.into());
+        let place = LinePlace::Call(id.into());
         all.push(expected(place, report, line, each(&line.tokens)));
     }
     let are_calls_told = !covered(&all).is_empty();
@@ -252,7 +253,7 @@ fn account(reports: &[Report]) -> Vec<Expected> {
             let room = size(of_whole.max(of_count));
             tokens.truncate(room.saturating_sub(covered(&all).len()));
         }
-        all.push(expected(Place::Call(id.into()), report, line, tokens));
+        all.push(expected(LinePlace::Call(id.into()), report, line, tokens));
     }
     if let Some((_, report, lines)) = told {
         all.extend(expected_whole(report, lines, &covered(&all)));
@@ -261,7 +262,7 @@ fn account(reports: &[Report]) -> Vec<Expected> {
         let left = size(most).saturating_sub(covered(&all).len());
         let line = super::input(said.model_name.as_str(), most, Evidence::Summed);
         let tokens = vec![Category::Input; left];
-        all.push(expected(Place::Count, report, &line, tokens));
+        all.push(expected(LinePlace::Count, report, &line, tokens));
     }
     if let Some((Evidence::Estimated, report, lines)) = whole
         && count.is_none()

@@ -5,12 +5,12 @@ use shared::api::ServedMessage;
 
 /// A message that is missing, and whether it is to be charged.
 #[derive(Clone)]
-pub struct Choice {
+pub struct MissingChoice {
     pub message: ServedMessage,
     pub is_picked: RwSignal<bool>,
 }
 
-impl Choice {
+impl MissingChoice {
     /// What Dify tells no tokens of has no cost.
     pub fn can_be_charged(&self) -> bool {
         self.message.input_tokens.is_some()

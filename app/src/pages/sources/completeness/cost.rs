@@ -15,7 +15,7 @@ use crate::text::{fill, use_text};
 
 /// A cost that was computed, and what for.
 #[derive(Clone)]
-pub struct Preview {
+pub struct ReviewResult {
     pub model_name: String,
     pub messages: Vec<String>,
     pub cost: ReviewCost,
@@ -23,9 +23,9 @@ pub struct Preview {
 
 /// Who would pay what, and the button that makes it so.
 #[component]
-pub fn Cost(preview: Preview, charge: Command, on_charge: Callback<()>) -> impl IntoView {
+pub fn Cost(preview: ReviewResult, charge: Command, on_charge: Callback<()>) -> impl IntoView {
     let text = use_text();
-    let Preview {
+    let ReviewResult {
         model_name, cost, ..
     } = preview;
     let ReviewCost { users, unpriced } = cost;

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use shared::api::ServedMessage;
 
-use super::choice::Choice;
+use super::choice::MissingChoice;
 use super::results::{Reviewed, reviewed_part};
 use super::review::Review;
 use crate::address::user_address;
@@ -41,12 +41,12 @@ pub fn Missing(
         }
         .erased()
     } else {
-        let choice = |message| Choice {
+        let choice = |message| MissingChoice {
             message,
             is_picked: RwSignal::new(false),
         };
-        let choices: Vec<Choice> = messages.into_iter().map(choice).collect();
-        let can_be_charged = choices.iter().any(Choice::can_be_charged);
+        let choices: Vec<MissingChoice> = messages.into_iter().map(choice).collect();
+        let can_be_charged = choices.iter().any(MissingChoice::can_be_charged);
         let review = can_be_charged.then(|| {
             let choices = choices.clone();
             view! { <Review source choices model_name models found reviewed /> }.erased()
@@ -70,7 +70,7 @@ pub fn Missing(
 
 /// The list, with a box to tick for each.
 #[component]
-fn Choices(choices: Vec<Choice>) -> impl IntoView {
+fn Choices(choices: Vec<MissingChoice>) -> impl IntoView {
     let text = use_text();
     let all_shown = RwSignal::new(choices.len() <= ROWS_AT_FIRST);
     let count = count_text(u64::try_from(choices.len()).unwrap_or(u64::MAX));
@@ -110,7 +110,7 @@ fn Choices(choices: Vec<Choice>) -> impl IntoView {
 }
 
 /// The box that ticks all others; `None` where none can be ticked.
-fn pick_all(choices: &[Choice]) -> Option<AnyView> {
+fn pick_all(choices: &[MissingChoice]) -> Option<AnyView> {
     let text = use_text();
     let chargeable: Vec<_> = choices
         .iter()
@@ -163,7 +163,7 @@ fn show_rest(all_shown: RwSignal<bool>, count: String) -> AnyView {
     .erased()
 }
 
-fn row(choice: &Choice) -> AnyView {
+fn row(choice: &MissingChoice) -> AnyView {
     let text = use_text();
     let is_picked = choice.is_picked;
     let can_be_charged = choice.can_be_charged();

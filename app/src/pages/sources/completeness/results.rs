@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::api::{Outcome, ReviewedMessage, WebhookAnswer};
 use shared::money::Points;
 
-use super::choice::Choice;
+use super::choice::MissingChoice;
 use crate::address::user_address;
 use crate::components::amount::{count_text, points_text};
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
@@ -29,7 +29,7 @@ impl Reviewed {
         source: String,
         charged: Vec<ReviewedMessage>,
         chosen: usize,
-        choices: &[Choice],
+        choices: &[MissingChoice],
     ) -> Self {
         let arrived = chosen.saturating_sub(charged.len());
         let with_user = |message: ReviewedMessage| {

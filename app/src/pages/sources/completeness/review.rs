@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 use shared::problem::{FieldFault, Problem};
 
-use super::choice::Choice;
-use super::cost::{Cost, Preview};
+use super::choice::MissingChoice;
+use super::cost::{Cost, ReviewResult};
 use super::results::Reviewed;
 use crate::api::completeness::{charge_missing, cost_of_missing};
 use crate::api::query::QueryResource;
@@ -19,7 +19,7 @@ use crate::text::{fill, use_text};
 #[component]
 pub fn Review(
     source: String,
-    choices: Vec<Choice>,
+    choices: Vec<MissingChoice>,
     model_name: Option<String>,
     models: Vec<String>,
     found: QueryResource,
@@ -37,7 +37,7 @@ pub fn Review(
         })
     });
     let model = RwSignal::new(model_name.clone().unwrap_or_default());
-    let preview = RwSignal::new(None::<Preview>);
+    let preview = RwSignal::new(None::<ReviewResult>);
     // What is confirmed is what was shown.
     Effect::new(move |_| {
         picked.track();
@@ -47,7 +47,7 @@ pub fn Review(
     let charge = Command::new();
     let form = view! { <Form source=source.clone() own=model_name models model picked preview /> };
     let on_charge = Callback::new(move |()| {
-        let Some(Preview {
+        let Some(ReviewResult {
             model_name,
             messages,
             ..
@@ -88,7 +88,7 @@ fn Form(
     models: Vec<String>,
     model: RwSignal<String>,
     picked: Signal<Vec<String>>,
-    preview: RwSignal<Option<Preview>>,
+    preview: RwSignal<Option<ReviewResult>>,
 ) -> impl IntoView {
     let text = use_text();
     let hydrated = browser::use_hydrated();
@@ -107,7 +107,7 @@ fn Form(
             let cost = cost_of_missing(source, model_name.clone(), messages.clone()).await?;
             // Another choice may have been made in the meantime.
             if model_name == model.get_untracked() && messages == picked.get_untracked() {
-                preview.set(Some(Preview {
+                preview.set(Some(ReviewResult {
                     model_name,
                     messages,
                     cost,

@@ -86,7 +86,7 @@ async fn chosen_versions(ledger: &Ledger, prices: &[PriceChoice]) -> Result<Vec<
     Ok(price_version_ids)
 }
 
-fn wire_difference(user: ledger::RerateDifference) -> RerateDifference {
+fn wire_difference(user: ledger::RerateEffect) -> RerateDifference {
     RerateDifference {
         user_id: user.user_id,
         messages: user.messages,

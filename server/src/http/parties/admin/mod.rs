@@ -5,8 +5,8 @@ mod accounts;
 mod completeness;
 mod jobs;
 mod quarantine;
+mod reports;
 mod rollups;
-mod sightings;
 
 use axum::Router;
 use axum::routing::{get, post, put};
@@ -51,8 +51,8 @@ pub fn routes() -> Router<Http> {
         .route("/api/admin/completeness/charge", post(completeness::charge))
         .route("/api/admin/rollups", get(rollups::show))
         .route(
-            "/api/admin/messages/{message_id}/sightings",
-            get(sightings::of_message),
+            "/api/admin/messages/{message_id}/reports",
+            get(reports::of_message),
         )
-        .route("/api/admin/differences", get(sightings::differences))
+        .route("/api/admin/differences", get(reports::differences))
 }

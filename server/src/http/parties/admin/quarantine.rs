@@ -3,7 +3,7 @@
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use shared::api::{ChargeAsReported, DismissMessage, PAGE_ITEMS_DEFAULT, QuarantineQuery};
-use shared::dify::parse_webhook;
+use shared::formats::dify::parse_webhook;
 use shared::problem::Problem;
 use uuid::Uuid;
 

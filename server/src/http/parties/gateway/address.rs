@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 /// How a request is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Treatment {
     /// Runs models: checked and held for before, charged after.
     Charged,
     /// Tells how a run goes on that was paused: charged after.
@@ -50,17 +50,17 @@ impl<'a> Address<'a> {
         self.parts.iter().map(String::as_str).collect()
     }
 
-    pub(super) fn kind(&self, method: &Method) -> Kind {
+    pub(super) fn kind(&self, method: &Method) -> Treatment {
         match (method, self.parts().as_slice()) {
             (
                 &Method::POST,
                 ["chat-messages" | "completion-messages"]
                 | ["workflows", "run"]
                 | ["workflows", _, "run"],
-            ) => Kind::Charged,
-            (&Method::GET, ["workflow", _, "events"]) => Kind::Continued,
-            (&Method::POST, ["form", "human_input", _]) => Kind::Resumed,
-            _ => Kind::Passed,
+            ) => Treatment::Charged,
+            (&Method::GET, ["workflow", _, "events"]) => Treatment::Continued,
+            (&Method::POST, ["form", "human_input", _]) => Treatment::Resumed,
+            _ => Treatment::Passed,
         }
     }
 
@@ -98,7 +98,7 @@ fn decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn kind(method: &Method, path: &str) -> Option<Kind> {
+    fn kind(method: &Method, path: &str) -> Option<Treatment> {
         Address::parse(path).map(|address| address.kind(method))
     }
 
@@ -114,7 +114,11 @@ mod tests {
             "/v1/workflows%2Frun",
             "/apps/shop/v1/chat-messages",
         ] {
-            assert_eq!(kind(&Method::POST, path), Some(Kind::Charged), "{path}");
+            assert_eq!(
+                kind(&Method::POST, path),
+                Some(Treatment::Charged),
+                "{path}"
+            );
         }
         for path in [
             "/v1/chat-messages/task/stop",
@@ -123,16 +127,19 @@ mod tests {
             "/v1/workflows/tasks/1/stop",
             "/v1",
         ] {
-            assert_eq!(kind(&Method::POST, path), Some(Kind::Passed), "{path}");
+            assert_eq!(kind(&Method::POST, path), Some(Treatment::Passed), "{path}");
         }
         assert_eq!(
             kind(&Method::GET, "/v1/workflow/run/events"),
-            Some(Kind::Continued)
+            Some(Treatment::Continued)
         );
-        assert_eq!(kind(&Method::GET, "/v1/chat-messages"), Some(Kind::Passed));
+        assert_eq!(
+            kind(&Method::GET, "/v1/chat-messages"),
+            Some(Treatment::Passed)
+        );
         let form = "/v1/form//human%5Finput/a%2Db/";
-        assert_eq!(kind(&Method::POST, form), Some(Kind::Resumed));
-        assert_eq!(kind(&Method::GET, form), Some(Kind::Passed));
+        assert_eq!(kind(&Method::POST, form), Some(Treatment::Resumed));
+        assert_eq!(kind(&Method::GET, form), Some(Treatment::Passed));
         let form = Address::parse(form).expect("an address");
         assert_eq!(form.last_part(), "a-b");
     }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName};
 use ledger::{ApiKey, Scope, Visitor};
 use shared::ids::UserId;
 use shared::problem::Problem;
+use shared::source::SourceEntrance;
 
 use super::error::DifyError;
 use crate::http::plumbing::state::Http;
@@ -39,7 +40,7 @@ impl Admission {
         if let Some(presented) = presented
             && let Some(source) = key::known_source(ledger, presented).await?
         {
-            return if source.scope != Scope::Gateway {
+            return if source.scope != Scope::Entrance(SourceEntrance::Gateway) {
                 Err(wrong_scope().into())
             } else if app.is_some_and(|app| app != source.name) {
                 Err(Problem::NotFound.into())
@@ -65,5 +66,5 @@ impl Admission {
 }
 
 const fn wrong_scope() -> Denial {
-    Denial::WrongScope(Scope::Gateway.as_str())
+    Denial::WrongScope(Scope::Entrance(SourceEntrance::Gateway).as_str())
 }

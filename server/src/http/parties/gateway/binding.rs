@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use futures::{StreamExt, stream};
 use reqwest::Url;
 use serde_json::Value;
-use shared::dify::Text;
 use shared::ids::{IdError, UserId};
 use shared::problem::{FieldFault, Problem};
+use shared::usage::TextAmount;
 
-use super::address::Kind;
+use super::address::Treatment;
 use super::error::DifyError;
 use crate::http::plumbing::body;
 
@@ -57,7 +57,7 @@ pub(super) struct Bound {
     /// Whom it speaks for, as far as that had to be looked at.
     pub speaker: Option<Speaker>,
     /// What the user says to the app.
-    pub text: Text,
+    pub text: TextAmount,
 }
 
 impl Unbound {
@@ -66,7 +66,7 @@ impl Unbound {
     pub(super) async fn bind(
         mut self,
         user: Option<&UserId>,
-        kind: Kind,
+        kind: Treatment,
     ) -> Result<Bound, DifyError> {
         let in_query = self.user_in_query(user)?;
         if let Some(user) = user
@@ -81,7 +81,9 @@ impl Unbound {
             self.headers.remove(CONTENT_LENGTH);
             return self.ready(reqwest::Body::default(), Some(user.into()));
         }
-        if matches!(kind, Kind::Charged | Kind::Resumed) || (user.is_some() && self.is_json()) {
+        if matches!(kind, Treatment::Charged | Treatment::Resumed)
+            || (user.is_some() && self.is_json())
+        {
             return self.bind_json(user).await;
         }
         if let Some(user) = user {
@@ -103,7 +105,7 @@ impl Unbound {
         Ok(Bound {
             request,
             speaker,
-            text: Text::default(),
+            text: TextAmount::default(),
         })
     }
 
@@ -163,7 +165,7 @@ impl Unbound {
             }
             (Some(_), None) => return Err(Problem::field("user", FieldFault::NotText).into()),
         };
-        let mut text = Text::default();
+        let mut text = TextAmount::default();
         for name in ["query", "inputs"] {
             if let Some(value) = body.get(name) {
                 text.add_all(value);

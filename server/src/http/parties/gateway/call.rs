@@ -8,15 +8,16 @@ use axum::response::{IntoResponse, Response};
 use ledger::{ApiKey, Delivery, Entrance};
 use reqwest::Request;
 use serde_json::json;
-use shared::dify::{Asked, Meter, Pause, Text};
+use shared::formats::dify_stream::{CallContext, Meter, Pause};
 use shared::problem::Problem;
+use shared::usage::TextAmount;
 use shared::usage::{Evidence, ModelCall};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::address::Kind;
+use super::address::Treatment;
 use super::binding::Speaker;
 use super::check::{HOLD_SECONDS, check};
 use super::error::DifyError;
@@ -25,29 +26,29 @@ use crate::http::plumbing::state::Http;
 use crate::http::plumbing::{metered, upstream};
 
 /// A call that somebody pays for.
-pub(super) struct Call {
+pub(super) struct GatewayCall {
     http: Http,
     source: Arc<ApiKey>,
-    kind: Kind,
-    asked: Asked,
+    kind: Treatment,
+    asked: CallContext,
     /// The user's name as Dify knows it.
     dify_user: String,
 }
 
-impl Call {
+impl GatewayCall {
     pub(super) fn new(
         http: Http,
         source: Arc<ApiKey>,
         speaker: Speaker,
-        kind: Kind,
-        text: Text,
+        kind: Treatment,
+        text: TextAmount,
     ) -> Self {
-        let asked = Asked {
+        let asked = CallContext {
             user_id: speaker.id,
             assumed_model: source.settings.model_name.clone(),
             text,
             usual_input_tokens: 0,
-            is_continuation: kind == Kind::Continued,
+            is_continuation: kind == Treatment::Continued,
         };
         Self {
             http,
@@ -115,12 +116,12 @@ impl Call {
 
     /// Asks whether the user can pay, and holds the points.
     async fn admit(&self) -> Result<Option<String>, DifyError> {
-        if self.kind != Kind::Charged {
+        if self.kind != Treatment::Charged {
             return Ok(None);
         }
         let is_held = !self.source.settings.is_protecting_only;
         let hold_seconds = is_held.then_some(HOLD_SECONDS);
-        let Asked { user_id, text, .. } = &self.asked;
+        let CallContext { user_id, text, .. } = &self.asked;
         check(&self.http, &self.source, user_id, *text, hold_seconds).await
     }
 
@@ -238,7 +239,7 @@ struct Noticed {
 
 impl Noticed {
     /// Keeps a pause that is new, or tells more, after what was kept before.
-    fn see(&mut self, call: &Call, pause: Option<Pause>) {
+    fn see(&mut self, call: &GatewayCall, pause: Option<Pause>) {
         let Some(pause) = pause.filter(|pause| self.pause.as_ref() != Some(pause)) else {
             return;
         };

@@ -1,8 +1,8 @@
 //! Can a user pay for a call?
 
 use ledger::{ApiKey, CallEstimate};
-use shared::dify::Text;
 use shared::ids::UserId;
+use shared::usage::TextAmount;
 
 use super::error::DifyError;
 use crate::http::plumbing::state::Http;
@@ -15,7 +15,7 @@ pub(super) async fn check(
     http: &Http,
     source: &ApiKey,
     user: &UserId,
-    text: Text,
+    text: TextAmount,
     hold_seconds: Option<u32>,
 ) -> Result<Option<String>, DifyError> {
     let estimate = CallEstimate {

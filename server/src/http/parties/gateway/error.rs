@@ -11,7 +11,7 @@ use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
 
 use crate::http::plumbing::answer::words;
-use crate::http::plumbing::upstream::Fault;
+use crate::http::plumbing::upstream::UpstreamFault;
 
 /// Why a request was not passed on, or got no answer.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) enum DifyError {
     Misconfigured {
         source: String,
     },
-    Upstream(Fault),
+    Upstream(UpstreamFault),
 }
 
 impl From<Problem> for DifyError {
@@ -58,8 +58,8 @@ impl From<ledger::Error> for DifyError {
     }
 }
 
-impl From<Fault> for DifyError {
-    fn from(fault: Fault) -> Self {
+impl From<UpstreamFault> for DifyError {
+    fn from(fault: UpstreamFault) -> Self {
         tracing::warn!(%fault, "{fault}");
         Self::Upstream(fault)
     }
@@ -106,7 +106,7 @@ impl DifyError {
             }
             Self::NotBindable => return ("unsupported_media_type", 415),
             Self::Misconfigured { .. } => return ("app_unavailable", 500),
-            Self::Upstream(Fault::Silent) | Self::FormMayBeTaken => {
+            Self::Upstream(UpstreamFault::Silent) | Self::FormMayBeTaken => {
                 return ("gateway_timeout", 504);
             }
             Self::Upstream(_) => return ("bad_gateway", 502),
@@ -166,7 +166,7 @@ impl DifyError {
                 ),
                 Locale::Zh => format!("来源 “{source}” 的 Dify 地址或密钥不可用，请联系管理员。"),
             },
-            Self::Upstream(Fault::Silent) => words(
+            Self::Upstream(UpstreamFault::Silent) => words(
                 locale,
                 "Dify did not answer in time. Nothing was charged; try again.",
                 "Dify 未在规定时间内应答，未扣除积分，请重试。",

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dify_client::{RunEvents, Show};
-use ledger::{PausedRun, Taken};
-use shared::dify::{Asked, MessageUsage, Meter, Seen, Text};
+use ledger::{PausedRun, RunLease};
+use shared::formats::dify_stream::{AnswerUsage, CallContext, Meter};
 use shared::problem::Problem;
+use shared::usage::{MessageUsage, TextAmount};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{interval, sleep};
 
@@ -58,7 +59,7 @@ impl Gateway {
             return Ok(());
         }
         for run in ledger.take_due_paused(limit).await? {
-            match Follow::of(self, &run) {
+            match RunFollower::of(self, &run) {
                 Some(follow) => drop(self.http.0.calls.spawn(follow.look())),
                 None => ledger.leave_paused(&run).await?,
             }
@@ -68,7 +69,7 @@ impl Gateway {
 }
 
 /// A run that this process has taken.
-pub(super) struct Follow {
+pub(super) struct RunFollower {
     gateway: Gateway,
     run: PausedRun,
     _permit: OwnedSemaphorePermit,
@@ -76,11 +77,11 @@ pub(super) struct Follow {
 
 /// A run whose events are on their way.
 pub(super) struct Following {
-    follow: Follow,
+    follow: RunFollower,
     events: RunEvents,
 }
 
-impl Follow {
+impl RunFollower {
     fn of(gateway: &Gateway, run: &PausedRun) -> Option<Self> {
         let permit = Arc::clone(&gateway.followers).try_acquire_owned().ok()?;
         Some(Self {
@@ -101,9 +102,9 @@ impl Follow {
     ) -> Result<Option<Following>, Problem> {
         let follow = Self::of(gateway, run).ok_or(BUSY)?;
         match gateway.http.ledger().take_paused(run).await {
-            Ok(Taken::Yes) => {}
-            Ok(Taken::Elsewhere) => return Ok(None),
-            Ok(Taken::ShareUsedUp) => return Err(BUSY),
+            Ok(RunLease::Yes) => {}
+            Ok(RunLease::Elsewhere) => return Ok(None),
+            Ok(RunLease::ShareUsedUp) => return Err(BUSY),
             Err(error) => {
                 follow.warn(&error);
                 return Ok(None);
@@ -147,7 +148,7 @@ impl Follow {
 
     /// Reads until the run is paused again or has ended, the stream breaks off, or there is no use in
     /// it any longer.
-    async fn read(&self, mut events: RunEvents) -> Seen {
+    async fn read(&self, mut events: RunEvents) -> AnswerUsage {
         let mut meter = Meter::stream();
         let mut renewal = interval(RENEWAL);
         let mut end = pin!(sleep(READ_MAX));
@@ -175,13 +176,13 @@ impl Follow {
     }
 
     /// Charges what is new, and gives the run back or forgets it.
-    async fn settle(self, seen: Seen, was_only_looked_at: bool) {
+    async fn settle(self, seen: AnswerUsage, was_only_looked_at: bool) {
         let ledger = self.gateway.http.ledger();
         let run = &self.run;
-        let asked = Asked {
+        let asked = CallContext {
             user_id: run.user_id.clone(),
             assumed_model: run.source.settings.model_name.clone(),
-            text: Text::default(),
+            text: TextAmount::default(),
             usual_input_tokens: 0,
             is_continuation: true,
         };

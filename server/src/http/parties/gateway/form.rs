@@ -9,7 +9,7 @@ use shared::ids::UserId;
 use super::binding::Bound;
 use super::check::{HOLD_SECONDS, check};
 use super::error::DifyError;
-use super::follow::Follow;
+use super::follow::RunFollower;
 use super::state::Gateway;
 use crate::http::plumbing::{metered, upstream};
 
@@ -50,7 +50,7 @@ impl Form {
         };
         let release = metered::release(self.gateway.http.ledger(), &payer, hold.as_deref());
         let following = match &run {
-            Some(run) => match Follow::begin(&self.gateway, run).await {
+            Some(run) => match RunFollower::begin(&self.gateway, run).await {
                 Ok(following) => following,
                 Err(busy) => {
                     release.await;

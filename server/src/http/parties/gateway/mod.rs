@@ -32,10 +32,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use shared::problem::Problem;
 
-use self::address::{Address, Kind};
+use self::address::{Address, Treatment};
 use self::admission::{APP_HEADER, Admission, TRACE_HEADER};
 use self::binding::Unbound;
-use self::call::Call;
+use self::call::GatewayCall;
 use self::error::DifyError;
 use self::form::Form;
 use crate::http::plumbing::answer::Language;
@@ -112,7 +112,7 @@ async fn pass(gateway: Gateway, request: Request) -> Result<Response, DifyError>
     .bind(user.as_ref(), kind)
     .await?;
     match bound.speaker.clone() {
-        Some(speaker) if kind == Kind::Resumed => {
+        Some(speaker) if kind == Treatment::Resumed => {
             let form = Form {
                 gateway: gateway.clone(),
                 source,
@@ -124,8 +124,8 @@ async fn pass(gateway: Gateway, request: Request) -> Result<Response, DifyError>
             let submitted = http.0.calls.spawn(form.submit(bound));
             submitted.await.map_err(|_| Problem::Internal)?
         }
-        Some(speaker) if kind != Kind::Passed => {
-            let call = Call::new(gateway.http, source, speaker, kind, bound.text);
+        Some(speaker) if kind != Treatment::Passed => {
+            let call = GatewayCall::new(gateway.http, source, speaker, kind, bound.text);
             call.start(bound.request).await
         }
         // Where Dify misses the user, it says so.

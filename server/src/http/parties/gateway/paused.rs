@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{ApiKey, Delivery, Entrance, Ledger};
-use shared::dify::{MessageUsage, Pause};
+use shared::formats::dify_stream::Pause;
 use shared::ids::UserId;
+use shared::usage::MessageUsage;
 use tokio::time::sleep;
 
 use crate::http::plumbing::metered;

@@ -11,15 +11,16 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use ledger::{ApiKey, Scope};
 use shared::clock::Timestamp;
+use shared::formats::openai::{CallRequest, ModelAnswer, StreamReader, asking_for_usage};
 use shared::locale::Locale;
-use shared::openai::{CallRequest, Seen, StreamReader, asking_for_usage};
 use shared::problem::Problem;
+use shared::source::SourceEntrance;
 use time::OffsetDateTime;
 
 use super::endpoint::Endpoint;
 use super::error::ApiError;
 use super::payer::Payer;
-use super::settle::Call;
+use super::settle::AdmittedCall;
 use super::state::Openai;
 use crate::http::plumbing::state::Http;
 use crate::http::plumbing::{body, metered, upstream};
@@ -48,7 +49,12 @@ pub async fn serve(
 
 /// Passes on what costs nothing. It ends when its client leaves.
 pub async fn pass(http: &Http, parts: &Parts, path: &str) -> Result<Response, ApiError> {
-    let key = key::source(http.ledger(), &parts.headers, Scope::Openai).await?;
+    let key = key::source(
+        http.ledger(),
+        &parts.headers,
+        Scope::Entrance(SourceEntrance::Openai),
+    )
+    .await?;
     let response = send(http, &key, parts, path, Bytes::new()).await?;
     Ok(upstream::straight(response, http.0.upstream_silence_max))
 }
@@ -56,7 +62,12 @@ pub async fn pass(http: &Http, parts: &Parts, path: &str) -> Result<Response, Ap
 async fn run(openai: &Openai, endpoint: Endpoint, request: Request) -> Result<Response, ApiError> {
     let http = &openai.http;
     let (parts, body) = request.into_parts();
-    let key = key::source(http.ledger(), &parts.headers, Scope::Openai).await?;
+    let key = key::source(
+        http.ledger(),
+        &parts.headers,
+        Scope::Entrance(SourceEntrance::Openai),
+    )
+    .await?;
     let body = body::read_up_to(body, REQUEST_BYTES_MAX)
         .await
         .map_err(|refused| refused.problem)?;
@@ -72,7 +83,7 @@ async fn run(openai: &Openai, endpoint: Endpoint, request: Request) -> Result<Re
     };
     let payer = Payer::of(openai, &key, asked.user.as_deref()).await?;
     let hold_id = payer.admit(openai, &key, endpoint, &asked).await?;
-    let call = Call {
+    let call = AdmittedCall {
         http: http.clone(),
         key: Arc::clone(&key),
         user: payer.user,
@@ -133,7 +144,7 @@ async fn send(
 }
 
 /// An answer that is no stream: in the books first, then told.
-async fn whole(call: Call, response: reqwest::Response) -> Result<Response, ApiError> {
+async fn whole(call: AdmittedCall, response: reqwest::Response) -> Result<Response, ApiError> {
     let (status, headers) = upstream::head(&response);
     let mut chunks = upstream::chunks(response, call.http.0.upstream_silence_max);
     let mut answer = Vec::new();
@@ -149,12 +160,12 @@ async fn whole(call: Call, response: reqwest::Response) -> Result<Response, ApiE
             }
         }
     }
-    call.settle(Seen::of(&answer), true).await;
+    call.settle(ModelAnswer::of(&answer), true).await;
     Ok((status, headers, answer).into_response())
 }
 
 /// A stream: each piece goes on at once, as it is read.
-fn relay(call: Call, response: reqwest::Response, hides_usage: bool) -> Response {
+fn relay(call: AdmittedCall, response: reqwest::Response, hides_usage: bool) -> Response {
     let (status, mut headers) = upstream::head(&response);
     // It may become shorter.
     headers.remove(CONTENT_LENGTH);

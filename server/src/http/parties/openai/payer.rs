@@ -1,8 +1,8 @@
 //! Who pays for a call, and whether they can.
 
 use ledger::{ApiKey, CallCheck, CallEstimate};
+use shared::formats::openai::CallRequest;
 use shared::ids::UserId;
-use shared::openai::CallRequest;
 use shared::problem::Problem;
 
 use super::endpoint::Endpoint;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ledger::{ApiKey, Delivery, Entrance};
 use shared::clock::Timestamp;
-use shared::dify::{Evidence, MessageUsage, ModelCall};
+use shared::formats::openai::{CallRequest, ModelAnswer, ProviderUsage};
 use shared::ids::{UserId, checked_id};
-use shared::openai::{CallRequest, Seen, Usage};
 use shared::tokens::Tokens;
+use shared::usage::{Evidence, MessageUsage, ModelCall};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::http::plumbing::metered;
 use crate::http::plumbing::state::Http;
 
 /// A call that was let through.
-pub struct Call {
+pub struct AdmittedCall {
     pub http: Http,
     pub key: Arc<ApiKey>,
     pub user: UserId,
@@ -24,7 +24,7 @@ pub struct Call {
     pub began_at: Timestamp,
 }
 
-impl Call {
+impl AdmittedCall {
     /// Frees what was held: nothing was used.
     pub async fn release(&self) {
         metered::release(self.http.ledger(), &self.user, self.hold_id.as_deref()).await;
@@ -32,13 +32,13 @@ impl Call {
 
     /// Charges what was used; `is_complete`: the answer came to its end. Returns when it is in the
     /// books, or after a second: then the attempts go on, and who waits for the answer need not.
-    pub async fn settle(self, seen: Seen, is_complete: bool) {
+    pub async fn settle(self, seen: ModelAnswer, is_complete: bool) {
         let calls = self.http.0.calls.clone();
         let settled = calls.spawn(async move { self.enter(&seen, is_complete).await });
         drop(timeout(metered::CHARGE_WAIT_MAX, settled).await);
     }
 
-    async fn enter(&self, seen: &Seen, is_complete: bool) {
+    async fn enter(&self, seen: &ModelAnswer, is_complete: bool) {
         // What these calls use is charged where the whole message is reported.
         if self.key.settings.is_protecting_only {
             return;
@@ -52,14 +52,14 @@ impl Call {
     }
 
     /// What to report; `None` when nothing was used.
-    fn message(&self, seen: &Seen, is_complete: bool) -> Option<MessageUsage> {
+    fn message(&self, seen: &ModelAnswer, is_complete: bool) -> Option<MessageUsage> {
         let answer_tokens = seen.answer.tokens();
         let (usage, evidence) = match seen.usage {
             Some(usage) => (usage, Evidence::Measured),
             None if answer_tokens == 0 && (seen.has_error || !is_complete) => return None,
             // The answer came without its usage, or broke off before it.
             None => (
-                Usage {
+                ProviderUsage {
                     tokens: Tokens::new(self.request.input_tokens, answer_tokens),
                     reported_total: None,
                 },

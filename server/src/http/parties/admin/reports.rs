@@ -2,8 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ledger::ReportSummary;
-use shared::api::{PAGE_ITEMS_DEFAULT, PageQuery, Sighting, SightingDifference, Sightings};
+use shared::api::{MessageReports, PAGE_ITEMS_DEFAULT, PageQuery};
 use shared::problem::{FieldFault, Problem};
 
 use crate::http::plumbing::administrator::Administrator;
@@ -12,24 +11,7 @@ use crate::http::plumbing::refusal::Refusal;
 use crate::http::plumbing::request::Parameters;
 use crate::http::plumbing::state::Http;
 
-fn wire_sighting(seen: ReportSummary) -> Sighting {
-    Sighting {
-        message_id: seen.message_id,
-        seen_at: seen.seen_at,
-        source: seen.source,
-        entrance: seen.entrance,
-        evidence: seen.evidence,
-        user_id: seen.user_id,
-        input_tokens: seen.input_tokens,
-        output_tokens: seen.output_tokens,
-        difference: seen.difference.map(|difference| match difference {
-            ledger::ReportDifference::Tokens => SightingDifference::Tokens,
-        }),
-        consumption_id: seen.consumption_id,
-    }
-}
-
-/// `GET /api/admin/messages/{messageId}/sightings`, by any id that the message is known by.
+/// `GET /api/admin/messages/{messageId}/reports`, by any id that the message is known by.
 pub async fn of_message(
     State(http): State<Http>,
     _: Administrator,
@@ -40,9 +22,8 @@ pub async fn of_message(
         return Err(Problem::field("messageId", FieldFault::ControlCharacter).into());
     }
     let items = http.ledger().reports(&message_id).await?;
-    let items = items.into_iter().map(wire_sighting).collect();
     let message = words(locale, "Reports of the message", "该消息的上报");
-    Ok(success(message, Sightings { items }))
+    Ok(success(message, MessageReports { items }))
 }
 
 /// `GET /api/admin/differences`
@@ -56,7 +37,6 @@ pub async fn differences(
     let limit = query.limit.unwrap_or(PAGE_ITEMS_DEFAULT);
     let cursor = query.cursor.as_deref();
     let page = http.ledger().report_differences(cursor, limit).await?;
-    let page = page.map(wire_sighting);
     let message = words(
         locale,
         "Reports that differ from what was charged",

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum SightingDifference {
+pub enum ReportDifference {
     /// Other tokens, or another model.
     Tokens,
 }
@@ -17,20 +17,20 @@ pub enum SightingDifference {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Sighting {
+pub struct ReportSummary {
     pub message_id: String,
-    pub seen_at: Timestamp,
+    pub reported_at: Timestamp,
     /// The name of the key.
     pub source: String,
     /// `webhook`, `settlement`, `gateway`, `langfuse`, `openai` or `review`.
     pub entrance: String,
-    /// `reported`, `assumed_model` or `estimated`.
+    /// Of its least sure line: `measured`, `model_assumed`, `summed` or `estimated`.
     pub evidence: String,
     pub user_id: String,
     pub input_tokens: i64,
     pub output_tokens: i64,
     /// In what it differs from what was charged.
-    pub difference: Option<SightingDifference>,
+    pub difference: Option<ReportDifference>,
     /// What was charged by it; absent when it brought nothing new.
     pub consumption_id: Option<String>,
 }
@@ -39,7 +39,7 @@ pub struct Sighting {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Sightings {
+pub struct MessageReports {
     /// In order, beginning with the one that was charged first.
-    pub items: Vec<Sighting>,
+    pub items: Vec<ReportSummary>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger::{Delivery, Entrance};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::dify::parse_webhook;
+use shared::formats::dify::parse_webhook;
 use testkit::{Answer, World, event};
 
 async fn get(world: &World, path: &str) -> Answer {
@@ -38,7 +38,7 @@ async fn told_twice(world: &World, id: &str, user: &str, tokens: [u64; 2]) {
 async fn all_reports_of_a_message_are_told_by_any_of_its_ids() {
     let world = World::new().await;
     told_twice(&world, "m1", "u1", [1000, 1100]).await;
-    let shown = get(&world, "messages/m1/sightings").await;
+    let shown = get(&world, "messages/m1/reports").await;
     let items = shown.data()["items"].as_array().expect("items").clone();
     let told: Vec<_> = items
         .iter()
@@ -68,11 +68,11 @@ async fn all_reports_of_a_message_are_told_by_any_of_its_ids() {
     let charged = items[0]["consumptionId"].as_str().expect("a charge");
     assert!(charged.starts_with("cons_"), "{charged}");
     assert!(items[1]["consumptionId"].is_null());
-    assert!(items[0]["seenAt"].is_string() && items[1]["seenAt"].is_string());
+    assert!(items[0]["reportedAt"].is_string() && items[1]["reportedAt"].is_string());
 
-    let by_its_run = get(&world, "messages/run%2Fm1/sightings").await;
+    let by_its_run = get(&world, "messages/run%2Fm1/reports").await;
     assert_eq!(by_its_run.data()["items"], Value::Array(items));
-    let nobody = get(&world, "messages/nobody/sightings").await;
+    let nobody = get(&world, "messages/nobody/reports").await;
     assert_eq!(nobody.refusal(), (404, "not_found", None));
     world.verify().await;
 }
