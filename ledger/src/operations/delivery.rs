@@ -122,7 +122,7 @@ impl<'a> Unread<'a> {
             message_id: None,
             message: None,
             user_id: None,
-            model_name: None,
+            model_names: Vec::new(),
             input_tokens: 0,
             output_tokens: 0,
             charge_nano: None,

@@ -1,6 +1,7 @@
 //! How a command ends.
 
 use anyhow::{Result, anyhow};
+use app::text::InWords;
 use shared::locale::Locale;
 
 /// What a command says at its end.
