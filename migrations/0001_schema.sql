@@ -420,6 +420,8 @@ create table delivery (
     outcome text not null check (outcome in ('duplicate', 'quarantined', 'conflict', 'rejected')),
     reason text,
     message_id text,
+    -- Of what waits: the message whose report it is, which need not be the one that it names first.
+    message uuid,
     user_id text,
     model_names text[] not null default '{}',
     input_tokens bigint not null default 0,
@@ -490,7 +492,8 @@ create table usage_sum (
     -- What the balance gained: of lines their cost, negated; what a refund makes of that has no model.
     amount_nano numeric not null,
     cost_nano numeric not null,
-    primary key (account_id, booked, sum_dimension_id, happened)
+    -- In this order it finds when an account last had something rare.
+    primary key (account_id, sum_dimension_id, booked, happened)
 ) with (fillfactor = 90);
 create index usage_sum_time on usage_sum (booked);
 -- Finds by the time of the message what the time of entry does not.
@@ -621,7 +624,8 @@ create type hold_settlement as (account_id uuid, hold_id uuid, message uuid);
 create type new_checkpoint as (account_id uuid, entry bigint, hash bytea, balance_nano bigint, credits jsonb,
     seal bytea);
 create type new_delivery as (received_at timestamptz, api_key_id uuid, entrance text, outcome text, reason text,
-    message_id text, user_id text, model_names text[], input_tokens bigint, output_tokens bigint, charge_nano bigint,
+    message_id text, message uuid, user_id text, model_names text[], input_tokens bigint,
+    output_tokens bigint, charge_nano bigint,
     balance_after_nano bigint, body bytea);
 create type new_message_event as (message uuid, number integer, kind text, account_id uuid, entry bigint,
     api_key_id uuid, entrance text, occurred_at timestamptz, usage jsonb, counts_as integer, quarantine_id uuid,

@@ -430,7 +430,6 @@ const VERIFY: Name<&str> = ("verify", "tollgate verify of this run: clean, entri
 #[derive(Debug, Deserialize)]
 pub struct VerifyJson {
     pub ok: bool,
-    pub broken: u64,
     passes: Vec<PassJson>,
 }
 

@@ -116,17 +116,22 @@ impl Gate<'_> {
         self.databases.sql(self.database, statement, &[]).await
     }
 
-    /// Gives users more points than a run can use up.
-    pub async fn give_points(&self, users: Range<u32>) -> Result<()> {
+    /// The books, in this process.
+    pub async fn ledger(&self, connections: u32) -> Result<Ledger> {
         let options: PgConnectOptions = self.databases.url(self.database).parse()?;
         // Nothing that is sealed is touched here.
         let sealing = SealingKey::from_bytes([0; 32]);
         let settings = Settings {
-            // One for each grant, and what the ledger keeps for itself.
-            pool_connections_max: GRANTS_AT_ONCE + 4,
+            // Also what the ledger keeps for itself.
+            pool_connections_max: connections + 4,
             ..Settings::default()
         };
-        let ledger = Ledger::connect(options, sealing, settings).await?;
+        Ok(Ledger::connect(options, sealing, settings).await?)
+    }
+
+    /// Gives users more points than a run can use up.
+    pub async fn give_points(&self, users: Range<u32>) -> Result<()> {
+        let ledger = self.ledger(GRANTS_AT_ONCE).await?;
         let actor = Actor {
             name: "bench".to_owned(),
             origin: "bench".to_owned(),

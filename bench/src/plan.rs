@@ -14,6 +14,9 @@ pub struct Options {
     /// Only this part; may be given several times.
     #[arg(long, value_name = "PART")]
     pub only: Vec<Measurement>,
+    /// Entries of the long journal, in ten thousands.
+    #[arg(long, value_name = "TEN_THOUSANDS")]
+    pub journal: Option<u64>,
     /// The program to measure.
     #[arg(long, value_name = "FILE", default_value = "target/release/tollgate")]
     pub tollgate: PathBuf,
@@ -59,7 +62,16 @@ impl Options {
         parts.iter().any(|part| self.wants(*part))
     }
 
-    pub const fn plan(&self) -> Plan {
+    pub fn plan(&self) -> Plan {
+        let plan = self.whole_plan();
+        let entries = self.journal.map(|tens| tens * 10_000);
+        Plan {
+            entries: entries.unwrap_or(plan.entries),
+            ..plan
+        }
+    }
+
+    const fn whole_plan(&self) -> Plan {
         let second = Duration::from_secs(1);
         if self.quick {
             Plan {

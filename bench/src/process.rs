@@ -116,7 +116,7 @@ pub struct CommandOutput {
     pub peak: u64,
 }
 
-/// Runs a command to its end. `input` is what it reads, and is short.
+/// Runs a command to its end. `input` is what it reads, before it prints much.
 pub async fn run(mut command: Command, input: &str) -> Result<CommandOutput> {
     let name = name_of(&command);
     let begun = Instant::now();

@@ -1,5 +1,6 @@
 //! A group of reports while it is decided, in memory: the rows it will write.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use shared::api::{HoldStatus, Outcome, QuarantineReason, WebhookAnswer};
@@ -12,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::decide::{Decision, Effect, Incoming, decide};
-use super::delivery::{Delivery, Resolution};
+use super::delivery::{Delivery, IdentifiedDelivery, Resolution};
 use super::message::{Message, RecordedReport, usage_of};
 use super::record::Record;
 use crate::error::Result;
@@ -80,8 +81,9 @@ pub(crate) struct Batch<'a> {
 /// A report with what is known of it before it is decided.
 struct Subject<'a> {
     delivery: &'a Delivery,
-    ids: Vec<MessageId>,
-    call_ids: Vec<MessageId>,
+    account_id: Uuid,
+    ids: Cow<'a, [MessageId]>,
+    call_ids: &'a [MessageId],
     /// The messages that they belong to.
     found: Vec<MessageId>,
     usage: Usage,
@@ -110,7 +112,7 @@ impl<'a> Batch<'a> {
     /// Decides about each, in order.
     pub(crate) fn take_all(
         &mut self,
-        deliveries: &'a [Delivery],
+        deliveries: &'a [IdentifiedDelivery<'a>],
         book: &PriceBook,
     ) -> Result<Vec<Verdict>> {
         let deliveries = deliveries.iter();
@@ -124,20 +126,25 @@ impl<'a> Batch<'a> {
         self.new_waiting.is_empty() && self.released.is_empty() && self.reviewed.is_empty()
     }
 
-    fn take(&mut self, delivery: &'a Delivery, book: &PriceBook) -> Result<Verdict> {
+    fn take(
+        &mut self,
+        identified: &'a IdentifiedDelivery<'a>,
+        book: &PriceBook,
+    ) -> Result<Verdict> {
+        let delivery = identified.delivery;
         if let Some(resolution) = &delivery.resolves
             && !self.waiting.contains(&resolution.quarantine_id)
         {
             return Ok(Verdict::Gone);
         }
-        let subject = self.subject(delivery);
+        let subject = self.subject(identified);
         let recorded: Vec<Message> = subject
             .found
             .iter()
             .filter_map(|id| self.record.get(*id).cloned())
             .collect();
         let incoming = Incoming {
-            account_id: delivery.account_id(),
+            account_id: subject.account_id,
             api_key_id: delivery.source.id,
             entrance: delivery.entrance,
             party: delivery.entrance.party(),
@@ -147,7 +154,7 @@ impl<'a> Batch<'a> {
             released: delivery.resolves.as_ref().map(|it| it.quarantine_id),
             is_corrected: delivery.resolves.as_ref().is_some_and(|it| it.is_corrected),
             has_free_id: subject.ids.iter().any(|id| !self.record.is_claimed(*id)),
-            balance_nano: self.accounts.get(delivery.account_id())?.balance_nano,
+            balance_nano: self.accounts.get(subject.account_id)?.balance_nano,
         };
         match decide(&recorded, &incoming, book) {
             Decision::Conflict => Ok(self.conflict(delivery)),
@@ -159,30 +166,29 @@ impl<'a> Batch<'a> {
                 message,
                 reason,
                 is_new,
-            } => {
-                let message = message.and_then(|place| recorded.get(place)).cloned();
-                self.wait(&subject, message, reason, is_new)
-            }
+            } => self.wait(&subject, &recorded, message, reason, is_new),
             Decision::Effect(effect) => self.effect(&subject, &recorded, *effect),
         }
     }
 
-    fn subject(&self, delivery: &'a Delivery) -> Subject<'a> {
-        let mut ids = delivery.ids();
+    fn subject(&self, identified: &'a IdentifiedDelivery<'a>) -> Subject<'a> {
+        let delivery = identified.delivery;
+        let mut ids = Cow::Borrowed(identified.ids.as_slice());
         // A hold that is settled is settled by that message for good, whatever a second settlement
         // calls it.
         let held = delivery.hold_id.and_then(|id| self.holds.get(&id));
         if let Some(message) = held.and_then(|held| held.message) {
-            ids.insert(0, message);
+            ids.to_mut().insert(0, message);
         }
         // What a call's id belongs to counts only where the message's own ids are new.
-        let call_ids = delivery.call_ids();
+        let call_ids = identified.call_ids.as_slice();
         let mut found = self.record.find(&ids);
         if found.is_empty() {
-            found = self.record.find(&call_ids);
+            found = self.record.find(call_ids);
         }
         Subject {
             delivery,
+            account_id: identified.account_id,
             found,
             ids,
             call_ids,
@@ -202,7 +208,7 @@ impl<'a> Batch<'a> {
 
     /// Its ids that belong to nobody yet, belong to the message from now on.
     fn claim_all(&mut self, subject: &Subject<'_>, message: MessageId, entry: Option<(Uuid, i64)>) {
-        for id in subject.ids.iter().chain(&subject.call_ids) {
+        for id in subject.ids.iter().chain(subject.call_ids) {
             if !self.record.is_claimed(*id) {
                 self.record.claim(*id, message);
                 self.claims.push(NewClaim {
@@ -255,13 +261,20 @@ impl<'a> Batch<'a> {
     fn wait(
         &mut self,
         subject: &Subject<'a>,
-        message: Option<Message>,
+        recorded: &[Message],
+        message: Option<usize>,
         reason: QuarantineReason,
         is_new: bool,
     ) -> Result<Verdict> {
         let delivery = subject.delivery;
+        let message = message.and_then(|place| recorded.get(place)).cloned();
         let is_on_record = message.is_some();
         let mut message = message.unwrap_or_else(|| Message::new(self.free_id(subject)));
+        let waits_in = match &delivery.resolves {
+            None => Some(message.id),
+            // It stays where it waits; what could not be read waits in no message.
+            Some(resolution) => waiting_in(recorded, resolution.quarantine_id),
+        };
         if is_new || is_on_record {
             self.claim_all(subject, message.id, None);
         }
@@ -293,8 +306,11 @@ impl<'a> Batch<'a> {
         }
         self.record.put(message);
         let row = self.delivery_row(delivery, Outcome::Quarantined, Some(reason.as_str()));
-        self.deliveries.push(row);
-        let balance = self.accounts.get(delivery.account_id())?.balance_nano;
+        self.deliveries.push(NewDelivery {
+            message: waits_in.map(|message| message.0),
+            ..row
+        });
+        let balance = self.accounts.get(subject.account_id)?.balance_nano;
         let balance = Points::from_nano(balance);
         Ok(Verdict::Answer(WebhookAnswer {
             status: Outcome::Quarantined,
@@ -323,7 +339,7 @@ impl<'a> Batch<'a> {
         let is_first = message.entries.is_none();
         for (place, from) in &effect.joined {
             if let Some(other) = recorded.get(*place) {
-                self.join(&mut message, other, *from, delivery.account_id());
+                self.join(&mut message, other, *from, subject.account_id);
             }
         }
         let gained = Points::from_nano(effect.owed_before_nano)
@@ -339,9 +355,9 @@ impl<'a> Batch<'a> {
         if !is_inline {
             self.add_report_event(subject, &message, &effect, entry);
         }
-        let place = entry.map(|entry| (delivery.account_id(), entry));
+        let place = entry.map(|entry| (subject.account_id, entry));
         self.claim_all(subject, message.id, place.filter(|_| is_first));
-        message.account_id.get_or_insert(delivery.account_id());
+        message.account_id.get_or_insert(subject.account_id);
         message
             .in_effect
             .push(self.recorded(subject, effect.counts_as));
@@ -351,7 +367,6 @@ impl<'a> Batch<'a> {
             .retain(|it| it.quarantine_id.is_none_or(|id| !effect.ends.contains(&id)));
         message.lines = effect.lines;
         message.dues = effect.dues;
-        self.record.put(message.clone());
         self.end(subject, message.id, &effect.ends)?;
         self.reviewed.extend(
             delivery
@@ -359,16 +374,19 @@ impl<'a> Batch<'a> {
                 .as_ref()
                 .map(|by| (by, &delivery.message)),
         );
-        if !is_first && gained.is_zero() {
-            return Ok(self.answer_duplicate(delivery, &message));
-        }
-        Ok(Verdict::Answer(answer(
-            Outcome::Charged,
-            message.id,
-            gained.nano().saturating_neg(),
-            total_tokens(&message.lines).saturating_sub(tokens_before),
-            message.balance_after_nano,
-        )))
+        let verdict = if !is_first && gained.is_zero() {
+            self.answer_duplicate(delivery, &message)
+        } else {
+            Verdict::Answer(answer(
+                Outcome::Charged,
+                message.id,
+                gained.nano().saturating_neg(),
+                total_tokens(&message.lines).saturating_sub(tokens_before),
+                message.balance_after_nano,
+            ))
+        };
+        self.record.put(message);
+        Ok(verdict)
     }
 
     /// Appends what the report changes of what is owed, and says under which number.
@@ -396,7 +414,7 @@ impl<'a> Batch<'a> {
             before: message.entries,
         };
         let draft = Draft::report(gained, subject.at.moment(), charge);
-        let entry = self.accounts.append(delivery.account_id(), draft)??;
+        let entry = self.accounts.append(subject.account_id, draft)??;
         let (number, balance) = (entry.entry, entry.balance_after_nano);
         message.entries = Some(EntriesBefore {
             first: message.entries.map_or(number, |entries| entries.first),
@@ -478,7 +496,7 @@ impl<'a> Batch<'a> {
     /// What waited for the message's sake ends: its hold, and its places in quarantine.
     fn end(&mut self, subject: &Subject<'a>, message: MessageId, ends: &[Uuid]) -> Result<()> {
         let delivery = subject.delivery;
-        self.settle_hold(delivery, message)?;
+        self.settle_hold(subject, message)?;
         let resolution = delivery.resolves.as_ref();
         let resolved = resolution.map(|resolution| resolution.quarantine_id);
         let also = ends.iter().copied().filter(|id| Some(*id) != resolved);
@@ -496,11 +514,11 @@ impl<'a> Batch<'a> {
 
     /// Settles the hold that the report names, also when another one was charged first: the call is
     /// over either way.
-    fn settle_hold(&mut self, delivery: &'a Delivery, message: MessageId) -> Result<()> {
-        let Some(hold_id) = delivery.hold_id else {
+    fn settle_hold(&mut self, subject: &Subject<'a>, message: MessageId) -> Result<()> {
+        let Some(hold_id) = subject.delivery.hold_id else {
             return Ok(());
         };
-        let account_id = delivery.account_id();
+        let account_id = subject.account_id;
         if self.are_holds_read {
             let Some(held) = self.holds.get_mut(&hold_id) else {
                 return Ok(());
@@ -533,7 +551,7 @@ impl<'a> Batch<'a> {
                 at: subject.at,
                 usage: subject.usage.clone(),
             },
-            account_id: delivery.account_id(),
+            account_id: subject.account_id,
             api_key_id: delivery.source.id,
             entrance: delivery.entrance,
             quarantine_id: None,
@@ -552,7 +570,7 @@ impl<'a> Batch<'a> {
             message: message.0,
             number: number(at),
             kind,
-            account_id: delivery.account_id(),
+            account_id: subject.account_id,
             api_key_id: Some(delivery.source.id),
             entrance: Some(delivery.entrance.as_str()),
             occurred_at: Some(subject.at.moment()),
@@ -580,6 +598,7 @@ impl<'a> Batch<'a> {
             outcome: outcome.as_str(),
             reason,
             message_id: Some(&message.message_id),
+            message: None,
             user_id: Some(message.user_id.as_str()),
             model_names: model_names(message),
             input_tokens: tokens(shared::tokens::Tokens::all_input),
@@ -593,6 +612,15 @@ impl<'a> Batch<'a> {
     pub(crate) fn now(&self) -> OffsetDateTime {
         self.accounts.now()
     }
+}
+
+/// The message that has a report at a place in quarantine.
+fn waiting_in(messages: &[Message], quarantine_id: Uuid) -> Option<MessageId> {
+    let has_it = |message: &&Message| {
+        let mut waiting = message.waiting.iter();
+        waiting.any(|report| report.quarantine_id == Some(quarantine_id))
+    };
+    messages.iter().find(has_it).map(|message| message.id)
 }
 
 /// All models of a message, in the order of its calls.

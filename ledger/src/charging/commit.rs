@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::batch::{Batch, HeldPoints, Verdict};
-use super::delivery::Delivery;
+use super::delivery::{Delivery, IdentifiedDelivery};
 use super::record::Record;
 use super::write::{write_at_once, write_locked};
 use crate::error::{Error, Result, is_known};
@@ -42,9 +42,14 @@ impl Committer {
         connection: &mut PgConnection,
         deliveries: &[Delivery],
     ) -> Result<Vec<Verdict>> {
-        let ids = all_ids(deliveries);
-        let account_ids = accounts::ordered(deliveries.iter().map(Delivery::account_id));
         let is_plain = deliveries.iter().all(Delivery::is_plain);
+        let deliveries: Vec<_> = deliveries.iter().map(IdentifiedDelivery::of).collect();
+        let deliveries = deliveries.as_slice();
+        let ids = deliveries
+            .iter()
+            .flat_map(|it| it.ids.iter().chain(&it.call_ids));
+        let ids: Vec<MessageId> = ids.copied().collect();
+        let account_ids = accounts::ordered(deliveries.iter().map(|it| it.account_id));
         if is_plain {
             let is_new = ids.iter().all(|id| !self.claims.contains(&id.0));
             if is_new
@@ -54,7 +59,7 @@ impl Committer {
             {
                 return Ok(verdicts);
             }
-            if deliveries.iter().all(|delivery| delivery.hold_id.is_none())
+            if deliveries.iter().all(|it| it.delivery.hold_id.is_none())
                 && let Some(verdicts) = self
                     .commit_read(connection, deliveries, &ids, &account_ids)
                     .await?
@@ -71,7 +76,7 @@ impl Committer {
     async fn commit_known(
         &mut self,
         connection: &mut PgConnection,
-        deliveries: &[Delivery],
+        deliveries: &[IdentifiedDelivery<'_>],
         account_ids: &[Uuid],
     ) -> Result<Option<Vec<Verdict>>> {
         let Some(accounts) = self.known_accounts(connection, account_ids).await? else {
@@ -85,7 +90,7 @@ impl Committer {
     async fn commit_read(
         &mut self,
         connection: &mut PgConnection,
-        deliveries: &[Delivery],
+        deliveries: &[IdentifiedDelivery<'_>],
         ids: &[MessageId],
         account_ids: &[Uuid],
     ) -> Result<Option<Vec<Verdict>>> {
@@ -102,7 +107,7 @@ impl Committer {
     async fn write_unlocked(
         &mut self,
         connection: &mut PgConnection,
-        deliveries: &[Delivery],
+        deliveries: &[IdentifiedDelivery<'_>],
         accounts: Accounts,
         record: Record,
         is_guess: bool,
@@ -119,7 +124,7 @@ impl Committer {
                 Ok(Some(verdicts))
             }
             Ok(false) => {
-                let ids = deliveries.iter().map(Delivery::account_id);
+                let ids = deliveries.iter().map(|it| it.account_id);
                 self.accounts.forget(ids);
                 Ok(None)
             }
@@ -172,7 +177,7 @@ impl Committer {
     async fn commit_locked(
         &mut self,
         connection: &mut PgConnection,
-        deliveries: &[Delivery],
+        deliveries: &[IdentifiedDelivery<'_>],
         ids: &[MessageId],
         account_ids: &[Uuid],
     ) -> Result<Vec<Verdict>> {
@@ -182,7 +187,7 @@ impl Committer {
             let locked = accounts::lock(&mut tx, account_ids.iter().copied()).await?;
             let Some(accounts) = locked else {
                 tx.rollback().await?;
-                let users = deliveries.iter().map(|delivery| &delivery.message.user_id);
+                let users = deliveries.iter().map(|it| &it.delivery.message.user_id);
                 accounts::open(connection, &users.collect::<Vec<_>>()).await?;
                 continue;
             };
@@ -218,23 +223,14 @@ impl Committer {
 const BEGIN: &str = "begin; select pg_advisory_xact_lock_shared(128021909209090)";
 const _: () = assert!(PRICE_LOCK == 128_021_909_209_090);
 
-fn all_ids(deliveries: &[Delivery]) -> Vec<MessageId> {
-    let ids = deliveries.iter().flat_map(|delivery| {
-        let mut ids = delivery.ids();
-        ids.extend(delivery.call_ids());
-        ids
-    });
-    ids.collect()
-}
-
 /// The holds that the group settles; their accounts are locked.
 async fn read_holds(
     tx: &mut PgConnection,
-    deliveries: &[Delivery],
+    deliveries: &[IdentifiedDelivery<'_>],
 ) -> Result<HashMap<Uuid, HeldPoints>> {
     let named = deliveries
         .iter()
-        .filter_map(|delivery| Some((delivery.account_id(), delivery.hold_id?)));
+        .filter_map(|it| Some((it.account_id, it.delivery.hold_id?)));
     let rows = store::hold::find(tx, &named.collect::<Vec<_>>()).await?;
     let held = rows.into_iter().map(|row| {
         let mut all = HoldStatus::ALL.into_iter();
@@ -254,11 +250,11 @@ async fn read_holds(
 async fn lock_waiting(
     tx: &mut PgConnection,
     record: &mut Record,
-    deliveries: &[Delivery],
+    deliveries: &[IdentifiedDelivery<'_>],
 ) -> Result<HashSet<Uuid>> {
     let resolved = deliveries
         .iter()
-        .filter_map(|delivery| Some(delivery.resolves.as_ref()?.quarantine_id));
+        .filter_map(|it| Some(it.delivery.resolves.as_ref()?.quarantine_id));
     let ids: Vec<Uuid> = record.waiting().chain(resolved).collect();
     if ids.is_empty() {
         return Ok(HashSet::new());

@@ -43,6 +43,27 @@ pub(crate) struct Resolution {
     pub is_corrected: bool,
 }
 
+/// A delivery with the digests that it is found by, made once for all ways of writing it.
+pub(crate) struct IdentifiedDelivery<'a> {
+    pub delivery: &'a Delivery,
+    pub account_id: Uuid,
+    /// Of its message, its own first.
+    pub ids: Vec<MessageId>,
+    /// Of its calls.
+    pub call_ids: Vec<MessageId>,
+}
+
+impl<'a> IdentifiedDelivery<'a> {
+    pub(crate) fn of(delivery: &'a Delivery) -> Self {
+        Self {
+            delivery,
+            account_id: delivery.account_id(),
+            ids: delivery.ids(),
+            call_ids: delivery.call_ids(),
+        }
+    }
+}
+
 impl Delivery {
     #[must_use]
     pub const fn new(

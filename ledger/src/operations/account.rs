@@ -6,20 +6,19 @@ use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::problem::{FieldFault, Problem};
-use sqlx::{Connection, Row};
-use time::OffsetDateTime;
+use sqlx::Connection;
 
 use crate::error::{Error, Result};
 use crate::operations::idempotency;
 use crate::operations::ledger::Ledger;
 use crate::posting::accounts;
-use crate::records::account::{Amounts, balance};
+use crate::records::account::balance;
 use crate::records::actor::Actor;
 use crate::records::entry::{CreditTerms, Decided, Draft};
 use crate::records::hash::{Hash, Hasher, account_id};
 use crate::records::idempotency_key::IdempotencyKey;
 use crate::records::page;
-use crate::store::audit_log;
+use crate::store::{account, audit_log, credit};
 
 /// Longest reason an administrator may give, in characters.
 const REASON_CHARS_MAX: u16 = 500;
@@ -65,37 +64,17 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn balance(&self, user: &UserId) -> Result<Balance> {
-        let rows = sqlx::query(
-            "select a.balance_nano, a.held_nano, a.debt_limit_nano, c.remaining_nano, c.expires_at
-             from account a
-             left join credit c on c.account_id = a.account_id and c.remaining_nano > 0
-                 and c.expires_at is not null
-             where a.account_id = $1 order by c.expires_at",
-        )
-        .bind(account_id(user))
-        .fetch_all(self.pool())
-        .await?;
-        let mut amounts = Amounts {
-            balance_nano: 0,
-            held_nano: 0,
-            debt_limit_nano: 0,
-        };
-        let mut expiring = Vec::new();
-        for row in &rows {
-            amounts = Amounts {
-                balance_nano: row.try_get("balance_nano")?,
-                held_nano: row.try_get("held_nano")?,
-                debt_limit_nano: row.try_get("debt_limit_nano")?,
-            };
-            if let Some(expires_at) = row.try_get::<Option<OffsetDateTime>, _>("expires_at")? {
-                let points = Points::from_nano(row.try_get("remaining_nano")?);
-                expiring.push(ExpiringPoints {
-                    points,
-                    points_nano: points.into(),
-                    expires_at: expires_at.into(),
-                });
-            }
-        }
+        let rows = account::holdings(self.pool(), account_id(user)).await?;
+        let amounts = rows.first().map(|row| row.amounts).unwrap_or_default();
+        let expiring = rows.iter().filter_map(|row| {
+            let points = Points::from_nano(row.remaining_nano?);
+            Some(ExpiringPoints {
+                points,
+                points_nano: points.into(),
+                expires_at: row.expires_at?.into(),
+            })
+        });
+        let expiring = expiring.collect();
         balance(user, amounts, expiring)
     }
 
@@ -116,25 +95,20 @@ impl Ledger {
             .replace('%', "\\%")
             .replace('_', "\\_")
             + "%";
-        let rows = sqlx::query(
-            "select user_id, balance_nano, held_nano, entry_count, updated_at from account
-             where user_id like $1 and user_id ~>~ $2 order by user_id using ~<~ limit $3",
-        )
-        .bind(pattern)
-        .bind(cursor.unwrap_or_default())
-        .bind(i64::from(limit) + 1)
-        .fetch_all(self.pool())
-        .await?;
-        page::build(&rows, limit, |row| {
-            let user_id: String = row.try_get("user_id")?;
+        let after = cursor.unwrap_or_default();
+        let rows = account::summaries(self.pool(), &pattern, after, i64::from(limit) + 1).await?;
+        page::build(rows, limit, |row| {
             let summary = AccountSummary {
-                user_id: user_id.parse().map_err(|_| Error::corrupt("a user id"))?,
-                balance: Points::from_nano(row.try_get("balance_nano")?),
-                held: Points::from_nano(row.try_get("held_nano")?),
-                entries: row.try_get("entry_count")?,
-                updated_at: row.try_get::<OffsetDateTime, _>("updated_at")?.into(),
+                user_id: row
+                    .user_id
+                    .parse()
+                    .map_err(|_| Error::corrupt("a user id"))?,
+                balance: Points::from_nano(row.balance_nano),
+                held: Points::from_nano(row.held_nano),
+                entries: row.entry_count,
+                updated_at: row.updated_at.into(),
             };
-            Ok((user_id, summary))
+            Ok((row.user_id, summary))
         })
     }
 
@@ -239,31 +213,21 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn credits(&self, user: &UserId) -> Result<Vec<CreditItem>> {
-        sqlx::query(
-            "select entry, amount_nano, remaining_nano, is_bought, expires_at from credit
-             where account_id = $1 and remaining_nano > 0
-             order by expires_at nulls last, is_bought, entry",
-        )
-        .bind(account_id(user))
-        .fetch_all(self.pool())
-        .await?
-        .iter()
-        .map(|row| {
-            let points = Points::from_nano(row.try_get("amount_nano")?);
-            let remaining = Points::from_nano(row.try_get("remaining_nano")?);
-            Ok(CreditItem {
-                entry: row.try_get("entry")?,
+        let rows = credit::left(self.pool(), account_id(user)).await?;
+        let items = rows.into_iter().map(|row| {
+            let points = Points::from_nano(row.amount_nano);
+            let remaining = Points::from_nano(row.remaining_nano);
+            CreditItem {
+                entry: row.entry,
                 points,
                 points_nano: points.into(),
                 remaining,
                 remaining_nano: remaining.into(),
-                is_bought: row.try_get("is_bought")?,
-                expires_at: row
-                    .try_get::<Option<OffsetDateTime>, _>("expires_at")?
-                    .map(Timestamp::from),
-            })
-        })
-        .collect()
+                is_bought: row.is_bought,
+                expires_at: row.expires_at.map(Timestamp::from),
+            }
+        });
+        Ok(items.collect())
     }
 
     /// How far below zero new holds of a user may go.

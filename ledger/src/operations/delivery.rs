@@ -120,6 +120,7 @@ impl<'a> Unread<'a> {
             outcome: self.outcome.as_str(),
             reason: Some(self.reason),
             message_id: None,
+            message: None,
             user_id: None,
             model_names: Vec::new(),
             input_tokens: 0,

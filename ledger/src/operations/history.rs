@@ -11,23 +11,17 @@ use shared::ids::{ModelName, UserId};
 use shared::money::Points;
 use shared::price::PriceVersion;
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use time::{Duration, OffsetDateTime, Time, UtcOffset};
-use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::operations::ledger::Ledger;
 use crate::records::entry::{EntryLine, total_tokens};
 use crate::records::hash::{MessageId, account_id};
 use crate::records::page;
-use crate::store::price_version;
-
-pub(crate) fn entry_kind(text: &str) -> Result<EntryKind> {
-    EntryKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| Error::corrupt(format!("entry kind {text}")))
-}
+use crate::store::journal_entry::{self, BEGIN_READING, HistoryRow, Look};
+use crate::store::usage_sum::{self, kind_of};
+use crate::store::{account, price_version};
+use crate::sums::quarter::Quarter;
 
 /// How far back the first look goes; as a rule a page is found there. Each further look goes back
 /// four times as far. A look reads the partitions of its months only.
@@ -37,176 +31,159 @@ const SKIP_MIN: Duration = Duration::DAY;
 /// More than clocks are ever set back: entries whose times lie closer to a look's end than this may
 /// stand in another order than their times.
 const CLOCK_STEP_MAX: Duration = Duration::HOUR;
-
-/// Each look is planned for its months, and goes through the keys: from the newest entry back, until
-/// the page is full.
-const BEGIN: &str = "begin read only; set local plan_cache_mode = force_custom_plan;
-    set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
-    set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
-
-/// The rows of entries that a condition on `j` picks.
-macro_rules! entries {
-    ($condition:expr) => {
-        concat!(
-            "select j.entry, j.kind, j.amount_nano, j.balance_after_nano, j.occurred_at, j.recorded_at,
-                    j.reason, j.corrects_entry, j.message, j.message_id, j.conversation_id, j.lines
-             from journal_entry j where j.account_id = $1 and ",
-            $condition
-        )
-    };
-}
-
 /// What is entered later than this after it happened is found by an index of its own.
 const LATE: Duration = Duration::HOUR;
 
-/// A look at entries that were recorded within a time, from the newest back.
-struct Look<'a> {
-    account_id: Uuid,
-    filter: &'a HistoryFilter,
-    /// The lines of a model, by each of its price versions.
-    model: &'a Option<Vec<serde_json::Value>>,
-    before: i64,
-    since: OffsetDateTime,
+/// Goes back through an account's entries, look by look.
+struct Search<'a> {
+    look: Look<'a>,
+    /// Nothing that is looked for was recorded before.
+    from: OffsetDateTime,
+    sums: Option<SumsOfRare>,
+    rows_max: i64,
+    rows: Vec<HistoryRow>,
+}
+
+/// Where what is looked for may be rare, the sums say when there was some.
+struct SumsOfRare {
+    /// Only charges with the model have sums of it for sure.
+    charges_of: Option<String>,
+    /// An entry that changed a message has sums of its kind, of whatever model: of each model is summed
+    /// what changed.
+    kinds: Vec<&'static str>,
+    /// What was recorded before is in the sums.
     until: OffsetDateTime,
 }
 
-/// The rows of a look, of which `$kind` picks some.
-macro_rules! look {
-    ($look:expr, $since:expr, $tx:expr, $limit:expr, $kind:literal) => {
-        sqlx::query_as::<_, HistoryRow>(entries!(concat!(
-            "j.recorded_at >= $8 and j.recorded_at < $9 and j.entry < $2
-                     and ($3::text is null or j.kind = $3)
-                     and ($4::timestamptz is null or j.occurred_at >= $4)
-                     and ($5::timestamptz is null or j.occurred_at < $5)
-                     and ($6::jsonb[] is null or j.lines @> any($6)) ",
-            $kind,
-            " order by j.entry desc limit $7"
-        )))
-        .bind($look.account_id)
-        .bind($look.before)
-        .bind($look.filter.kind.map(EntryKind::as_str))
-        .bind($look.filter.from.map(Timestamp::moment))
-        .bind($look.filter.to.map(Timestamp::moment))
-        .bind($look.model)
-        .bind($limit)
-        .bind($since)
-        .bind($look.until)
-        .bind($look.since)
-        .fetch_all($tx)
-        .await
-    };
+impl SumsOfRare {
+    /// `None` where entries are never far: most are charges.
+    async fn of(
+        filter: &HistoryFilter,
+        until: OffsetDateTime,
+        tx: &mut PgConnection,
+    ) -> Result<Option<Self>> {
+        let model = filter.model_name.as_ref().map(ModelName::key);
+        let (charges_of, kinds) = match (model, filter.kind) {
+            (None, None | Some(EntryKind::Charge)) => return Ok(None),
+            (Some(model), None) => (
+                Some(model),
+                vec![EntryKind::Correction, EntryKind::Refund, EntryKind::Rerate],
+            ),
+            (model @ Some(_), Some(EntryKind::Charge)) => (model, Vec::new()),
+            (_, Some(kind)) => (None, vec![kind]),
+        };
+        // Whatever is not in the sums yet is of transactions that began later than that one.
+        let rest = usage_sum::first_unsummed(tx).await?;
+        Ok(Some(Self {
+            charges_of,
+            kinds: kinds.into_iter().map(EntryKind::as_str).collect(),
+            until: rest.map_or(until, |first| until.min(first - CLOCK_STEP_MAX)),
+        }))
+    }
 }
 
-impl Look<'_> {
-    /// Goes back to the first entry that was recorded at the look's end or later, by halving the
-    /// entries of that month: they are numbered without a gap, and what was entered since is not read.
-    async fn skip_to_end(&mut self, tx: &mut PgConnection) -> Result<()> {
-        // No later entry can have been recorded before the end.
-        let end = self.until + CLOCK_STEP_MAX;
-        let (from, to) = month_of(end)?;
-        let first: Option<i64> = sqlx::query_scalar(
-            "with recursive search (low, high) as (
-                 select (select entry from journal_entry
-                         where account_id = $1 and recorded_at >= $3 and recorded_at < $4
-                         order by entry limit 1) - 1,
-                     (select entry from journal_entry
-                      where account_id = $1 and recorded_at >= $3 and recorded_at < $4
-                      order by entry desc limit 1) + 1
-                 union all
-                 select case when j.recorded_at < $2 then middle else low end,
-                     case when j.recorded_at < $2 then high else middle end
-                 from search, lateral (select (low + high) / 2 as middle) m
-                 join journal_entry j on j.account_id = $1 and j.entry = middle
-                     and j.recorded_at >= $3 and j.recorded_at < $4
-                 where high - low > 1
-             )
-             -- None where no entry was found at the end or later.
-             select nullif(min(high), max(high)) from search",
-        )
-        .bind(self.account_id)
-        .bind(end)
-        .bind(from)
-        .bind(to)
-        .fetch_one(tx)
-        .await?;
-        self.before = self.before.min(first.unwrap_or(self.before));
-        Ok(())
+impl Search<'_> {
+    fn missing(&self) -> i64 {
+        self.rows_max - i64::try_from(self.rows.len()).unwrap_or(self.rows_max)
     }
 
-    /// Goes back look by look until there are enough rows, or nothing is left since the account was
-    /// opened.
-    async fn back_to(
-        mut self,
-        opened_at: OffsetDateTime,
-        tx: &mut PgConnection,
-        rows_max: i64,
-    ) -> Result<Vec<HistoryRow>> {
+    /// Goes on until there are enough rows, or nothing is left.
+    async fn run(mut self, tx: &mut PgConnection) -> Result<Vec<HistoryRow>> {
         // When `before` was recorded, or later.
-        let mut reached = self.until;
-        let mut rows = self.late_rows(tx, rows_max).await?;
-        // Nothing happens after it is recorded.
-        let from = self.filter.from.map(Timestamp::moment);
-        let from = from.map_or(opened_at, |from| opened_at.max(from));
+        let mut reached = self.look.until;
+        self.late_rows(tx).await?;
         let mut length = FIRST_LOOK;
-        let missing =
-            |rows: &[HistoryRow]| rows_max - i64::try_from(rows.len()).unwrap_or(rows_max);
-        while missing(&rows) > 0 && self.until > from {
-            if reached - self.until > SKIP_MIN {
-                self.skip_to_end(tx).await?;
-                reached = self.until;
+        while self.missing() > 0 && self.look.until > self.from {
+            if !self.skip_by_sums(tx).await? {
+                break;
             }
-            self.since = self.until.checked_sub(length).unwrap_or(from);
-            let is_last = self.since <= from - CLOCK_STEP_MAX;
-            for row in self.at_entries(tx, missing(&rows)).await? {
+            if reached - self.look.until > SKIP_MIN {
+                self.skip_to_end(tx).await?;
+                reached = self.look.until;
+            }
+            let since = self.look.until.checked_sub(length).unwrap_or(self.from);
+            // Behind what is not in the sums they say where to look next.
+            let sums = self.sums.as_ref();
+            let sums_until = sums
+                .map(|sums| sums.until)
+                .filter(|end| *end < self.look.until);
+            let until_sums = sums_until.map(|end| end - CLOCK_STEP_MAX * 2);
+            self.look.since = until_sums.map_or(since, |end| since.max(end));
+            let is_last = self.look.since <= self.from - CLOCK_STEP_MAX;
+            for row in self.look.rows(tx, self.missing()).await? {
                 let recorded_at = row.recorded_at;
-                if !is_last && recorded_at < self.since + CLOCK_STEP_MAX {
+                if !is_last && recorded_at < self.look.since + CLOCK_STEP_MAX {
                     break;
                 }
-                self.before = row.entry;
+                self.look.before = row.entry;
                 reached = recorded_at;
-                rows.push(row);
+                self.rows.push(row);
             }
             if is_last {
                 break;
             }
-            self.until = self.since + CLOCK_STEP_MAX * 2;
+            self.look.until = self.look.since + CLOCK_STEP_MAX * 2;
             length *= 4;
         }
-        Ok(rows)
+        Ok(self.rows)
     }
 
     /// Where only what happened before a time is asked for: what was entered long after that time
     /// happened before it only if it was entered late.
-    async fn late_rows(&mut self, tx: &mut PgConnection, rows_max: i64) -> Result<Vec<HistoryRow>> {
-        let to = self.filter.to.map(|to| to.moment().saturating_add(LATE));
-        let Some(to) = to.filter(|to| *to < self.until) else {
-            return Ok(Vec::new());
+    async fn late_rows(&mut self, tx: &mut PgConnection) -> Result<()> {
+        let to = self.look.happened.1.map(|to| to.saturating_add(LATE));
+        let Some(to) = to.filter(|to| *to < self.look.until) else {
+            return Ok(());
         };
-        self.since = to;
-        let rows = self.at_late_entries(tx, rows_max).await?;
-        if let Some(last) = rows.last() {
-            self.before = last.entry;
+        self.look.since = to;
+        let (month, _) = month_of(to)?;
+        self.rows = self.look.late_rows(tx, month, self.rows_max).await?;
+        if let Some(last) = self.rows.last() {
+            self.look.before = last.entry;
         }
-        self.until = to;
-        Ok(rows)
+        self.look.until = to;
+        Ok(())
     }
 
-    async fn at_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<HistoryRow>> {
-        Ok(look!(self, self.since, tx, limit, "")?)
-    }
-
-    /// Only what was entered long after it happened. Where the look begins within a month is told in a
-    /// way that is no key: else everything entered since in that month is read instead of what is late.
-    async fn at_late_entries(&self, tx: &mut PgConnection, limit: i64) -> Result<Vec<HistoryRow>> {
-        let (month, _) = month_of(self.since)?;
-        Ok(look!(
-            self,
-            month,
+    /// Goes back to the end of the last quarter of an hour, or day, that the sums have something of;
+    /// `false` when there is none.
+    async fn skip_by_sums(&mut self, tx: &mut PgConnection) -> Result<bool> {
+        let until = self.look.until;
+        let Some(sums) = self.sums.as_ref().filter(|sums| until <= sums.until) else {
+            return Ok(true);
+        };
+        let mut end = Quarter::of(until);
+        if end.start() < until {
+            end = end.plus(1);
+        }
+        let last = usage_sum::last_booked(
             tx,
-            limit,
-            "and j.recorded_at - j.occurred_at > interval '1 hour'
-             and j.recorded_at + interval '0' >= $10"
-        )?)
+            self.look.account_id,
+            end.0,
+            sums.charges_of.as_deref(),
+            &sums.kinds,
+        )
+        .await?;
+        let Some(booked) = last.booked.map(Quarter) else {
+            return Ok(false);
+        };
+        let end = if booked.0 < last.folded_until {
+            booked.plus(Quarter::IN_A_DAY)
+        } else {
+            booked.plus(1)
+        };
+        self.look.until = until.min(end.start());
+        Ok(true)
+    }
+
+    /// Goes back to the first entry that was recorded at the look's end or later.
+    async fn skip_to_end(&mut self, tx: &mut PgConnection) -> Result<()> {
+        // No later entry can have been recorded before the end.
+        let end = self.look.until + CLOCK_STEP_MAX;
+        let month = month_of(end)?;
+        let first = journal_entry::first_since(tx, self.look.account_id, end, month).await?;
+        self.look.before = self.look.before.min(first.unwrap_or(self.look.before));
+        Ok(())
     }
 }
 
@@ -252,35 +229,41 @@ impl Ledger {
         limit: u32,
     ) -> Result<Page<HistoryItem>> {
         let cursor: Option<Cursor> = page::cursor(cursor)?;
-        let (account_id, rows_max) = (account_id(user), i64::from(limit) + 1);
-        let model = match &filter.model_name {
+        let lines = match &filter.model_name {
             Some(model) => Some(self.lines_of(model).await?),
             None => None,
         };
-        let mut tx = self.pool().begin_with(BEGIN).await?;
-        let opened: Option<(OffsetDateTime, OffsetDateTime)> = sqlx::query_as(
-            "select created_at, clock_timestamp() from account where account_id = $1",
-        )
-        .bind(account_id)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some((opened_at, now)) = opened else {
+        let mut tx = self.pool().begin_with(BEGIN_READING).await?;
+        let Some(opened) = account::opened(&mut *tx, account_id(user)).await? else {
             return Ok(Page {
                 items: Vec::new(),
                 next_cursor: None,
             });
         };
-        let look = Look {
-            account_id,
-            filter,
-            model: &model,
-            before: cursor.as_ref().map_or(i64::MAX, |cursor| cursor.entry),
-            since: opened_at,
-            // A cursor is somebody's text.
-            until: cursor.map_or(now, |cursor| cursor.recorded_at.clamp(opened_at, now))
-                + CLOCK_STEP_MAX,
+        // A cursor is somebody's text.
+        let recorded_at = cursor.as_ref().map_or(opened.now, |cursor| {
+            cursor.recorded_at.clamp(opened.created_at, opened.now)
+        });
+        let until = recorded_at + CLOCK_STEP_MAX;
+        let (from, to) = (filter.from, filter.to);
+        let (from, to) = (from.map(Timestamp::moment), to.map(Timestamp::moment));
+        let search = Search {
+            look: Look {
+                account_id: account_id(user),
+                kind: filter.kind.map(EntryKind::as_str),
+                happened: (from, to),
+                lines: lines.as_deref(),
+                before: cursor.map_or(i64::MAX, |cursor| cursor.entry),
+                since: opened.created_at,
+                until,
+            },
+            // Nothing happens after it is recorded.
+            from: from.map_or(opened.created_at, |from| opened.created_at.max(from)),
+            sums: SumsOfRare::of(filter, until, &mut tx).await?,
+            rows_max: i64::from(limit) + 1,
+            rows: Vec::new(),
         };
-        let rows = look.back_to(opened_at, &mut tx, rows_max).await?;
+        let rows = search.run(&mut tx).await?;
         tx.rollback().await?;
         let prices = self.prices_of(&rows).await?;
         page::build(rows, limit, |row| {
@@ -295,11 +278,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`].
     pub async fn entries(&self, user: &UserId, entries: &[i64]) -> Result<Vec<HistoryItem>> {
-        let rows: Vec<HistoryRow> = sqlx::query_as(entries!("j.entry = any($2)"))
-            .bind(account_id(user))
-            .bind(entries)
-            .fetch_all(self.pool())
-            .await?;
+        let rows = journal_entry::of_numbers(self.pool(), account_id(user), entries).await?;
         let prices = self.prices_of(&rows).await?;
         rows.into_iter().map(|row| row.item(&prices)).collect()
     }
@@ -325,23 +304,6 @@ impl Ledger {
     }
 }
 
-/// An entry as its user sees it.
-#[derive(sqlx::FromRow)]
-struct HistoryRow {
-    entry: i64,
-    kind: String,
-    amount_nano: i64,
-    balance_after_nano: i64,
-    occurred_at: OffsetDateTime,
-    recorded_at: OffsetDateTime,
-    reason: Option<String>,
-    corrects_entry: Option<i64>,
-    message: Option<Uuid>,
-    message_id: Option<String>,
-    conversation_id: Option<String>,
-    lines: Option<Json<Vec<EntryLine>>>,
-}
-
 impl HistoryRow {
     fn lines(&self) -> &[EntryLine] {
         self.lines.as_ref().map_or(&[], |lines| &lines.0)
@@ -352,7 +314,7 @@ impl HistoryRow {
         let balance_after = Points::from_nano(self.balance_after_nano);
         Ok(HistoryItem {
             entry: self.entry,
-            kind: entry_kind(&self.kind)?,
+            kind: kind_of(&self.kind)?,
             points,
             points_nano: points.into(),
             balance_after,

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::error::{BUSY, Error, Result};
-use crate::records::digest::Digest;
+use crate::records::hash::Hash;
 use crate::records::idempotency_key::IdempotencyKey;
 use crate::store::idempotency;
 
@@ -20,7 +20,7 @@ use crate::store::idempotency;
 pub(crate) async fn claim<T: DeserializeOwned>(
     tx: &mut PgConnection,
     key: Option<&IdempotencyKey>,
-    fingerprint: &Digest,
+    fingerprint: &Hash,
 ) -> Result<Option<T>> {
     let Some(key) = key else {
         return Ok(None);
@@ -42,7 +42,7 @@ pub(crate) async fn claim<T: DeserializeOwned>(
 pub(crate) async fn recall<T: DeserializeOwned>(
     executor: impl PgExecutor<'_>,
     key: Option<&IdempotencyKey>,
-    fingerprint: &Digest,
+    fingerprint: &Hash,
 ) -> Result<Option<T>> {
     let Some(key) = key else {
         return Ok(None);

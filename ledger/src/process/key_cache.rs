@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::records::api_key::ApiKey;
-use crate::records::digest::Digest;
+use crate::records::hash::Hash;
 
 /// Known keys by hash. Trusted only while this process hears of changes elsewhere.
 #[derive(Clone, Default)]
@@ -15,7 +15,7 @@ struct State {
     is_trusted: bool,
     /// Counts clearings, so that a key read before one is not remembered after it.
     clearings: u64,
-    keys: HashMap<Digest, Arc<ApiKey>>,
+    keys: HashMap<Hash, Arc<ApiKey>>,
 }
 
 impl KeyCache {
@@ -39,19 +39,19 @@ impl KeyCache {
     }
 
     /// A key that certainly stands, and the number of clearings so far.
-    pub(crate) fn find(&self, hash: &Digest) -> (Option<Arc<ApiKey>>, u64) {
+    pub(crate) fn find(&self, hash: &Hash) -> (Option<Arc<ApiKey>>, u64) {
         let state = self.state();
         let known = state.is_trusted.then(|| state.keys.get(hash).cloned());
         (known.flatten(), state.clearings)
     }
 
     /// A key that may have been changed elsewhere.
-    pub(crate) fn find_untrusted(&self, hash: &Digest) -> Option<Arc<ApiKey>> {
+    pub(crate) fn find_untrusted(&self, hash: &Hash) -> Option<Arc<ApiKey>> {
         self.state().keys.get(hash).cloned()
     }
 
     /// Remembers a key that was read after so many clearings.
-    pub(crate) fn remember(&self, hash: Digest, key: &Arc<ApiKey>, clearings: u64) {
+    pub(crate) fn remember(&self, hash: Hash, key: &Arc<ApiKey>, clearings: u64) {
         let mut state = self.state();
         if state.clearings == clearings {
             state.keys.insert(hash, Arc::clone(key));

@@ -7,7 +7,7 @@ use shared::money::Points;
 use crate::error::Result;
 
 /// The sum of an account's columns.
-#[derive(Clone, Copy)]
+#[derive(Default, Clone, Copy, sqlx::FromRow)]
 pub(crate) struct Amounts {
     pub balance_nano: i64,
     pub held_nano: i64,

@@ -2,9 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-pub(crate) type Digest = [u8; 32];
+use super::hash::Hash;
 
 /// What is hashed carries 256 random bits, so a plain hash protects it as well as a slow one would.
-pub(crate) fn digest(secret: &str) -> Digest {
+pub(crate) fn digest(secret: &str) -> Hash {
     Sha256::digest(secret.as_bytes()).into()
 }

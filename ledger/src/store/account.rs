@@ -1,6 +1,6 @@
 //! Accounts and their credits.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -135,5 +135,78 @@ pub(crate) async fn amounts_of(
         ids
     )
     .fetch_all(connection)
+    .await?)
+}
+
+/// When an account was opened, and the time now.
+#[derive(sqlx::FromRow)]
+pub(crate) struct OpenedRow {
+    pub created_at: OffsetDateTime,
+    pub now: OffsetDateTime,
+}
+
+pub(crate) async fn opened(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+) -> Result<Option<OpenedRow>> {
+    Ok(sqlx::query_as(
+        "select created_at, clock_timestamp() as now from account where account_id = $1",
+    )
+    .bind(account_id)
+    .fetch_optional(executor)
+    .await?)
+}
+
+/// What an account holds, with one of its credits that will end; without, if it has none.
+#[derive(sqlx::FromRow)]
+pub(crate) struct HoldingsRow {
+    #[sqlx(flatten)]
+    pub amounts: Amounts,
+    pub remaining_nano: Option<i64>,
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// Credits in the order in which they end.
+pub(crate) async fn holdings(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+) -> Result<Vec<HoldingsRow>> {
+    Ok(sqlx::query_as(
+        "select a.balance_nano, a.held_nano, a.debt_limit_nano, c.remaining_nano, c.expires_at
+         from account a
+         left join credit c on c.account_id = a.account_id and c.remaining_nano > 0
+             and c.expires_at is not null
+         where a.account_id = $1 order by c.expires_at",
+    )
+    .bind(account_id)
+    .fetch_all(executor)
+    .await?)
+}
+
+/// An account in a list.
+#[derive(sqlx::FromRow)]
+pub(crate) struct AccountSummaryRow {
+    pub user_id: String,
+    pub balance_nano: i64,
+    pub held_nano: i64,
+    pub entry_count: i64,
+    pub updated_at: OffsetDateTime,
+}
+
+/// Accounts by user id, after one, whose user id is like a pattern of SQL.
+pub(crate) async fn summaries(
+    executor: impl PgExecutor<'_>,
+    pattern: &str,
+    after: &str,
+    rows_max: i64,
+) -> Result<Vec<AccountSummaryRow>> {
+    Ok(sqlx::query_as(
+        "select user_id, balance_nano, held_nano, entry_count, updated_at from account
+         where user_id like $1 and user_id ~>~ $2 order by user_id using ~<~ limit $3",
+    )
+    .bind(pattern)
+    .bind(after)
+    .bind(rows_max)
+    .fetch_all(executor)
     .await?)
 }

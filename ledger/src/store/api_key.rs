@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::records::api_key::{ApiKey, ApiKeySummary};
-use crate::records::digest::Digest;
+use crate::records::hash::Hash;
 use crate::records::scope::Scope;
 use crate::records::sealing::SealingKey;
 
@@ -91,7 +91,7 @@ pub(crate) struct SealedKey<'a> {
     pub name: &'a str,
     pub scope: Scope,
     pub prefix: &'a str,
-    pub key_hash: &'a Digest,
+    pub key_hash: &'a Hash,
     pub signing_secret_sealed: &'a [u8],
     pub require_signature: bool,
     pub created_by: &'a str,
@@ -133,7 +133,7 @@ pub(crate) fn is_name_taken(error: &sqlx::Error) -> bool {
 
 pub(crate) async fn by_hash(
     executor: impl PgExecutor<'_>,
-    key_hash: &Digest,
+    key_hash: &Hash,
 ) -> Result<Option<KeyRow>> {
     Ok(
         sqlx::query_as("select * from api_key where key_hash = $1 and revoked_at is null")
@@ -208,7 +208,7 @@ pub(crate) async fn lock(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Opti
 pub(crate) async fn replace_secrets(
     executor: impl PgExecutor<'_>,
     id: Uuid,
-    key_hash: &Digest,
+    key_hash: &Hash,
     prefix: &str,
     signing_secret_sealed: &[u8],
 ) -> Result<()> {

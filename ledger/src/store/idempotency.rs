@@ -6,12 +6,12 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 
 use crate::error::Result;
-use crate::records::digest::Digest;
+use crate::records::hash::Hash;
 use crate::records::idempotency_key::IdempotencyKey;
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct AnswerRow {
-    pub fingerprint: Digest,
+    pub fingerprint: Hash,
     /// None only in the transaction that does what was asked for.
     pub answer: Option<Json<Box<RawValue>>>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct AnswerRow {
 pub(crate) async fn insert(
     executor: impl PgExecutor<'_>,
     key: &IdempotencyKey,
-    fingerprint: &Digest,
+    fingerprint: &Hash,
 ) -> Result<bool> {
     let inserted = sqlx::query!(
         "insert into idempotency (caller, idempotency_key, fingerprint) values ($1, $2, $3)

@@ -13,6 +13,7 @@ pub(crate) mod feed;
 pub(crate) mod hold;
 pub(crate) mod idempotency;
 pub(crate) mod job;
+pub(crate) mod journal_entry;
 pub(crate) mod journal_step;
 pub(crate) mod message;
 pub(crate) mod missing_message;

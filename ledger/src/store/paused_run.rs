@@ -6,7 +6,8 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::records::digest::{Digest, digest};
+use crate::records::digest::digest;
+use crate::records::hash::Hash;
 use crate::records::paused_run::{ForgottenRun, PausedRun};
 use crate::records::sealing::SealingKey;
 use crate::store::api_key::KeyRow;
@@ -73,7 +74,7 @@ pub(crate) async fn upsert(
     dify_user: &str,
     pause: &Pause,
 ) -> Result<()> {
-    let forms: Vec<Digest> = pause.form_tokens.iter().map(|it| digest(it)).collect();
+    let forms: Vec<Hash> = pause.form_tokens.iter().map(|it| digest(it)).collect();
     sqlx::query(
         "insert into paused_run as known (api_key_id, run_id, message_id, user_id, dify_user, forms, due_at)
          values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))

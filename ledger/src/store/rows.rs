@@ -121,6 +121,7 @@ pub(crate) struct NewDelivery<'a> {
     pub outcome: &'a str,
     pub reason: Option<&'a str>,
     pub message_id: Option<&'a str>,
+    pub message: Option<Uuid>,
     pub user_id: Option<&'a str>,
     pub model_names: Vec<&'a str>,
     pub input_tokens: i64,

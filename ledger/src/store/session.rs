@@ -2,7 +2,7 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 
 use crate::error::Result;
-use crate::records::digest::Digest;
+use crate::records::hash::Hash;
 use crate::records::session::Owner;
 
 /// Whose session it is: one of both.
@@ -14,7 +14,7 @@ pub(crate) struct OwnerRow {
 /// Returns when the session ends.
 pub(crate) async fn insert(
     executor: impl PgExecutor<'_>,
-    token_hash: &Digest,
+    token_hash: &Hash,
     owner: &Owner<'_>,
     seconds: u32,
 ) -> Result<OffsetDateTime> {
@@ -37,7 +37,7 @@ pub(crate) async fn insert(
 /// The owner of a session that is not over.
 pub(crate) async fn owner(
     executor: impl PgExecutor<'_>,
-    token_hash: &Digest,
+    token_hash: &Hash,
 ) -> Result<Option<OwnerRow>> {
     Ok(sqlx::query_as!(
         OwnerRow,
@@ -50,7 +50,7 @@ pub(crate) async fn owner(
     .await?)
 }
 
-pub(crate) async fn delete(executor: impl PgExecutor<'_>, token_hash: &Digest) -> Result<()> {
+pub(crate) async fn delete(executor: impl PgExecutor<'_>, token_hash: &Hash) -> Result<()> {
     sqlx::query!(
         "delete from session where token_hash = $1",
         token_hash.as_slice()

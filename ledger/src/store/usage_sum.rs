@@ -4,6 +4,7 @@ use shared::api::EntryKind;
 use shared::ids::ModelName;
 use shared::usage::Evidence;
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -120,7 +121,7 @@ pub(crate) async fn add(connection: &mut PgConnection, changes: &[SumChange]) ->
         "insert into usage_sum as s (account_id, booked, happened, sum_dimension_id, entries, messages, calls, input,
              cached_input, cache_write, output, reasoning, amount_nano, cost_nano)
          select * from unnest($1::sum_change[])
-         on conflict (account_id, booked, sum_dimension_id, happened) do update set
+         on conflict (account_id, sum_dimension_id, booked, happened) do update set
              entries = s.entries + excluded.entries,
              messages = s.messages + excluded.messages,
              calls = s.calls + excluded.calls,
@@ -243,6 +244,51 @@ pub(crate) async fn sums(
         .bind(cut.by_source)
         .fetch_all(connection)
         .await?)
+}
+
+/// When the first entry was recorded that is not in the sums yet, if there is one.
+pub(crate) async fn first_unsummed(
+    connection: &mut PgConnection,
+) -> Result<Option<OffsetDateTime>> {
+    Ok(sqlx::query_scalar(
+        "select recorded_at from journal_entry where tx >= (select tx from sum_mark)
+         order by tx limit 1",
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// Something summed, and until where sums were days when that was read.
+#[derive(sqlx::FromRow)]
+pub(crate) struct LastBookedRow {
+    pub booked: Option<i32>,
+    pub folded_until: i32,
+}
+
+/// When an account was last booked something before a quarter: charges of a model, or entries of some
+/// kinds.
+pub(crate) async fn last_booked(
+    connection: &mut PgConnection,
+    account_id: Uuid,
+    before: i32,
+    charges_of: Option<&str>,
+    kinds: &[&str],
+) -> Result<LastBookedRow> {
+    Ok(sqlx::query_as(
+        "select max(s.booked) as booked, (select folded_until from sum_mark) as folded_until
+         from sum_dimension d cross join lateral (
+             select booked from usage_sum
+             where account_id = $1 and sum_dimension_id = d.sum_dimension_id and booked < $2
+             order by booked desc limit 1
+         ) s
+         where d.kind = any($4) or d.kind = 'charge' and d.model_key = $3",
+    )
+    .bind(account_id)
+    .bind(before)
+    .bind(charges_of)
+    .bind(kinds)
+    .fetch_one(connection)
+    .await?)
 }
 
 /// A row as it is stored, with what it is told apart by.

@@ -29,17 +29,17 @@ pub(crate) struct SumFault {
     pub what: String,
 }
 
-/// Compares all sums, or those of one account, with the journal up to the mark, in a transaction that
-/// reads as of one moment: account by account, so that no more than one account's sums are kept in
+/// Compares the sums of accounts, from one to another, with the journal up to the mark, in a transaction
+/// that reads as of one moment: account by account, so that no more than one account's sums are kept in
 /// memory. Says of each account what is wrong first.
-pub(crate) async fn faults(tx: &mut PgConnection, only: Option<Uuid>) -> Result<Vec<SumFault>> {
+pub(crate) async fn faults(
+    tx: &mut PgConnection,
+    (first, last): (Uuid, Uuid),
+) -> Result<Vec<SumFault>> {
     let mut faults = Vec::new();
     let mark = mark(&mut *tx).await?;
-    let last = only.unwrap_or(Uuid::max());
     // What comes right before the first account. No account is nil: that one is all of them together.
-    let mut compared = only.map_or(Uuid::nil(), |id| {
-        Uuid::from_u128(id.as_u128().saturating_sub(1))
-    });
+    let mut compared = Uuid::from_u128(first.as_u128().saturating_sub(1));
     let mut after = (compared, i64::MAX);
     let mut expected = Sums::new(Quarter(mark.folded_until));
     loop {
@@ -65,18 +65,20 @@ pub(crate) async fn faults(tx: &mut PgConnection, only: Option<Uuid>) -> Result<
             break;
         }
     }
-    if only.is_none() {
-        for booked in wrong_totals(tx, TOTALS_MAX).await? {
-            faults.push(SumFault {
-                account_id: None,
-                what: format!(
-                    "the sums of all accounts {} are not the sums of each",
-                    time_of(Quarter(booked))
-                ),
-            });
-        }
-    }
     Ok(faults)
+}
+
+/// Compares the sums of all accounts together with those of each.
+pub(crate) async fn faults_of_totals(tx: &mut PgConnection) -> Result<Vec<SumFault>> {
+    let wrong = wrong_totals(tx, TOTALS_MAX).await?.into_iter();
+    let faults = wrong.map(|booked| SumFault {
+        account_id: None,
+        what: format!(
+            "the sums of all accounts {} are not the sums of each",
+            time_of(Quarter(booked))
+        ),
+    });
+    Ok(faults.collect())
 }
 
 /// Adds what was entered before the mark. What changed a message is found by its first charge.

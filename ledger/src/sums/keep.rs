@@ -61,7 +61,7 @@ async fn write(tx: &mut PgConnection, sums: Sums) -> Result<()> {
         .filter_map(|(key, measures)| Some((key, *numbers.get(&key.dimension)?, *measures)))
         .collect();
     changes.sort_unstable_by_key(|(key, number, _)| {
-        (key.account_id, key.booked, *number, key.happened)
+        (key.account_id, *number, key.booked, key.happened)
     });
     // Once, unless there is more to add than a number of the statement holds.
     while !changes.is_empty() {

@@ -1,9 +1,9 @@
 //! Recomputes everything the ledger claims, from its rows alone.
 //!
 //! In passes, one after the other: along the accounts, over the messages, over the quarantine, over the sums.
-//! All but the last, which needs the mark of the sums and the journal as of one moment, read in
-//! many short snapshots, on as many connections as there are cores, and keeps a chunk of rows at a time,
-//! however long the journal is. Another chain is another pass.
+//! Each reads on as many connections as there are cores, and keeps a chunk of rows at a time, however
+//! long the journal is: in many short snapshots, but for the last, which needs the mark of the sums and
+//! the journal of a sixteenth of the accounts as of one moment. Another chain is another pass.
 
 mod accounts;
 mod messages;

@@ -4,14 +4,14 @@
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use super::report::{Finding, Pass};
+use super::report::{Finding, Pass, to_u64};
 use crate::error::Result;
 use crate::records::hash::MessageId;
 use crate::store::partition::{DELIVERY_LOG, rows_dropped};
 use crate::store::verification::AS_IT_COMES;
 use crate::store::verification::quarantine::{
     QuarantinedDelivery, StrayWait, bodies_not_waiting, counts, deliveries, not_waiting,
-    without_event, without_place,
+    without_event, without_place, without_unread,
 };
 
 /// Deliveries looked at in one snapshot.
@@ -66,46 +66,57 @@ fn finding(stray: &StrayWait, what: &str) -> Finding {
     }
 }
 
-/// Looks for what waits, or waited, of deliveries that were to wait. Which report of its message a delivery
-/// was, is not known, so one suffices; of a body that could not be read, its digest is.
+/// Looks for what waits, or waited, of deliveries that were to wait: a report of the message, or what the
+/// source sent that could not be read. Which report or body it was, only a body itself says.
 async fn look_up(
     tx: &mut PgConnection,
     rows: &[QuarantinedDelivery],
     pass: &mut Pass,
 ) -> Result<()> {
-    let mut told = (Vec::new(), Vec::new(), Vec::new());
+    pass.count("deliveries", to_u64(rows.len()));
+    let named = |row: &QuarantinedDelivery| match &row.message_id {
+        Some(id) => format!("of message {id}"),
+        None => "that could not be read".to_owned(),
+    };
+    let mut reports = (Vec::new(), Vec::new());
+    // What an administrator made of a body that could not be read, and could not be charged yet.
+    let mut read_by_hand = (Vec::new(), Vec::new());
     let mut unread = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
-        pass.count("deliveries", 1);
-        match (&row.message_id, &row.body) {
-            (Some(id), _) => {
-                told.0.push(MessageId::new(row.namespace_id, id).0);
-                told.1.push(row.api_key_id);
-                told.2.push(format!("of message {id}"));
+        match (row.message, &row.message_id, &row.body) {
+            (Some(message), ..) => {
+                reports.0.push(message);
+                reports.1.push(named(row));
             }
-            (None, Some(body)) => {
+            (None, Some(_), _) => {
+                read_by_hand.0.push(row.api_key_id);
+                read_by_hand.1.push(named(row));
+            }
+            (None, None, Some(body)) => {
                 unread.0.push(row.namespace_id);
                 unread.1.push(Sha256::digest(body).to_vec());
-                unread.2.push("that could not be read".to_owned());
+                unread.2.push(named(row));
             }
-            (None, None) => {}
+            (None, None, None) => {}
         }
     }
-    let mut missing = Vec::new();
-    for place in not_waiting(tx, &told.0, &told.1).await? {
-        missing.push((place, &told.2));
-    }
-    for place in bodies_not_waiting(tx, &unread.0, &unread.1).await? {
-        missing.push((place, &unread.2));
-    }
-    for (place, names) in missing {
-        let place = usize::try_from(place)
-            .ok()
-            .and_then(|place| place.checked_sub(1));
-        if let Some(name) = place.and_then(|place| names.get(place)) {
-            pass.find(Finding::of(format!(
-                "a delivery {name} was to wait, and is not in quarantine"
-            )));
+    let missing = [
+        (not_waiting(tx, &reports.0).await?, &reports.1),
+        (without_unread(tx, &read_by_hand.0).await?, &read_by_hand.1),
+        (
+            bodies_not_waiting(tx, &unread.0, &unread.1).await?,
+            &unread.2,
+        ),
+    ];
+    for (places, names) in missing {
+        for place in places {
+            let place = usize::try_from(place).ok();
+            let place = place.and_then(|place| place.checked_sub(1));
+            if let Some(name) = place.and_then(|place| names.get(place)) {
+                pass.find(Finding::of(format!(
+                    "a delivery {name} was to wait, and is not in quarantine"
+                )));
+            }
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ledger::Entrance;
 use ledger::{Ledger, SealingKey, Settings};
-use shared::api::{EntryKind, HistoryFilter};
+use shared::api::{EntryKind, HistoryFilter, HistoryItem, Page};
 use shared::clock::Timestamp;
 use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
@@ -12,6 +12,7 @@ use sqlx::AssertSqlSafe;
 use time::{Duration, OffsetDateTime};
 
 use crate::clock::Clock;
+use crate::usage_sums::sum_up_all;
 use crate::{Books, actor, message, points, problem, sample, user};
 
 #[tokio::test]
@@ -380,14 +381,27 @@ async fn however_far_back_a_page_lies_nothing_is_left_out() {
         delivery.received_at = Timestamp::new(at);
         books.ledger.deliver(delivery).await.unwrap();
         times.push(at);
+        if number == 50 {
+            sum_up_all(&books).await;
+        }
+        // Seldom.
+        if number % 30 == 11 {
+            let newest = page_of(&books, None, 1).await.items.remove(0).entry;
+            books
+                .ledger
+                .refund(&user("u"), newest, None, "test", &actor())
+                .await
+                .unwrap();
+            books.grant("u", "1").await;
+        }
     }
-    let user = user("u");
+    let reader = user("u");
     let listed = async |filter: &HistoryFilter, limit| {
         let (mut items, mut cursor) = (Vec::new(), None);
         loop {
             let page = books
                 .ledger
-                .history(&user, filter, cursor.as_deref(), limit)
+                .history(&reader, filter, cursor.as_deref(), limit)
                 .await
                 .unwrap();
             items.extend(page.items);
@@ -399,28 +413,89 @@ async fn however_far_back_a_page_lies_nothing_is_left_out() {
     };
     let all = listed(&HistoryFilter::default(), 1000).await;
     let entries: Vec<_> = all.iter().map(|item| item.entry).collect();
-    assert!(entries.iter().copied().eq((1..=91).rev()), "{entries:?}");
-    let ends = times.iter().step_by(7).map(|at| Some(Timestamp::new(*at)));
+    assert!(entries.iter().copied().eq((1..=97).rev()), "{entries:?}");
+    let mut filters = Vec::new();
+    let ends = times.iter().step_by(15).map(|at| Some(Timestamp::new(*at)));
     for to in ends.chain([None]) {
         for model in [None, Some("a"), Some("b")] {
-            let filter = HistoryFilter {
-                to,
-                model_name: model.map(|model| model.parse().unwrap()),
-                ..HistoryFilter::default()
-            };
+            let kinds = [EntryKind::Charge, EntryKind::Grant, EntryKind::Refund];
+            for kind in kinds.map(Some).into_iter().chain([None]) {
+                filters.push(HistoryFilter {
+                    to,
+                    kind,
+                    model_name: model.map(|model| model.parse().unwrap()),
+                    ..HistoryFilter::default()
+                });
+            }
+        }
+    }
+    // With sums of half the time, and then of all; days were made of what is long past.
+    for limits in [&[5][..], &[5, 1000]] {
+        for filter in &filters {
+            let model = filter.model_name.as_ref();
             let expected = all.iter().filter(|item| {
-                let mut lines = item.consumption.iter().flat_map(|it| &it.lines);
-                to.is_none_or(|to| item.occurred_at < to)
-                    && model.is_none_or(|model| lines.any(|line| line.model_name.as_str() == model))
+                // A refund is of the lines that it gives back.
+                let charge = item.corrects_entry.unwrap_or(item.entry);
+                let charge = all.iter().find(|item| item.entry == charge);
+                let consumption = charge.and_then(|charge| charge.consumption.as_ref());
+                let mut lines = consumption.iter().flat_map(|it| &it.lines);
+                filter.to.is_none_or(|to| item.occurred_at < to)
+                    && filter.kind.is_none_or(|kind| item.kind == kind)
+                    && model.is_none_or(|model| lines.any(|line| line.model_name == *model))
             });
             let expected: Vec<_> = expected.map(|item| item.entry).collect();
-            for limit in [5, 1000] {
-                let found = listed(&filter, limit).await;
+            for limit in limits.iter().copied() {
+                let found = listed(filter, limit).await;
                 let found: Vec<_> = found.iter().map(|item| item.entry).collect();
                 assert_eq!(found, expected, "{filter:?}, {limit} at a time");
             }
         }
+        sum_up_all(&books).await;
+        books.ledger.maintain().await.unwrap();
     }
+}
+
+async fn page_of(books: &Books, model: Option<&str>, limit: u32) -> Page<HistoryItem> {
+    let filter = HistoryFilter {
+        model_name: model.map(|model| model.parse().unwrap()),
+        ..HistoryFilter::default()
+    };
+    let user = user("u");
+    let page = books.ledger.history(&user, &filter, None, limit);
+    page.await.unwrap()
+}
+
+/// Reading all that came since would take as long as the journal is.
+#[tokio::test]
+async fn the_sums_say_where_a_model_was_last_used_and_the_journal_only_what_they_have_not_yet() {
+    let begun = Timestamp::new(OffsetDateTime::now_utc());
+    let (books, clock) = Clock::open_books(begun).await;
+    books.set_price("old", "1", "1").await;
+    books.set_price("new", "1", "1").await;
+    let charge = async |id: &str, model: &str| {
+        // A process that begins now does not go by an earlier reading of the clock.
+        let ledger = books.replica().await;
+        let used = message(id, "u", model, Tokens::new(1000, 0));
+        ledger.deliver(books.delivery(used)).await.unwrap();
+    };
+    charge("m0", "old").await;
+    charge("m1", "new").await;
+    clock
+        .set(Timestamp::new(begun.moment() + Duration::days(3)))
+        .await;
+    sum_up_all(&books).await;
+    charge("m2", "old").await;
+    let found = async || page_of(&books, Some("old"), 10).await.items.len();
+    assert_eq!(found().await, 2);
+    // Where the sums have nothing, nothing is looked for.
+    sqlx::query(
+        "delete from usage_sum where sum_dimension_id in (
+             select sum_dimension_id from sum_dimension where model_key = 'old')",
+    )
+    .execute(&books.pool)
+    .await
+    .unwrap();
+    assert_eq!(found().await, 1);
 }
 
 #[tokio::test]

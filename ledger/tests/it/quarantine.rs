@@ -250,6 +250,36 @@ async fn a_better_report_that_waits_beside_what_was_charged_waits_once() {
     books.assert_verified().await;
 }
 
+/// The id that it goes by first is of another user's message: it waits as the message of an id of its own.
+#[tokio::test]
+async fn what_waits_under_another_of_its_ids_is_found_when_the_books_are_verified() {
+    for first_id in ["taken", "own"] {
+        let books = Books::open().await;
+        books.set_price("m", "1", "2").await;
+        let charged = message("taken", "u", "m", Tokens::new(10, 0));
+        books.ledger.deliver(books.delivery(charged)).await.unwrap();
+        let doubtful = |id: &str, also: &str| MessageUsage {
+            also_known_as: vec![also.to_owned()],
+            reported_total: Some(1),
+            ..message(id, "v", "m", Tokens::new(20, 0))
+        };
+        // The second time it waits already, perhaps under an id that was not named then.
+        let mut first = doubtful(first_id, "own");
+        if first_id == "own" {
+            first.also_known_as.clear();
+        }
+        for report in [first, doubtful("taken", "own")] {
+            let answer = books.ledger.deliver(books.delivery(report)).await.unwrap();
+            assert_eq!(answer.status, Outcome::Quarantined);
+            only_waiting(&books).await;
+        }
+        books.assert_verified().await;
+        let rows = "delete from quarantine where message is not null";
+        sqlx::query(rows).execute(&books.pool).await.unwrap();
+        assert!(!books.ledger.verify(None).await.unwrap().ok);
+    }
+}
+
 /// What takes the place of something is entered whole or not at all.
 #[tokio::test]
 async fn a_better_report_that_does_not_fit_the_account_waits_and_gives_nothing_back() {

@@ -417,14 +417,6 @@ impl Random {
         assert_eq!(sums, expected);
     }
 
-    /// The journal is right, and its sums are. What else is verified has tests of its own.
-    async fn assert_sums_verified(&self) {
-        let report = self.books.ledger.verify(None).await.unwrap();
-        let sums = report.passes.iter().find(|pass| pass.name == "sums");
-        let faults = sums.map(|pass| pass.findings.as_slice());
-        assert_eq!(faults, Some([].as_slice()), "{:?}", report.findings());
-    }
-
     async fn assert_unchanged(&self, before: &[UsageSums], quarters: u16) {
         for (now, before) in self.cuts(quarters).await.iter().zip(before) {
             assert_eq!(now.sums, before.sums);
@@ -438,7 +430,7 @@ impl Random {
         let by_quarters = self.cuts(1).await;
         self.books.ledger.sum_up().await.unwrap();
         self.assert_unchanged(&by_quarters, 1).await;
-        self.assert_sums_verified().await;
+        self.books.assert_verified().await;
         for name in ["u0", "u1"] {
             let report = self.books.ledger.verify(Some(&user(name))).await.unwrap();
             assert!(report.ok, "{:?}", report.findings());
@@ -451,7 +443,7 @@ impl Random {
         self.pass(60 * 24 * 60).await;
         self.replica.maintain().await.unwrap();
         self.assert_unchanged(&by_days, 96).await;
-        self.assert_sums_verified().await;
+        self.books.assert_verified().await;
         let rows: i64 = sqlx::query_scalar(
             "select count(*) from usage_sum where booked % 96 <> 0 or happened % 96 <> 0",
         )
@@ -569,7 +561,7 @@ async fn messages_that_turn_out_to_be_one_are_summed_as_one() {
 }
 
 /// Sums everything up: other tests' transactions in the same cluster may hold some of it back for a while.
-async fn sum_up_all(books: &Books) {
+pub(crate) async fn sum_up_all(books: &Books) {
     loop {
         books.ledger.sum_up().await.unwrap();
         let is_left: bool = sqlx::query_scalar(

@@ -55,6 +55,7 @@ pub(crate) struct QuarantinedDelivery {
     pub api_key_id: Uuid,
     pub namespace_id: i64,
     pub message_id: Option<String>,
+    pub message: Option<Uuid>,
     pub body: Option<Vec<u8>>,
 }
 
@@ -65,7 +66,7 @@ pub(crate) async fn deliveries(
     rows_max: i64,
 ) -> Result<Vec<QuarantinedDelivery>> {
     Ok(sqlx::query_as(
-        "select d.tx::text as tx, d.id, d.api_key_id, k.namespace_id, d.message_id, d.body
+        "select d.tx::text as tx, d.id, d.api_key_id, k.namespace_id, d.message_id, d.message, d.body
          from delivery d join api_key k on k.api_key_id = d.api_key_id
          where d.outcome = 'quarantined' and (d.tx, d.id) > ($1::text::xid8, $2)
          order by d.tx, d.id limit $3",
@@ -77,26 +78,37 @@ pub(crate) async fn deliveries(
     .await?)
 }
 
-/// Of deliveries by the claimed ids of their messages, and sources: the places of those of which nothing
-/// waits or waited, neither a report of the message, or of the one that it turned out to be, nor a body of
-/// the source that could not be read.
+/// Of deliveries by their messages: the places of those of which no report waits or waited, neither of
+/// the message nor of the one that it turned out to be.
 pub(crate) async fn not_waiting(
     connection: &mut PgConnection,
-    ids: &[Uuid],
+    messages: &[Uuid],
+) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar(
+        "select k.place from unnest($1::uuid[]) with ordinality as k (message, place)
+         where not exists (
+             with recursive known (message) as (
+                 select k.message
+                 union select e.other from known join message_event e using (message) where e.kind = 'joined'
+             )
+             select from known join message_event e using (message) where e.kind = 'waiting')",
+    )
+    .bind(messages)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Of deliveries by their sources: the places of those whose source has sent nothing that could not be
+/// read.
+pub(crate) async fn without_unread(
+    connection: &mut PgConnection,
     sources: &[Uuid],
 ) -> Result<Vec<i64>> {
     Ok(sqlx::query_scalar(
-        "select k.place from unnest($1::uuid[], $2::uuid[]) with ordinality as k (id, api_key_id, place)
-         where not exists (
-                 with recursive known (message) as (
-                     select message from claim where id = k.id
-                     union select e.other from known join message_event e using (message) where e.kind = 'joined'
-                 )
-                 select from known join message_event e using (message) where e.kind = 'waiting')
-             and not exists (select from quarantine q
-                 where q.api_key_id = k.api_key_id and q.message is null)",
+        "select k.place from unnest($1::uuid[]) with ordinality as k (api_key_id, place)
+         where not exists (select from quarantine q
+             where q.api_key_id = k.api_key_id and q.message is null)",
     )
-    .bind(ids)
     .bind(sources)
     .fetch_all(connection)
     .await?)

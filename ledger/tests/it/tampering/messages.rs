@@ -113,6 +113,43 @@ async fn a_changed_claim_is_named() {
         .await;
 }
 
+/// Few differences are looked at one by one, and many together.
+#[tokio::test]
+async fn each_of_many_missing_claims_is_named() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let charges = (1..=400).map(|number| {
+        let used = message(&format!("victim{number}"), "victim", "m", Tokens::new(1, 0));
+        books.ledger.deliver(books.delivery(used))
+    });
+    for charged in futures::future::join_all(charges).await {
+        charged.unwrap();
+    }
+    let victim = Victim::over(books).await;
+    for count in [200_i64, 390] {
+        let report = victim
+            .report_after(&format!(
+                "delete from claim where entry <= {count} and VICTIM"
+            ))
+            .await;
+        let findings = report.findings();
+        assert!(
+            findings
+                .iter()
+                .all(|finding| finding.what.contains(MISSING)),
+            "{findings:?}"
+        );
+        let mut entries: Vec<_> = findings
+            .iter()
+            .filter_map(|finding| finding.entry)
+            .collect();
+        entries.sort_unstable();
+        // Along the account only the first is named.
+        assert_eq!(entries.len(), findings.len());
+        assert!(entries.iter().copied().eq(1..=count), "{entries:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_changed_further_id_is_named() {
     let victim = Victim::over(books_with_reports().await).await;
