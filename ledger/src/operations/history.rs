@@ -15,11 +15,11 @@ use sqlx::types::Json;
 use time::{Duration, OffsetDateTime, Time, UtcOffset};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::operations::ledger::Ledger;
 use crate::records::entry::{EntryLine, total_tokens};
 use crate::records::hash::{MessageId, account_id};
-use crate::records::page;
+use crate::records::page::{self, UnknownCursor};
 use crate::store::price_version;
 
 pub(crate) fn entry_kind(text: &str) -> Result<EntryKind> {
@@ -243,14 +243,14 @@ impl Ledger {
     /// Entries of one account, newest first. `from` and `to` bound when they happened.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
+    /// [`UnknownCursor`].
     pub async fn history(
         &self,
         user: &UserId,
         filter: &HistoryFilter,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<HistoryItem>> {
+    ) -> Attempt<Page<HistoryItem>, UnknownCursor> {
         let cursor: Option<Cursor> = page::cursor(cursor)?;
         let (account_id, rows_max) = (account_id(user), i64::from(limit) + 1);
         let model = match &filter.model_name {
@@ -283,11 +283,11 @@ impl Ledger {
         let rows = look.back_to(opened_at, &mut tx, rows_max).await?;
         tx.rollback().await?;
         let prices = self.prices_of(&rows).await?;
-        page::build(rows, limit, |row| {
+        Ok(page::build(rows, limit, |row| {
             let item = row.item(&prices)?;
             let seconds = item.recorded_at.moment().unix_timestamp();
             Ok((format!("{}-{seconds}", item.entry), item))
-        })
+        })?)
     }
 
     /// Some entries of one account, such as those that others correct.

@@ -2,7 +2,6 @@
 
 use shared::api::{Page, ReportDifference, ReportSummary};
 use shared::clock::Timestamp;
-use shared::problem::Problem;
 use shared::tokens::Tokens;
 use shared::usage::{Evidence, LinePlace, Usage};
 use sqlx::types::Json;
@@ -10,22 +9,28 @@ use time::OffsetDateTime;
 
 use crate::charging::message::usage_of;
 use crate::charging::record::Record;
-use crate::error::Result;
+use crate::error::{Attempt, refusal};
 use crate::operations::ledger::Ledger;
 use crate::records::entry::{EntryLine, total_tokens};
 use crate::records::hash::MessageId;
-use crate::records::page;
+use crate::records::page::{self, UnknownCursor};
 use crate::store::report::{self, ReportRow};
 
 /// Reports looked through at once for some that differ.
 const LOOK_MAX: i64 = 200;
 
+/// No charged message has this id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownMessage;
+
+refusal!(UnknownMessage);
+
 impl Ledger {
     /// Everybody who reported a message, in order. `message_id` is any id that the message is known by.
     ///
     /// # Errors
-    /// `NotFound` when no charged message has this id.
-    pub async fn reports(&self, message_id: &str) -> Result<Vec<ReportSummary>> {
+    /// [`UnknownMessage`].
+    pub async fn reports(&self, message_id: &str) -> Attempt<Vec<ReportSummary>, UnknownMessage> {
         let mut connection = self.pool().acquire().await?;
         let mut reports = Vec::new();
         for namespace_id in report::namespaces(&mut *connection).await? {
@@ -40,7 +45,7 @@ impl Ledger {
             reports.extend(rows.into_iter().map(|row| row.summary(&message.lines)));
         }
         if reports.is_empty() {
-            return Err(Problem::NotFound.into());
+            return Err(UnknownMessage.into());
         }
         Ok(reports)
     }
@@ -48,12 +53,12 @@ impl Ledger {
     /// Reports that differ from what was charged, newest first.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
+    /// [`UnknownCursor`].
     pub async fn report_differences(
         &self,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<ReportSummary>> {
+    ) -> Attempt<Page<ReportSummary>, UnknownCursor> {
         let mut before = page::cursor::<MomentCursor>(cursor)?.map(|cursor| cursor.0);
         let rows_max = usize::try_from(limit)
             .unwrap_or(usize::MAX)
@@ -76,7 +81,7 @@ impl Ledger {
                 }
             }
         }
-        page::build(differing, limit, Ok)
+        Ok(page::build(differing, limit, Ok)?)
     }
 }
 
@@ -86,7 +91,7 @@ struct MomentCursor(OffsetDateTime);
 impl std::str::FromStr for MomentCursor {
     type Err = ();
 
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+    fn from_str(text: &str) -> Result<Self, ()> {
         let micros: i64 = text.parse().map_err(drop)?;
         Timestamp::from_unix_micros(micros)
             .map(|at| Self(at.moment()))
