@@ -365,6 +365,8 @@ create trigger no_truncate before truncate on message_event
     for each statement execute function refuse_change();
 -- What changed a message without an entry: sums follow it.
 create index message_event_order on message_event (tx) where lines is not null or kind = 'joined';
+-- Lists the reports that changed nothing that is owed, newest first: some of them differ.
+create index message_event_unpaid on message_event (recorded_at, message, number) where kind = 'report' and entry is null;
 -- Finds the messages that turned out to be one.
 create index message_event_joined on message_event (other) where kind = 'joined';
 

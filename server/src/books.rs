@@ -45,10 +45,13 @@ impl Books {
                 (cluster.options(), Some(cluster))
             }
         };
+        let default = Settings::default();
+        let writers = config.writers.map(usize::try_from).transpose()?;
         let settings = Settings {
             pool_connections_max: config.database_connections,
+            writers: writers.unwrap_or(default.writers),
             queue_messages_max: usize::try_from(config.queue_messages)?,
-            ..Settings::default()
+            ..default
         };
         let ledger = Ledger::connect(options, secret.sealing_key(), settings)
             .await

@@ -89,6 +89,17 @@ pub struct Config {
     )]
     pub database_connections: u32,
 
+    /// How many groups of messages are charged at the same time. Without it, one for each processor
+    /// core that this server may use.
+    #[arg(
+        long,
+        env = "TOLLGATE_WRITERS",
+        value_parser = clap::value_parser!(u32).range(1..=256),
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub writers: Option<u32>,
+
     /// Messages that may wait to be charged; one more is answered with 503 and Retry-After.
     #[arg(
         long,

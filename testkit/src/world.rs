@@ -26,6 +26,7 @@ pub fn config(database_url: String) -> Config {
         site_root: None,
         secret_key: Some("07".repeat(32).parse().expect("a key")),
         database_connections: 10,
+        writers: None,
         queue_messages: 10_000,
         upstream_silence_seconds: 120,
         log: None,

@@ -1,11 +1,13 @@
 //! The reports of a message, as an administrator compares them.
 
+use std::fmt;
+use std::str::FromStr;
+
 use shared::api::{Page, ReportDifference, ReportSummary};
 use shared::clock::Timestamp;
 use shared::tokens::Tokens;
 use shared::usage::{Evidence, LinePlace, Usage};
 use sqlx::types::Json;
-use time::OffsetDateTime;
 
 use crate::charging::message::usage_of;
 use crate::charging::record::Record;
@@ -14,10 +16,11 @@ use crate::operations::ledger::Ledger;
 use crate::records::entry::{EntryLine, total_tokens};
 use crate::records::hash::MessageId;
 use crate::records::page::{self, UnknownCursor};
-use crate::store::report::{self, ReportRow};
+use crate::store::report::{self, ReportKey, ReportRow};
 
-/// Reports looked through at once for some that differ.
-const LOOK_MAX: i64 = 200;
+/// Reports looked through at once for some that differ, and how often for one page.
+const LOOK_ROWS_MAX: i64 = 500;
+const LOOKS_MAX: u32 = 20;
 
 /// No charged message has this id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,8 @@ impl Ledger {
         Ok(reports)
     }
 
-    /// Reports that differ from what was charged, newest first.
+    /// Reports that differ from what was charged, newest first. A page may end early, with a cursor:
+    /// few reports differ, and not all are looked through at once.
     ///
     /// # Errors
     /// [`UnknownCursor`].
@@ -59,43 +63,64 @@ impl Ledger {
         cursor: Option<&str>,
         limit: u32,
     ) -> Attempt<Page<ReportSummary>, UnknownCursor> {
-        let mut before = page::cursor::<MomentCursor>(cursor)?.map(|cursor| cursor.0);
-        let rows_max = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1);
-        let mut differing = Vec::new();
+        let mut before = page::cursor::<ReportCursor>(cursor)?.map(|cursor| cursor.0);
+        let items_max = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut items = Vec::new();
         let mut connection = self.pool().acquire().await?;
-        while differing.len() < rows_max {
-            let rows = report::later(&mut *connection, before, LOOK_MAX).await?;
-            let Some(last) = rows.last() else { break };
-            before = Some(last.recorded_at);
+        for _ in 0..LOOKS_MAX {
+            let rows = report::later(&mut *connection, before, LOOK_ROWS_MAX).await?;
             let ids: Vec<MessageId> = rows.iter().map(|row| MessageId(row.message)).collect();
             let record = Record::read(&mut connection, &ids).await?;
+            let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < LOOK_ROWS_MAX);
             for row in rows {
+                if items.len() == items_max {
+                    return Ok(page(items, before));
+                }
+                before = Some((row.recorded_at, row.message, row.number));
                 let found = record.find(&[MessageId(row.message)]);
                 let message = found.first().and_then(|id| record.get(*id));
-                let key = row.recorded_at.unix_timestamp_nanos() / 1000;
                 let summary = row.summary(message.map_or(&[], |message| &message.lines));
-                if summary.difference.is_some() {
-                    differing.push((key.to_string(), summary));
-                }
+                items.extend(Some(summary).filter(|summary| summary.difference.is_some()));
+            }
+            if is_last {
+                return Ok(page(items, None));
             }
         }
-        Ok(page::build(differing, limit, Ok)?)
+        Ok(page(items, before))
     }
 }
 
-/// A moment as a cursor: microseconds since 1970.
-struct MomentCursor(OffsetDateTime);
+fn page(items: Vec<ReportSummary>, next: Option<ReportKey>) -> Page<ReportSummary> {
+    Page {
+        items,
+        next_cursor: next.map(|key| ReportCursor(key).to_string()),
+    }
+}
 
-impl std::str::FromStr for MomentCursor {
+/// The report before the first of a page, as a cursor: microseconds since 1970, message and number.
+struct ReportCursor(ReportKey);
+
+impl fmt::Display for ReportCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, message, number) = self.0;
+        let micros = Timestamp::from(at).unix_micros();
+        write!(f, "{micros}.{}.{number}", message.simple())
+    }
+}
+
+impl FromStr for ReportCursor {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let micros: i64 = text.parse().map_err(drop)?;
-        Timestamp::from_unix_micros(micros)
-            .map(|at| Self(at.moment()))
-            .ok_or(())
+        let mut parts = text.split('.');
+        let (Some(micros), Some(message), Some(number), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        let at = Timestamp::from_unix_micros(micros.parse().map_err(drop)?).ok_or(())?;
+        let message = message.parse().map_err(drop)?;
+        Ok(Self((at.moment(), message, number.parse().map_err(drop)?)))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::records::entry::EntryLine;
 #[derive(sqlx::FromRow)]
 pub(crate) struct ReportRow {
     pub message: Uuid,
+    pub number: i32,
     pub message_id: Option<String>,
     pub recorded_at: OffsetDateTime,
     pub source: String,
@@ -52,7 +53,7 @@ pub(crate) async fn of_message(
              left join journal_entry j on j.account_id = e.account_id and j.entry = e.entry
              where e.message = $1 and e.kind = 'report'
          )
-         select r.message, first_value(r.message_id) over (order by r.number) as message_id, r.recorded_at,
+         select r.message, r.number, first_value(r.message_id) over (order by r.number) as message_id, r.recorded_at,
                 k.name as source, r.entrance, a.user_id, r.usage, r.entry, r.lines
          from report r join api_key k using (api_key_id) join account a using (account_id)
          order by r.number",
@@ -62,24 +63,32 @@ pub(crate) async fn of_message(
     .await?)
 }
 
-/// Reports after the first of their messages that made no entry, newest first, before a time.
+/// Where a report stands among all of them: when it was recorded (many are at once), its message and
+/// its number there.
+pub(crate) type ReportKey = (OffsetDateTime, Uuid, i32);
+
+/// Reports after the first of their messages that made no entry, newest first, before another one.
 pub(crate) async fn later(
     executor: impl PgExecutor<'_>,
-    before: Option<OffsetDateTime>,
+    before: Option<ReportKey>,
     rows_max: i64,
 ) -> Result<Vec<ReportRow>> {
     Ok(sqlx::query_as(
-        "select e.message, j.message_id, e.recorded_at, k.name as source, e.entrance, a.user_id, e.usage,
+        "select e.message, e.number, j.message_id, e.recorded_at, k.name as source, e.entrance, a.user_id, e.usage,
                 e.entry, null::jsonb as lines
          from message_event e
          join api_key k using (api_key_id)
          join account a using (account_id)
          left join claim c on c.id = e.message
          left join journal_entry j on j.account_id = c.account_id and j.entry = c.entry
-         where e.kind = 'report' and e.entry is null and ($1::timestamptz is null or e.recorded_at < $1)
-         order by e.recorded_at desc limit $2",
+         where e.kind = 'report' and e.entry is null
+             and (e.recorded_at, e.message, e.number)
+                 < (coalesce($1, 'infinity'::timestamptz), coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid), coalesce($3, 2147483647))
+         order by e.recorded_at desc, e.message desc, e.number desc limit $4",
     )
-    .bind(before)
+    .bind(before.map(|key| key.0))
+    .bind(before.map(|key| key.1))
+    .bind(before.map(|key| key.2))
     .bind(rows_max)
     .fetch_all(executor)
     .await?)

@@ -1,6 +1,7 @@
 //! Invariant 1 through several entrances: one message is charged once, whoever reports it, and the
 //! better report counts.
 
+use futures::future::join_all;
 use ledger::{CallEstimate, Delivery, DeliveryRefusal, Entrance, OperationError, UnknownMessage};
 use shared::api::ReportDifference;
 use shared::api::{EntryKind, HistoryFilter, Outcome, QuarantineReason, WebhookAnswer};
@@ -228,9 +229,7 @@ async fn cumulative_numbers_by_an_id_that_was_only_just_learned_are_charged_for_
             seen(&books, Entrance::Langfuse, traced),
             cumulative(&run_id, 1500),
         ];
-        let answers =
-            futures::future::join_all(together.map(|delivery| books.ledger.deliver(delivery)))
-                .await;
+        let answers = join_all(together.map(|delivery| books.ledger.deliver(delivery))).await;
         let last = answers.into_iter().last().unwrap().unwrap();
         assert_eq!(last.points_deducted, points("0.5"));
     }
@@ -250,8 +249,7 @@ async fn a_call_that_has_its_messages_own_id_is_charged_once() {
         seen(&books, Entrance::Gateway, first),
         seen(&books, Entrance::Langfuse, more),
     ];
-    let answers =
-        futures::future::join_all(together.map(|delivery| books.ledger.deliver(delivery))).await;
+    let answers = join_all(together.map(|delivery| books.ledger.deliver(delivery))).await;
     let paid = answers
         .into_iter()
         .map(|answer| answer.unwrap().points_deducted);
@@ -860,6 +858,47 @@ async fn a_difference_is_recorded_and_charges_nothing() {
         DeliveryRefusal::Conflict { message_id }
     );
     books.assert_verified().await;
+}
+
+/// All that are recorded in one transaction are so at the same moment.
+#[tokio::test]
+async fn every_difference_is_on_one_page_though_many_were_recorded_at_once() {
+    let books = books().await;
+    let ids: Vec<_> = (0..12).map(|number| format!("msg-{number}")).collect();
+    for id in &ids {
+        deliver(&books, Entrance::Webhook, whole(id, 1000)).await;
+    }
+    let reports = ids.iter().map(|id| MessageUsage {
+        evidence: Evidence::ModelAssumed,
+        ..whole(id, 900)
+    });
+    let deliveries = reports.map(|report| {
+        books
+            .ledger
+            .deliver(seen(&books, Entrance::Gateway, report))
+    });
+    for answer in join_all(deliveries).await {
+        assert_eq!(answer.unwrap().status, Outcome::Duplicate);
+    }
+    let mut found = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = books
+            .ledger
+            .report_differences(cursor.as_deref(), 5)
+            .await
+            .unwrap();
+        assert!(page.items.len() <= 5);
+        found.extend(page.items.into_iter().map(|report| report.message_id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    found.sort_unstable();
+    let mut all = ids.clone();
+    all.sort_unstable();
+    assert_eq!(found, all);
 }
 
 /// Whoever may choose an id cannot have a call free by choosing another user's.

@@ -531,6 +531,7 @@ async fn help_explains_every_variable() {
         "TOLLGATE_RECHARGE_URL",
         "TOLLGATE_SECRET_KEY",
         "TOLLGATE_SITE_ROOT",
+        "TOLLGATE_WRITERS",
     ] {
         assert!(text.contains(variable), "{variable}");
     }

@@ -109,3 +109,6 @@ macro_rules! explain {
     };
 }
 use explain;
+
+#[cfg(test)]
+mod tests;
