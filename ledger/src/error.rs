@@ -56,7 +56,7 @@ pub enum OperationError<R> {
 }
 
 impl<R> OperationError<R> {
-    /// The same as the error of an operation that does this one and more.
+    /// As the error of an operation that does this one among others.
     pub(crate) fn widen<Wider: From<R>>(self) -> OperationError<Wider> {
         match self {
             Self::Refused(refusal) => OperationError::Refused(refusal.into()),

@@ -101,7 +101,7 @@ impl Explain for Denial {
 /// Says of refusals that are nothing but one problem which.
 macro_rules! explain {
     ($($refusal:ident => $problem:expr,)+) => {
-        $(impl super::Explain for $refusal {
+        $(impl Explain for $refusal {
             fn problem(&self) -> Problem {
                 $problem
             }

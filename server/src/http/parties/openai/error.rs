@@ -83,7 +83,7 @@ impl ApiError {
 
     fn param(&self) -> Option<&str> {
         match self {
-            // The ledger's name of it.
+            // The name that it has at our own entrances.
             Self::Problem(Problem::InvalidField { field, .. }) if field == "modelName" => {
                 Some("model")
             }
