@@ -3,10 +3,10 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser bench torture mutants screenshots fmt force
+.PHONY: help queries setup setup-build setup-test build run dev test lint test-rust test-wasm test-browser bench torture mutants screenshots fmt force
 
 # Whatever the release build is made of; folders too, so that a deleted file counts as a change.
-SOURCES := Cargo.toml Cargo.lock scripts/build.sh scripts/precompress.mjs $(shell find access app dify_client frontend ledger migrations private_postgres public server shared style \
+SOURCES := Cargo.toml Cargo.lock scripts/build.sh scripts/precompress.mjs $(shell find .sqlx access app dify_client frontend ledger migrations private_postgres public server shared style \
 	-not -path '*/tests/*' -not -name tests)
 BUILT := target/site/.built
 
@@ -47,6 +47,9 @@ bench: $(BUILT) ## Measure the release build beside pgbench (ARGS="--quick" trie
 
 torture: setup ## Kill servers and Postgres under load for MINUTES (5), by SEED; checks every charge
 	@scripts/torture.sh
+
+queries: setup ## Describe the statements of query! anew, after a change of one or of the schema
+	@scripts/queries.sh
 
 mutants: setup ## Break the money code in every small way and see whether a test notices (hours)
 	@scripts/setup.sh mutants

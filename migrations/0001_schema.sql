@@ -407,10 +407,13 @@ create index quarantine_waiting_age on quarantine (received_at, quarantine_id) w
 
 -- Authenticated deliveries that charged nothing, in the order of commit as far as a reader needs it: (tx, id)
 -- grows, and rows of transactions older than the oldest running one never get company. What charged something is
--- in the journal, in the same order.
+-- in the journal, in the same order. A log and no book: what is owed does not depend on it, an id is known by its
+-- claim, and what waits is in quarantine. So whole months of it are dropped some day.
 create table delivery (
     tx xid8 not null default pg_current_xact_id(),
     id bigint not null generated always as identity,
+    -- Received may be long before: what waited in quarantine is delivered again.
+    recorded_at timestamptz not null,
     received_at timestamptz not null,
     api_key_id uuid not null,
     entrance text not null,
@@ -418,7 +421,7 @@ create table delivery (
     reason text,
     message_id text,
     user_id text,
-    model_name text,
+    model_names text[] not null default '{}',
     input_tokens bigint not null default 0,
     output_tokens bigint not null default 0,
     -- Of a duplicate: what its message owes, and the balance after that.
@@ -426,9 +429,27 @@ create table delivery (
     balance_after_nano bigint,
     -- Kept where the body is needed to understand what went wrong.
     body bytea,
-    primary key (tx, id)
-);
+    primary key (tx, id, recorded_at)
+) partition by range (recorded_at);
 create index delivery_source on delivery (api_key_id, tx desc, id desc);
+create table delivery_default partition of delivery default;
+
+-- The months of logs that are no longer there.
+create table dropped_log (
+    log text not null,
+    -- Its first day (UTC).
+    month date not null,
+    dropped_at timestamptz not null default now(),
+    rows bigint not null check (rows > 0),
+    -- Of the rows as text, so that a copy made before can be told to be whole: set timezone to 'UTC';
+    -- copy (select * from … order by tx, id) to stdout.
+    sha256 bytea not null check (octet_length(sha256) = 32),
+    primary key (log, month, dropped_at)
+);
+create trigger append_only before update or delete on dropped_log
+    for each row execute function refuse_change();
+create trigger no_truncate before truncate on dropped_log
+    for each statement execute function refuse_change();
 
 -- ── sums ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -600,7 +621,7 @@ create type hold_settlement as (account_id uuid, hold_id uuid, message uuid);
 create type new_checkpoint as (account_id uuid, entry bigint, hash bytea, balance_nano bigint, credits jsonb,
     seal bytea);
 create type new_delivery as (received_at timestamptz, api_key_id uuid, entrance text, outcome text, reason text,
-    message_id text, user_id text, model_name text, input_tokens bigint, output_tokens bigint, charge_nano bigint,
+    message_id text, user_id text, model_names text[], input_tokens bigint, output_tokens bigint, charge_nano bigint,
     balance_after_nano bigint, body bytea);
 create type new_message_event as (message uuid, number integer, kind text, account_id uuid, entry bigint,
     api_key_id uuid, entrance text, occurred_at timestamptz, usage jsonb, counts_as integer, quarantine_id uuid,
@@ -630,28 +651,67 @@ begin
 end
 $$;
 
--- Makes the monthly partitions from this month on. Called at every start and once a day; the default partition
--- catches what a long outage of that call would leave without a home. A month of which the default partition has
--- rows already cannot have a partition of its own any longer: its rows stay there, where everything finds them.
-create function ensure_partitions(months integer) returns void language plpgsql as $$
+-- Makes the monthly partitions of a table from this month on. Called at every start and once an hour; the default
+-- partition catches what a long outage of that call would leave without a home. A month of which the default
+-- partition has rows already cannot have a partition of its own any longer: its rows stay there, where everything
+-- finds them.
+create function ensure_partitions(parent text, months integer) returns void language plpgsql as $$
 declare
     month timestamptz;
     child text;
 begin
     for step in 0..months loop
         month := date_trunc('month', now() at time zone 'utc') at time zone 'utc' + step * interval '1 month';
-        child := format('journal_entry_%s', to_char(month at time zone 'utc', 'YYYY_MM'));
+        child := format('%s_%s', parent, to_char(month at time zone 'utc', 'YYYY_MM'));
         if to_regclass(child) is null then
             begin
-                execute format('create table %I partition of journal_entry for values from (%L) to (%L)', child,
+                execute format('create table %I partition of %I for values from (%L) to (%L)', child, parent,
                     month, (month at time zone 'utc' + interval '1 month') at time zone 'utc');
-                execute format('create trigger no_truncate before truncate on %I
-                    for each statement execute function refuse_change()', child);
+                -- Of what is append-only: a partition does not inherit it.
+                if exists (select from pg_trigger where tgrelid = parent::regclass and tgname = 'no_truncate') then
+                    execute format('create trigger no_truncate before truncate on %I
+                        for each statement execute function refuse_change()', child);
+                end if;
             exception when check_violation then
                 raise warning 'rows of % are in the default partition, where they stay', child;
             end;
         end if;
     end loop;
+end
+$$;
+
+-- Takes a month off a log of which all rows are older than so many months, the oldest first: its rows are in the
+-- table whose name is returned from then on. Null when there is none.
+create function detach_month(log text, months integer) returns text language plpgsql as $$
+declare
+    kept_from date := date_trunc('month', now() at time zone 'utc' - make_interval(months => months));
+    month date;
+    child text;
+    detached text;
+begin
+    select c.relname, to_date(substring(c.relname from '_([0-9]{4}_[0-9]{2})$'), 'YYYY_MM') into child, month
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = log::regclass
+        and to_date(substring(c.relname from '_([0-9]{4}_[0-9]{2})$'), 'YYYY_MM') < kept_from
+    order by c.relname limit 1;
+    if child is not null then
+        detached := child || '_detached';
+        execute format('alter table %I detach partition %I', log, child);
+        execute format('alter table %I rename to %I', child, detached);
+        return detached;
+    end if;
+    -- What had no partition of its own.
+    child := log || '_default';
+    execute format('select date_trunc(''month'', min(recorded_at) at time zone ''utc'') from %I
+        where recorded_at < $1', child) into month using kept_from::timestamp at time zone 'utc';
+    if month is not null then
+        detached := format('%s_%s_detached', log, to_char(month, 'YYYY_MM'));
+        execute format('create table %I (like %I)', detached, log);
+        execute format('with gone as (delete from %I where recorded_at >= $1 and recorded_at < $2 returning *)
+            insert into %I select * from gone', child, detached)
+            using month::timestamp at time zone 'utc', (month + interval '1 month') at time zone 'utc';
+    end if;
+    return detached;
 end
 $$;
 

@@ -3,6 +3,12 @@
 use leptos_router::location::Url;
 use shared::problem::Problem;
 
+/// Names in the query of an address, of what is shown on a page of its own: a user, a source, the id
+/// of a message that waits.
+pub const USER: &str = "user";
+pub const SOURCE: &str = "source";
+pub const WAITING_ID: &str = "id";
+
 pub const SIGN_IN_PATH: &str = "/sign-in";
 
 /// Where a user's account is shown.
@@ -23,22 +29,10 @@ pub fn waiting_address(reason: &str) -> String {
     ["/admin/quarantine?reason=", &Url::escape(reason)].concat()
 }
 
-/// Where one message is shown that waits, or has waited.
-#[must_use]
-pub fn waiting_message_address(id: &str) -> String {
-    ["/admin/quarantine?id=", &Url::escape(id)].concat()
-}
-
 /// Where all reports of a message are shown.
 #[must_use]
 pub fn reports_address(message: &str) -> String {
     ["/admin/sources?message=", &Url::escape(message.trim())].concat()
-}
-
-/// Where a source's completeness is shown.
-#[must_use]
-pub fn source_address(source: &str) -> String {
-    ["/admin/sources?source=", &Url::escape(source)].concat()
 }
 
 /// Where a model's price is shown, or set where it has none.
@@ -47,7 +41,7 @@ pub fn price_address(model: &str) -> String {
     ["/admin/prices?model=", &Url::escape(model)].concat()
 }
 
-/// Where messages of a model are priced again.
+/// Where past messages of a model are re-rated.
 #[must_use]
 pub fn rerate_address(model: &str) -> String {
     ["/admin/prices/rerate?model=", &Url::escape(model)].concat()

@@ -86,7 +86,7 @@ pub async fn somebody() -> Result<(AppContext, Visitor), AppError> {
     }
 }
 
-/// Whose account a request is about, after it was decided that it may be.
+/// HistoryOwner account a request is about, after it was decided that it may be.
 pub struct RequestUser {
     pub context: AppContext,
     pub user_id: UserId,

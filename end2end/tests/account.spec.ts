@@ -65,11 +65,11 @@ test("a charge is given back in parts, never more than it took", async ({
   await open(page, `/admin/users?user=${user}`);
   const charge = entry(page, MODEL).filter({ hasText: "Charge" });
   const refund = async (points: string | undefined, reason: string) => {
-    await charge.getByText("Receipt").click();
     if (points !== undefined) await charge.getByLabel("Points to give back").fill(points);
     await charge.getByLabel("Reason").fill(reason);
     await charge.getByRole("button", { name: "Refund" }).click();
   };
+  await charge.getByText("Receipt").click();
   await refund("93.5", "Too much");
   await expect(charge.getByLabel("Points to give back")).toHaveAttribute("aria-invalid", "true");
   await charge.getByLabel("Points to give back").fill("3");
@@ -96,7 +96,7 @@ test("a charge is given back in parts, never more than it took", async ({
   await context.close();
 });
 
-test("a debt limit lets calls go below zero, and holds show while a call is under way", async ({
+test("an overdraft limit lets calls go below zero, and holds show while a call is under way", async ({
   adminPage: page,
   tollgate,
 }) => {
@@ -109,7 +109,7 @@ test("a debt limit lets calls go below zero, and holds show while a call is unde
   await expect(limit).toHaveAttribute("aria-invalid", "true");
   await limit.fill("50");
   await page.getByRole("button", { name: "Save" }).click();
-  await expect(page.locator(".notice-text")).toHaveText(`${user}: the debt limit is now 50 points.`);
+  await expect(page.locator(".notice-text")).toHaveText(`${user}: the overdraft limit is now 50 points.`);
 
   // 1,000 tokens in cost 30.
   await tollgate.hold(user, MODEL, 1000);
@@ -117,7 +117,7 @@ test("a debt limit lets calls go below zero, and holds show while a call is unde
   await hydrated(page);
   await expect(limit).toHaveValue("50");
   await expect(page.getByTestId("available")).toHaveText("−30");
-  const holds = page.getByRole("table", { name: "Held for calls under way" });
+  const holds = page.getByRole("table", { name: "On hold for calls under way" });
   await expect(holds.getByRole("row").nth(1)).toContainText(new RegExp(`${MODEL}.*30$`));
 });
 

@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { expect, open, test, unique } from "./fixtures";
+import { expect, hydrated, open, test, unique } from "./fixtures";
 import { MODEL, sampleEvent, type Tollgate } from "./tollgate";
 
 function entries(page: Page) {
@@ -69,5 +69,90 @@ test("each page of a list is a link, and Back leads to the page before", async (
   await expect(entries(page)).toHaveCount(listed);
   await pager.getByRole("link", { name: "Previous page" }).click();
   await expect(pager).toContainText("Page 1");
-  await expect(page).not.toHaveURL(/after=/);
+  await expect(page).not.toHaveURL(/before=/);
+});
+
+test("an open receipt is in the address: a reload keeps it, and Back closes it", async ({
+  adminPage: page,
+  tollgate,
+}) => {
+  const user = unique("user");
+  await charge(tollgate, user, 25);
+  await open(page, `/admin/users?user=${user}`);
+  const receipt = (number: number) =>
+    entries(page).filter({ hasText: `Entry ${number}Receipt` }).locator("details");
+  await receipt(25).locator("summary").click();
+  await expect(page).toHaveURL(/open=25$/);
+  await receipt(23).locator("summary").click();
+  await expect(page).toHaveURL(/open=25&open=23$/);
+
+  await page.reload();
+  await hydrated(page);
+  await expect(receipt(25)).toHaveAttribute("open");
+  await expect(receipt(23)).toHaveAttribute("open");
+  await expect(receipt(24)).not.toHaveAttribute("open");
+  await page.goBack();
+  await expect(receipt(23)).not.toHaveAttribute("open");
+  await expect(receipt(25)).toHaveAttribute("open");
+  await receipt(25).locator("summary").click();
+  await expect(page).not.toHaveURL(/open=/);
+  await expect(receipt(25)).not.toHaveAttribute("open");
+
+  // What is open on one page of the list is not on another.
+  await receipt(25).locator("summary").click();
+  await expect(page).toHaveURL(/open=25$/);
+  await page.getByRole("link", { name: "Next page" }).click();
+  await expect(page).toHaveURL(/before=/);
+  await expect(page).not.toHaveURL(/open=/);
+  await page.goBack();
+  await expect(receipt(25)).toHaveAttribute("open");
+});
+
+test("a user's own receipt is a link too", async ({ page, tollgate }) => {
+  const user = unique("user");
+  await charge(tollgate, user, 1);
+  await page.goto(await tollgate.signInLink(user));
+  await hydrated(page);
+  await entries(page).locator("summary").click();
+  await expect(page).toHaveURL(/\/my\?open=1$/);
+  await open(page, page.url());
+  await expect(page.getByText("ledger took exactly that")).toBeVisible();
+});
+
+test("an open message keeps the list it was opened from", async ({ adminPage: page, tollgate }) => {
+  const user = unique("user");
+  const message_id = unique("msg");
+  await tollgate.deliver(sampleEvent({ message_id, user_id: user, total_tokens: 9 }));
+  await open(page, "/admin/quarantine?reason=contradictory_tokens");
+  const row = page.getByRole("row").filter({ hasText: user });
+  await row.getByRole("link", { name: /^Open / }).click();
+  const title = page.getByRole("heading", { level: 1 });
+  await expect(title).toHaveText("A message that waits");
+  await expect(page).toHaveURL(/reason=contradictory_tokens&id=/);
+  await page.reload();
+  await expect(title).toHaveText("A message that waits");
+  await page.goBack();
+  await expect(title).toHaveText("Quarantine");
+  await expect(page).toHaveURL(/reason=contradictory_tokens$/);
+
+  await page.goForward();
+  await page.getByRole("link", { name: "All messages that wait" }).click();
+  await expect(title).toHaveText("Quarantine");
+  await expect(page.getByLabel("What is wrong")).toHaveValue("contradictory_tokens");
+  await row.getByRole("link", { name: /^Open / }).click();
+  await page.getByRole("button", { name: "Charge as reported" }).click();
+  await expect(page).toHaveURL(/reason=contradictory_tokens$/);
+});
+
+test("an open account keeps the search that found it", async ({ adminPage: page, tollgate }) => {
+  const user = unique("user");
+  await charge(tollgate, user, 1);
+  await open(page, `/admin/users?q=${user}`);
+  await page.getByRole("link", { name: `Open ${user}` }).click();
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText(user);
+  await entries(page).locator("summary").click();
+  await expect(page).toHaveURL(/q=.*&user=.*&open=1$/);
+  await page.getByRole("link", { name: "All users" }).click();
+  await expect(page.getByLabel("Search by user id")).toHaveValue(user);
+  await expect(page).not.toHaveURL(/user=|open=/);
 });

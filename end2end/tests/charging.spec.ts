@@ -117,6 +117,22 @@ test("a message of an unknown model waits, and its price charges it", async ({
   await expect.poll(() => tollgate.balance(user)).toBe(98.25);
 });
 
+test("a model whose name looks like a list is one model", async ({ adminPage: page, tollgate }) => {
+  const [model, user] = [`${unique("unpriced")}, as of May`, unique("user")];
+  await tollgate.deliver(
+    sampleEvent({ message_id: unique("msg"), user_id: user, model_name: model }),
+  );
+  await open(page, "/admin");
+  const waiting = page.getByRole("row").filter({ hasText: user });
+  await waiting.getByRole("link", { name: "Set a price" }).click();
+  await expect(page.getByLabel("Model name")).toHaveValue(model);
+
+  await open(page, "/admin/quarantine");
+  await page.getByRole("row").filter({ hasText: user }).getByRole("link", { name: /^Open / }).click();
+  await page.getByRole("link", { name: `Set a price for ${model}` }).click();
+  await expect(page.getByLabel("Model name")).toHaveValue(model);
+});
+
 test("a price that cannot be is refused at its field", async ({ adminPage: page }) => {
   await open(page, "/admin/prices?new=1");
   const input = page.getByLabel("Input, points per 1,000 tokens", { exact: true });
@@ -183,7 +199,7 @@ test("an administrator adds points, takes some, and makes a link for the user", 
 
 test("the calculator agrees with the ledger", async ({ adminPage: page }) => {
   await open(page, "/admin/calculator");
-  await page.getByLabel("Input tokens", { exact: true }).fill("1500");
+  await page.getByLabel("Input tokens", { exact: true }).fill("1,500");
   await page.getByLabel("Output tokens", { exact: true }).fill("800");
   await page.getByLabel("GPT-4", { exact: true }).check();
   await expect(page.getByText("93", { exact: true }).first()).toBeVisible();

@@ -47,7 +47,7 @@ test("what never arrived is found, charged after a look, and missing no longer",
   await expect(missing(first.id)).toContainText(`${first.conversation}${user}`);
   await expect(missing(first.id)).toContainText("1,000 + 500");
   await expect(missing(old.id).getByRole("checkbox")).toBeDisabled();
-  await expect(missing(old.id)).toContainText("Not told by Dify");
+  await expect(missing(old.id)).toContainText("Not reported by Dify");
   expect(await tollgate.balance(user), "nothing is charged unasked").toBe(940);
 
   await missing(first.id).getByRole("checkbox").check();

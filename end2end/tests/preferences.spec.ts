@@ -6,9 +6,9 @@ test("the language is switched in place and remembered", async ({ adminPage: pag
   await expect(root).toHaveAttribute("lang", "en");
   await page.evaluate(() => Object.assign(window, { notReloaded: true }));
   await page.getByRole("button", { name: "中文" }).click();
-  await expect(page.getByRole("heading", { level: 1 })).toHaveText("模型与价格");
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("模型管理");
   await expect(root).toHaveAttribute("lang", "zh-CN");
-  await expect(page).toHaveTitle(/模型与价格/);
+  await expect(page).toHaveTitle(/模型管理/);
   expect(await page.evaluate(() => "notReloaded" in window)).toBe(true);
 
   await open(page, "/admin/users");

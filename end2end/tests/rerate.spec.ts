@@ -1,7 +1,7 @@
 import { expect, open, test, unique } from "./fixtures";
 import { sampleEvent } from "./tollgate";
 
-test("past messages are priced again, first as a preview, then as a job", async ({
+test("past messages are re-rated, first as a preview, then as a job", async ({
   adminPage: page,
   tollgate,
 }) => {
@@ -15,7 +15,7 @@ test("past messages are priced again, first as a preview, then as a job", async 
   await tollgate.setPrice(model, "15", "30");
 
   await open(page, `/admin/prices?model=${model}`);
-  await page.getByRole("link", { name: "Price past messages again" }).click();
+  await page.getByRole("link", { name: "Re-rate past messages" }).click();
   await expect(page.getByLabel("Model", { exact: true }).locator("option:checked")).toHaveText(model);
   const version = page.getByLabel("Price version");
   await expect(version.locator("option")).toHaveText(["2: 15 in, 30 out", "1: 30 in, 60 out"]);
@@ -43,7 +43,7 @@ test("past messages are priced again, first as a preview, then as a job", async 
   const job = page
     .getByRole("table", { name: "Recent jobs" })
     .getByRole("row")
-    .filter({ hasText: `Price again: ${reason}` });
+    .filter({ hasText: `Re-rate: ${reason}` });
   await expect(job).toContainText("Done");
   await expect(job).toContainText("1 of 1 messages");
   expect(await tollgate.balance(user)).toBe(53.5);

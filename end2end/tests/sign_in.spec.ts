@@ -59,7 +59,7 @@ test.describe("refusals", () => {
   test("signing in leads back to the page that asked for it", async ({ page }) => {
     await open(page, "/admin/prices");
     await submitSignIn(page, ADMINISTRATOR.password);
-    await expect(page.getByRole("heading", { name: "Models and prices" })).toBeVisible();
+    await expect(page.getByRole("heading", { name: "Models", exact: true })).toBeVisible();
     await expect(page).toHaveURL(/\/admin\/prices$/);
   });
 

@@ -51,6 +51,7 @@ impl Books {
             pool_connections_max: config.database_connections,
             writers: writers.unwrap_or(default.writers),
             queue_messages_max: usize::try_from(config.queue_messages)?,
+            delivery_retention_months: config.delivery_retention_months,
             ..default
         };
         let ledger = Ledger::connect(options, secret.sealing_key(), settings)

@@ -111,6 +111,18 @@ pub struct Config {
     )]
     pub queue_messages: u32,
 
+    /// Months for which deliveries that charged nothing (duplicates, refusals, what had to wait) stay
+    /// in the log of deliveries. Then it goes by whole months; what was charged and what waits stays.
+    #[arg(
+        long,
+        env = "TOLLGATE_DELIVERY_RETENTION_MONTHS",
+        default_value_t = 13,
+        value_parser = clap::value_parser!(u16).range(1..=1200),
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub delivery_retention_months: u16,
+
     /// Seconds of silence after which a call that is passed on to Dify or to a model counts as lost.
     /// Dify itself says something every ten seconds while a call is running.
     #[arg(

@@ -28,6 +28,7 @@ pub fn config(database_url: String) -> Config {
         database_connections: 10,
         writers: None,
         queue_messages: 10_000,
+        delivery_retention_months: 13,
         upstream_silence_seconds: 120,
         log: None,
     }

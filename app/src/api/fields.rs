@@ -9,7 +9,8 @@ use shared::problem::{FieldFault, Problem};
 /// A number without what groups its digits: "1,500", "1 500" and "1_500" are 1500. Only groups of
 /// three are taken for groups, so that "1,5" is refused and not read as 15.
 fn ungrouped(typed: &str) -> Option<String> {
-    const SEPARATORS: [char; 5] = [',', ' ', '_', '\u{a0}', '\u{202f}'];
+    // The second comma is what a Chinese keyboard types.
+    const SEPARATORS: [char; 6] = [',', '，', ' ', '_', '\u{a0}', '\u{202f}'];
 
     // The minus sign of our own pages, for what is copied from there.
     let typed = typed.trim().replace('−', "-");
@@ -95,7 +96,14 @@ mod tests {
 
     #[test]
     fn a_number_may_be_grouped_by_thousands() {
-        for typed in ["1500", " 1,500 ", "1 500", "1_500", "1\u{202f}500"] {
+        for typed in [
+            "1500",
+            " 1,500 ",
+            "1 500",
+            "1，500",
+            "1_500",
+            "1\u{202f}500",
+        ] {
             assert_eq!(count("f", typed), Ok(1500), "{typed:?}");
         }
         assert_eq!(count("f", "1,234,567"), Ok(1_234_567));

@@ -161,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn prices_may_be_grouped_by_thousands() {
+        let mut draft = draft();
+        draft.input = "1,500".into();
+        draft.cached_input = "1 500.25".into();
+        draft.per_request = "2，000".into();
+        let rates = draft.parse().unwrap().rates;
+        assert_eq!(rates.input.to_string(), "1500");
+        assert_eq!(rates.cached_input.unwrap().to_string(), "1500.25");
+        assert_eq!(rates.per_request.to_string(), "2000");
+    }
+
+    #[test]
     fn the_field_at_fault_is_named() {
         let fault = |change: fn(&mut PriceDraft)| {
             let mut draft = draft();

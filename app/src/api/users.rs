@@ -212,6 +212,18 @@ mod tests {
     }
 
     #[test]
+    fn points_may_be_grouped_by_thousands() {
+        let points: Points = "1500".parse().unwrap();
+        assert_eq!(draft("u", "1,500", "r").parse().unwrap().points, points);
+        assert_eq!(
+            draft("u", "-1,500", "r").parse().unwrap().points.negated(),
+            Ok(points)
+        );
+        assert_eq!(parse_limit("1,500"), Ok(points));
+        assert_eq!(parse_refund("1,500", "r", points), Ok(points));
+    }
+
+    #[test]
     fn a_refund_gives_what_is_left_at_most_and_never_takes() {
         let left: Points = "10".parse().unwrap();
         assert_eq!(parse_refund("10", "r", left), Ok(left));

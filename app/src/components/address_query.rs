@@ -39,6 +39,19 @@ impl AddressQuery {
             .unwrap_or_default()
     }
 
+    /// The address with one item of the list open on a page of its own; the list's own part stays,
+    /// for the way back. Tracked.
+    #[must_use]
+    pub fn opening(self, name: &str, item: String) -> String {
+        self.with(&[(name, vec![item])])
+    }
+
+    /// The address of the list that an item was opened from. Tracked.
+    #[must_use]
+    pub fn closing(self, name: &str) -> String {
+        self.with(&[(name, Vec::new())])
+    }
+
     /// The address with other values of these names; none are an absent name. Tracked.
     #[must_use]
     pub fn with(self, changes: &[(&str, Vec<String>)]) -> String {

@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 
-use super::erased::Erase;
+use super::erased::{Erase, words};
 use super::table::{Head, listing};
 use crate::text::{Say, use_text};
 
@@ -30,6 +30,40 @@ pub fn ListPage(
         {filter}
         {list}
         {pager}
+    }
+    .erased()
+}
+
+/// The head of a page about one item of a list: the way back to the list, with its address, the
+/// title, and what stands beside it.
+pub fn item_head(list: (String, Say), title: AnyView, beside: Option<AnyView>) -> AnyView {
+    let text = use_text();
+    let (href, back) = list;
+    view! {
+        <p class="crumb">
+            <a href=href>{text.say(back)}</a>
+        </p>
+        <div class="page-head">
+            <h1 class="name">{title}</h1>
+            {beside}
+        </div>
+    }
+    .erased()
+}
+
+/// The last cell of a row: the way to the item. `spoken` says which one, for who cannot see the row.
+pub fn open_cell(
+    href: String,
+    label: Say,
+    spoken: impl FnMut() -> String + Send + 'static,
+) -> AnyView {
+    let text = use_text();
+    view! {
+        <td class="end">
+            <a class="button" href=href aria-label=words(spoken)>
+                {text.say(label)}
+            </a>
+        </td>
     }
     .erased()
 }

@@ -16,6 +16,7 @@ pub mod layout;
 pub mod list;
 pub mod moment;
 pub mod notice;
+pub mod open_items;
 pub mod pager;
 pub mod preferences;
 pub mod reason;

@@ -5,25 +5,33 @@ use leptos::prelude::*;
 
 use super::address_query::{AddressQuery, use_address_query};
 use super::erased::{Erase, words};
+use super::open_items::OPEN;
 use crate::text::{Say, fill, use_text};
 
-/// The name of a cursor in the address.
-pub const CURSOR: &str = "after";
+/// The name of a page's cursor in the address, where a page has one list.
+pub const AFTER: &str = "after";
 
 /// Which page of a list is shown.
 #[derive(Clone, Copy)]
-pub struct Pages(AddressQuery);
+pub struct Pages {
+    address: AddressQuery,
+    name: &'static str,
+}
 
+/// The pages of the list whose cursor has this name in the address.
 #[must_use]
-pub fn use_pages() -> Pages {
-    Pages(use_address_query())
+pub fn use_pages(name: &'static str) -> Pages {
+    Pages {
+        address: use_address_query(),
+        name,
+    }
 }
 
 impl Pages {
     /// The cursor of the page that is shown; `None` for the first, tracked.
     #[must_use]
     pub fn cursor(self) -> Option<String> {
-        self.0.all(CURSOR).pop()
+        self.address.all(self.name).pop()
     }
 }
 
@@ -32,10 +40,12 @@ impl Pages {
 #[component]
 pub fn Pager(pages: Pages, next_cursor: Option<String>) -> impl IntoView {
     let text = use_text();
-    let Pages(address) = pages;
-    let cursors = untrack(|| address.all(CURSOR));
+    let Pages { address, name } = pages;
+    let cursors = untrack(|| address.all(name));
     let number = (cursors.len() + 1).to_string();
-    let address_of = |cursors: Vec<String>| untrack(|| address.with(&[(CURSOR, cursors)]));
+    // What is open on this page is not on another.
+    let address_of =
+        |cursors: Vec<String>| untrack(|| address.with(&[(name, cursors), (OPEN, Vec::new())]));
     let before = cursors
         .split_last()
         .map(|(_, before)| address_of(before.to_vec()));

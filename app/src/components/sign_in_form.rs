@@ -7,7 +7,7 @@ use leptos_router::hooks::{use_location, use_query_map};
 use super::erased::{Erase, part, words};
 use crate::address::{SIGN_IN_PATH, refusal_from};
 use crate::api::session::SignIn;
-use crate::text::use_text;
+use crate::text::{InWords, use_text};
 
 /// The form, on its own page and wherever a page asks to sign in; leads back to where it stands.
 ///

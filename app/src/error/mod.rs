@@ -6,7 +6,7 @@ use shared::locale::Locale;
 use shared::problem::Problem;
 
 use crate::json::JsonText;
-use crate::text::Texts;
+use crate::text::{InWords, Texts};
 
 #[cfg(feature = "ssr")]
 pub mod explain;

@@ -2,6 +2,7 @@
 //! translation does not compile.
 
 mod en;
+mod problem;
 mod texts;
 mod zh;
 
@@ -9,6 +10,7 @@ use leptos::prelude::*;
 use shared::locale::Locale;
 use shared::problem::FieldFault;
 
+pub use problem::InWords;
 pub use texts::*;
 
 impl Texts {

@@ -168,7 +168,7 @@ pub struct CategoryTexts {
     pub per_request: &'static str,
 }
 
-/// Models and prices.
+/// The menu “Models”.
 pub struct PricesTexts {
     pub title: &'static str,
     pub unit: &'static str,

@@ -581,7 +581,7 @@ impl<'a> Batch<'a> {
             reason,
             message_id: Some(&message.message_id),
             user_id: Some(message.user_id.as_str()),
-            model_name: model_names(message),
+            model_names: model_names(message),
             input_tokens: tokens(shared::tokens::Tokens::all_input),
             output_tokens: tokens(shared::tokens::Tokens::all_output),
             charge_nano: None,
@@ -595,12 +595,12 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// All models of a message, for people to read.
-fn model_names(message: &MessageUsage) -> Option<String> {
+/// All models of a message, in the order of its calls.
+fn model_names(message: &MessageUsage) -> Vec<&str> {
     let calls = message.calls.iter();
     let mut names: Vec<_> = calls.map(|call| call.model_name.as_str()).collect();
     names.dedup();
-    (!names.is_empty()).then(|| names.join(", "))
+    names
 }
 
 /// Numbers of events are small.

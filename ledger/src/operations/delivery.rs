@@ -128,7 +128,7 @@ impl<'a> Unread<'a> {
             reason: Some(self.reason),
             message_id: None,
             user_id: None,
-            model_name: None,
+            model_names: Vec::new(),
             input_tokens: 0,
             output_tokens: 0,
             charge_nano: None,

@@ -32,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) queue: CommitQueue,
     accounts: AccountReader,
     pub(crate) feed: FeedSignal,
+    pub(crate) delivery_retention_months: u16,
 }
 
 impl Ledger {
@@ -66,6 +67,7 @@ impl Ledger {
                 queue,
                 accounts,
                 feed,
+                delivery_retention_months: settings.delivery_retention_months,
             }),
         })
     }

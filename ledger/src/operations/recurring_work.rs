@@ -13,11 +13,14 @@ use crate::store::connection::ping;
 
 const TICK: Duration = Duration::from_secs(1);
 const TICKS_BETWEEN_MAINTENANCE: u32 = 60 * 60;
+const BETWEEN_OLD_DELIVERIES: Duration = Duration::from_secs(60 * 60);
+/// Until the log of deliveries may be free.
+const LOG_IN_USE_PAUSE: Duration = Duration::from_secs(30);
 
 impl Ledger {
     /// Does the recurring work of the ledger for as long as it is polled: expires holds and
-    /// credits, resumes jobs, delivers traces, keeps sums, looks after partitions. Any number of processes may
-    /// run it; one at a time acts.
+    /// credits, resumes jobs, delivers traces, keeps sums, looks after partitions and drops old
+    /// ones. Any number of processes may run it; one at a time acts.
     pub async fn run_jobs(&self) {
         loop {
             if let Err(error) = self.lead().await {
@@ -39,6 +42,7 @@ impl Ledger {
             self.resume(),
             self.deliver_traces(),
             self.keep_sums(),
+            self.drop_what_is_old(),
         )
         .map(drop)
     }
@@ -65,6 +69,19 @@ impl Ledger {
             sleep(TICK).await;
         }
     }
+
+    async fn drop_what_is_old(&self) -> Result<()> {
+        loop {
+            let is_done = self.drop_old_deliveries().await?;
+            sleep(if is_done {
+                BETWEEN_OLD_DELIVERIES
+            } else {
+                LOG_IN_USE_PAUSE
+            })
+            .await;
+        }
+    }
+
     /// Readers of sums need not wait for it, so it takes its time: what is entered together costs less to
     /// add.
     async fn keep_sums(&self) -> Result<()> {

@@ -15,6 +15,9 @@ pub struct Settings {
     pub queue_messages_max: usize,
     /// Tokens one message may report; one with more waits for an administrator.
     pub message_tokens_max: u64,
+    /// For so many months the log of deliveries that charged nothing is kept at least; then it goes by
+    /// whole months.
+    pub delivery_retention_months: u16,
 }
 
 impl Default for Settings {
@@ -26,6 +29,7 @@ impl Default for Settings {
             writers: std::thread::available_parallelism().map_or(2, usize::from),
             queue_messages_max: 10_000,
             message_tokens_max: 20_000_000,
+            delivery_retention_months: 13,
         }
     }
 }

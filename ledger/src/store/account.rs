@@ -66,10 +66,10 @@ pub(crate) async fn open(
 
 /// Locks accounts in the order of their ids, in which these are; how many there are.
 pub(crate) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<u64> {
-    let locked = sqlx::query(
+    let locked = sqlx::query!(
         "select from account where account_id = any($1) order by account_id for update",
+        ids
     )
-    .bind(ids)
     .execute(tx)
     .await?;
     Ok(locked.rows_affected())
@@ -93,13 +93,12 @@ pub(crate) async fn read(connection: &mut PgConnection, ids: &[Uuid]) -> Result<
 
 /// The database's own time.
 pub(crate) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
-    Ok(sqlx::query_scalar("select clock_timestamp()")
+    Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(connection)
         .await?)
 }
 
 /// An account, or an empty one, and when it was read.
-#[derive(sqlx::FromRow)]
 pub(crate) struct AmountsRow {
     pub read_at: OffsetDateTime,
     /// Of the price book at that time.
@@ -124,15 +123,17 @@ pub(crate) async fn amounts_of(
     connection: &mut PgConnection,
     ids: &[Uuid],
 ) -> Result<Vec<AmountsRow>> {
-    Ok(sqlx::query_as(
-        "select clock_timestamp() as read_at,
-                (select coalesce(max(price_version_id), 0) from price_version) as price_revision,
-                coalesce(a.balance_nano, 0) as balance_nano, coalesce(a.held_nano, 0) as held_nano,
-                coalesce(a.debt_limit_nano, 0) as debt_limit_nano
+    Ok(sqlx::query_as!(
+        AmountsRow,
+        r#"select clock_timestamp() as "read_at!",
+                (select coalesce(max(price_version_id), 0) from price_version) as "price_revision!",
+                coalesce(a.balance_nano, 0) as "balance_nano!",
+                coalesce(a.held_nano, 0) as "held_nano!",
+                coalesce(a.debt_limit_nano, 0) as "debt_limit_nano!"
          from unnest($1::uuid[]) with ordinality as k (account_id, place)
-         left join account a on a.account_id = k.account_id order by k.place",
+         left join account a on a.account_id = k.account_id order by k.place"#,
+        ids
     )
-    .bind(ids)
     .fetch_all(connection)
     .await?)
 }

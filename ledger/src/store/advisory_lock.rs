@@ -14,8 +14,7 @@ const JOB_LOCK: i32 = 0x746f_6c6c;
 
 /// Waits for a lock that ends with the transaction.
 pub(crate) async fn lock_transaction(tx: &mut PgConnection, lock: i64) -> Result<()> {
-    sqlx::query("select pg_advisory_xact_lock($1)")
-        .bind(lock)
+    sqlx::query!("select pg_advisory_xact_lock($1)", lock)
         .execute(tx)
         .await?;
     Ok(())
@@ -24,17 +23,17 @@ pub(crate) async fn lock_transaction(tx: &mut PgConnection, lock: i64) -> Result
 /// Takes the lead if nobody has it. It ends with the connection, so that a process that dies gives
 /// it up.
 pub(crate) async fn try_lead(connection: &mut PgConnection) -> Result<bool> {
-    Ok(sqlx::query_scalar("select pg_try_advisory_lock($1)")
-        .bind(LEADER_LOCK)
-        .fetch_one(connection)
-        .await?)
+    Ok(sqlx::query_scalar!(
+        r#"select pg_try_advisory_lock($1) as "is_ours!""#,
+        LEADER_LOCK
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 /// Waits for a job's lock, which ends with the connection.
 pub(crate) async fn lock_job(connection: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("select pg_advisory_lock($1, $2)")
-        .bind(JOB_LOCK)
-        .bind(half_of(id))
+    sqlx::query!("select pg_advisory_lock($1, $2)", JOB_LOCK, half_of(id))
         .execute(connection)
         .await?;
     Ok(())
@@ -42,11 +41,13 @@ pub(crate) async fn lock_job(connection: &mut PgConnection, id: Uuid) -> Result<
 
 /// Takes a job's lock if no process is at the job. It ends with the connection.
 pub(crate) async fn try_lock_job(connection: &mut PgConnection, id: Uuid) -> Result<bool> {
-    Ok(sqlx::query_scalar("select pg_try_advisory_lock($1, $2)")
-        .bind(JOB_LOCK)
-        .bind(half_of(id))
-        .fetch_one(connection)
-        .await?)
+    Ok(sqlx::query_scalar!(
+        r#"select pg_try_advisory_lock($1, $2) as "is_ours!""#,
+        JOB_LOCK,
+        half_of(id)
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 fn half_of(id: Uuid) -> i32 {

@@ -46,7 +46,6 @@ impl KeyRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct SummaryRow {
     api_key_id: Uuid,
     name: String,
@@ -74,7 +73,6 @@ impl From<SummaryRow> for ApiKeySummary {
 }
 
 /// A key that is about to be replaced.
-#[derive(sqlx::FromRow)]
 pub(crate) struct ReplacedRow {
     pub name: String,
     scope: String,
@@ -104,23 +102,23 @@ pub(crate) struct SealedKey<'a> {
 }
 
 pub(crate) async fn insert(executor: impl PgExecutor<'_>, key: &SealedKey<'_>) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "insert into api_key (api_key_id, namespace_id, name, scope, prefix, key_hash,
              signing_secret_sealed, require_signature, created_by, settings, upstream_key_sealed)
          select $1, namespace_id, $2, $3, $4, $5, $6, $7, $8, $9, $10
          from namespace where name = $11",
+        key.id,
+        key.name,
+        key.scope.as_str(),
+        key.prefix,
+        key.key_hash.as_slice(),
+        key.signing_secret_sealed,
+        key.require_signature,
+        key.created_by,
+        Json(key.settings) as _,
+        key.upstream_key_sealed,
+        key.namespace
     )
-    .bind(key.id)
-    .bind(key.name)
-    .bind(key.scope.as_str())
-    .bind(key.prefix)
-    .bind(key.key_hash)
-    .bind(key.signing_secret_sealed)
-    .bind(key.require_signature)
-    .bind(key.created_by)
-    .bind(Json(key.settings))
-    .bind(key.upstream_key_sealed)
-    .bind(key.namespace)
     .execute(executor)
     .await?;
     Ok(())
@@ -176,10 +174,11 @@ pub(crate) async fn gateways_of_namespace(
 
 /// All keys, newest first.
 pub(crate) async fn summaries(executor: impl PgExecutor<'_>) -> Result<Vec<ApiKeySummary>> {
-    let rows: Vec<SummaryRow> = sqlx::query_as(
+    let rows: Vec<SummaryRow> = sqlx::query_as!(
+        SummaryRow,
         "select api_key_id, name, scope, prefix, require_signature, created_at, created_by,
                 revoked_at
-         from api_key order by api_key_id desc",
+         from api_key order by api_key_id desc"
     )
     .fetch_all(executor)
     .await?;
@@ -196,11 +195,12 @@ pub(crate) async fn names(executor: impl PgExecutor<'_>) -> Result<HashMap<Uuid,
 
 /// Locks a key that is not revoked.
 pub(crate) async fn lock(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<ReplacedRow>> {
-    Ok(sqlx::query_as(
+    Ok(sqlx::query_as!(
+        ReplacedRow,
         "select name, scope, prefix from api_key
          where api_key_id = $1 and revoked_at is null for update",
+        id
     )
-    .bind(id)
     .fetch_optional(executor)
     .await?)
 }
@@ -212,14 +212,14 @@ pub(crate) async fn replace_secrets(
     prefix: &str,
     signing_secret_sealed: &[u8],
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "update api_key set key_hash = $2, prefix = $3, signing_secret_sealed = $4
          where api_key_id = $1",
+        id,
+        key_hash.as_slice(),
+        prefix,
+        signing_secret_sealed
     )
-    .bind(id)
-    .bind(key_hash)
-    .bind(prefix)
-    .bind(signing_secret_sealed)
     .execute(executor)
     .await?;
     Ok(())
@@ -227,19 +227,18 @@ pub(crate) async fn replace_secrets(
 
 /// Returns the name of the key; none when it is revoked already.
 pub(crate) async fn revoke(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "update api_key set revoked_at = now()
          where api_key_id = $1 and revoked_at is null returning name",
+        id
     )
-    .bind(id)
     .fetch_optional(executor)
     .await?)
 }
 
 /// Tells every listening process to forget the keys it knows, when the transaction commits.
 pub(crate) async fn notify_change(executor: impl PgExecutor<'_>) -> Result<()> {
-    sqlx::query("select pg_notify($1, '')")
-        .bind(CHANGE_CHANNEL)
+    sqlx::query!("select pg_notify($1, '')", CHANGE_CHANNEL)
         .execute(executor)
         .await?;
     Ok(())

@@ -12,7 +12,6 @@ use crate::records::actor::Actor;
 /// For changes that have no state before or after.
 pub(crate) const NOTHING: Option<&()> = None;
 
-#[derive(sqlx::FromRow)]
 pub(crate) struct AuditRow {
     pub audit_id: i64,
     at: OffsetDateTime,
@@ -46,16 +45,16 @@ pub(crate) async fn record(
     before: Option<&(impl Serialize + Sync)>,
     after: Option<&(impl Serialize + Sync)>,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "insert into audit_log (actor, origin, action, subject, before, after)
          values ($1, $2, $3, $4, $5, $6)",
+        actor.name,
+        actor.origin,
+        action,
+        subject,
+        before.map(Json) as _,
+        after.map(Json) as _
     )
-    .bind(&actor.name)
-    .bind(&actor.origin)
-    .bind(action)
-    .bind(subject)
-    .bind(before.map(Json))
-    .bind(after.map(Json))
     .execute(tx)
     .await?;
     Ok(())
@@ -67,12 +66,13 @@ pub(crate) async fn before(
     audit_id: i64,
     rows_max: i64,
 ) -> Result<Vec<AuditRow>> {
-    Ok(sqlx::query_as(
+    Ok(sqlx::query_as!(
+        AuditRow,
         "select audit_id, at, actor, origin, action, subject, before, after
          from audit_log where audit_id < $1 order by audit_id desc limit $2",
+        audit_id,
+        rows_max
     )
-    .bind(audit_id)
-    .bind(rows_max)
     .fetch_all(executor)
     .await?)
 }

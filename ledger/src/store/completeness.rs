@@ -13,14 +13,12 @@ use crate::store::missing_message::is_missing;
 const DAYS_MAX: i64 = 90;
 
 /// The last check of a source.
-#[derive(sqlx::FromRow)]
 pub(crate) struct CheckRow {
     pub begun_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
     pub error: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
 struct DayRow {
     day: String,
     served: i64,
@@ -70,43 +68,46 @@ pub(crate) async fn begin(
     source: Uuid,
     seconds: u32,
 ) -> Result<bool> {
-    let begun = sqlx::query(
+    let begun = sqlx::query!(
         "insert into completeness_check as known (api_key_id, begun_at) values ($1, now())
          on conflict (api_key_id) do update set begun_at = now()
              where known.begun_at <= now() - make_interval(secs => $2)",
+        source,
+        f64::from(seconds)
     )
-    .bind(source)
-    .bind(f64::from(seconds))
     .execute(executor)
     .await?;
     Ok(begun.rows_affected() == 1)
 }
 
 pub(crate) async fn fail(executor: impl PgExecutor<'_>, source: Uuid, why: &str) -> Result<()> {
-    sqlx::query("update completeness_check set error = $2 where api_key_id = $1")
-        .bind(source)
-        .bind(why)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update completeness_check set error = $2 where api_key_id = $1",
+        source,
+        why
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 
 pub(crate) async fn end(executor: impl PgExecutor<'_>, source: Uuid) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "insert into completeness_check (api_key_id, begun_at, ended_at) values ($1, now(), now())
          on conflict (api_key_id) do update set ended_at = now(), error = null",
+        source
     )
-    .bind(source)
     .execute(executor)
     .await?;
     Ok(())
 }
 
 pub(crate) async fn check(executor: impl PgExecutor<'_>, source: Uuid) -> Result<Option<CheckRow>> {
-    Ok(sqlx::query_as(
+    Ok(sqlx::query_as!(
+        CheckRow,
         "select begun_at, ended_at, error from completeness_check where api_key_id = $1",
+        source
     )
-    .bind(source)
     .fetch_optional(executor)
     .await?)
 }
@@ -116,12 +117,13 @@ pub(crate) async fn days(
     executor: impl PgExecutor<'_>,
     source: Uuid,
 ) -> Result<Vec<CompletenessDay>> {
-    let rows: Vec<DayRow> = sqlx::query_as(
-        "select to_char(day, 'YYYY-MM-DD') as day, served, arrived from completeness_day
-         where api_key_id = $1 order by completeness_day.day desc limit $2",
+    let rows: Vec<DayRow> = sqlx::query_as!(
+        DayRow,
+        r#"select to_char(day, 'YYYY-MM-DD') as "day!", served, arrived from completeness_day
+         where api_key_id = $1 order by completeness_day.day desc limit $2"#,
+        source,
+        DAYS_MAX
     )
-    .bind(source)
-    .bind(DAYS_MAX)
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(CompletenessDay::try_from).collect()

@@ -10,10 +10,11 @@ pub(crate) async fn due_accounts(
     executor: impl PgExecutor<'_>,
     accounts_max: i64,
 ) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar(
-        "select distinct account_id from credit where not is_spent and expires_at <= now() limit $1",
+    Ok(sqlx::query_scalar!(
+        "select distinct account_id from credit
+         where not is_spent and expires_at <= now() limit $1",
+        accounts_max
     )
-    .bind(accounts_max)
     .fetch_all(executor)
     .await?)
 }

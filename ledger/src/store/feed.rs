@@ -73,7 +73,7 @@ pub(crate) struct FeedRow {
     user_id: Option<String>,
     message_id: Option<String>,
     /// Of what was not charged.
-    model_name: Option<String>,
+    model_names: Option<Vec<String>>,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
     points_nano: Option<i64>,
@@ -98,18 +98,18 @@ macro_rules! feed_rows {
             "), feed as (
                  select c.tx, c.account_id as place_account, c.entry as number, c.recorded_at as received_at,
                         'charged' as outcome, null::text as reason, c.api_key_id, a.user_id, c.message_id,
-                        null::text as model_name, null::bigint as input_tokens, null::bigint as output_tokens,
+                        null::text[] as model_names, null::bigint as input_tokens, null::bigint as output_tokens,
                         -c.amount_nano as points_nano, c.balance_after_nano, c.lines, p.lines as lines_before
                  from charged c join account a on a.account_id = c.account_id
                  left join journal_entry p on p.account_id = c.account_id and p.entry = c.follows_entry
                  union all
                  select tx, 'ffffffff-ffff-ffff-ffff-ffffffffffff', id, received_at, outcome, reason,
-                        api_key_id, user_id, message_id, model_name, input_tokens, output_tokens,
+                        api_key_id, user_id, message_id, model_names, input_tokens, output_tokens,
                         charge_nano, balance_after_nano, null, null
                  from other
              )
              select f.tx::text as tx, f.place_account, f.number, f.received_at, f.outcome, f.reason, f.user_id,
-                    f.message_id, f.model_name, f.input_tokens, f.output_tokens, f.points_nano,
+                    f.message_id, f.model_names, f.input_tokens, f.output_tokens, f.points_nano,
                     f.balance_after_nano, f.lines, f.lines_before, k.name as source,
                     f.tx >= pg_snapshot_xmin(pg_current_snapshot()) as is_held_back
              from feed f join api_key k using (api_key_id) order by ",
@@ -187,15 +187,15 @@ impl FeedRow {
                 Some(_) => charged(Tokens::all_output),
                 None => logged(self.output_tokens),
             },
-            model_name: self.lines.as_ref().map_or(self.model_name, |lines| {
-                let mut names: Vec<&str> = lines
-                    .0
-                    .iter()
-                    .map(|line| line.model_name.as_str())
-                    .collect();
-                names.dedup();
-                (!names.is_empty()).then(|| names.join(", "))
-            }),
+            model_names: match &self.lines {
+                Some(lines) => {
+                    let lines = lines.0.iter();
+                    let mut names: Vec<_> = lines.map(|line| line.model_name.to_string()).collect();
+                    names.dedup();
+                    names
+                }
+                None => self.model_names.unwrap_or_default(),
+            },
             points: self.points_nano.map(Points::from_nano),
             balance: self.balance_after_nano.map(Points::from_nano),
             reason: self.reason,

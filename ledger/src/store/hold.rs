@@ -28,14 +28,15 @@ pub(crate) async fn find(
         return Ok(Vec::new());
     }
     let (accounts, ids): (Vec<_>, Vec<_>) = holds.iter().copied().unzip();
-    Ok(sqlx::query_as(
+    Ok(sqlx::query_as!(
+        HoldRow,
         "select h.hold_id, h.amount_nano, h.model_name, h.status, h.created_at, h.expires_at,
                 h.message
          from unnest($1::uuid[], $2::uuid[]) as k (account_id, hold_id)
          join hold h on h.account_id = k.account_id and h.hold_id = k.hold_id",
+        &accounts,
+        &ids
     )
-    .bind(accounts)
-    .bind(ids)
     .fetch_all(connection)
     .await?)
 }
@@ -160,13 +161,13 @@ pub(crate) async fn release(
     hold_id: Uuid,
     now: OffsetDateTime,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "update hold set status = 'released', closed_at = $3
          where account_id = $1 and hold_id = $2 and status = 'open'",
+        account_id,
+        hold_id,
+        now
     )
-    .bind(account_id)
-    .bind(hold_id)
-    .bind(now)
     .execute(tx)
     .await?;
     Ok(())
@@ -177,10 +178,11 @@ pub(crate) async fn due_accounts(
     executor: impl PgExecutor<'_>,
     accounts_max: i64,
 ) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar(
-        "select distinct account_id from hold where status = 'open' and expires_at <= now() limit $1",
+    Ok(sqlx::query_scalar!(
+        "select distinct account_id from hold
+         where status = 'open' and expires_at <= now() limit $1",
+        accounts_max
     )
-    .bind(accounts_max)
     .fetch_all(executor)
     .await?)
 }

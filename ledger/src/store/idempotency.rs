@@ -22,13 +22,13 @@ pub(crate) async fn insert(
     key: &IdempotencyKey,
     fingerprint: &Digest,
 ) -> Result<bool> {
-    let inserted = sqlx::query(
+    let inserted = sqlx::query!(
         "insert into idempotency (caller, idempotency_key, fingerprint) values ($1, $2, $3)
          on conflict do nothing",
+        key.caller,
+        key.key,
+        fingerprint.as_slice()
     )
-    .bind(&key.caller)
-    .bind(&key.key)
-    .bind(fingerprint)
     .execute(executor)
     .await?;
     Ok(inserted.rows_affected() == 1)
@@ -52,27 +52,31 @@ pub(crate) async fn keep_answer(
     key: &IdempotencyKey,
     answer: &(impl Serialize + Sync),
 ) -> Result<()> {
-    sqlx::query("update idempotency set answer = $3 where caller = $1 and idempotency_key = $2")
-        .bind(&key.caller)
-        .bind(&key.key)
-        .bind(Json(answer))
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update idempotency set answer = $3 where caller = $1 and idempotency_key = $2",
+        key.caller,
+        key.key,
+        Json(answer) as _
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 
 pub(crate) async fn delete(executor: impl PgExecutor<'_>, key: &IdempotencyKey) -> Result<()> {
-    sqlx::query("delete from idempotency where caller = $1 and idempotency_key = $2")
-        .bind(&key.caller)
-        .bind(&key.key)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "delete from idempotency where caller = $1 and idempotency_key = $2",
+        key.caller,
+        key.key
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 
 /// Removes keys under which nobody repeats a request any longer.
 pub(crate) async fn delete_old(executor: impl PgExecutor<'_>) -> Result<()> {
-    sqlx::query("delete from idempotency where created_at < now() - interval '30 days'")
+    sqlx::query!("delete from idempotency where created_at < now() - interval '30 days'")
         .execute(executor)
         .await?;
     Ok(())

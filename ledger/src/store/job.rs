@@ -40,20 +40,22 @@ impl From<JobRow> for JobSummary {
 /// Enters a job in the transaction of whatever causes it.
 pub(crate) async fn insert(tx: &mut PgConnection, task: &Task, actor: &Actor) -> Result<Uuid> {
     let id = Uuid::now_v7();
-    sqlx::query("insert into job (job_id, kind, parameters, created_by) values ($1, $2, $3, $4)")
-        .bind(id)
-        .bind(task.kind())
-        .bind(Json(task))
-        .bind(&actor.name)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "insert into job (job_id, kind, parameters, created_by) values ($1, $2, $3, $4)",
+        id,
+        task.kind(),
+        Json(task) as _,
+        actor.name
+    )
+    .execute(tx)
+    .await?;
     Ok(id)
 }
 
 /// The jobs that have not ended, oldest first.
 pub(crate) async fn open(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>> {
     Ok(
-        sqlx::query_scalar("select job_id from job where finished_at is null order by created_at")
+        sqlx::query_scalar!("select job_id from job where finished_at is null order by created_at")
             .fetch_all(executor)
             .await?,
     )
@@ -75,12 +77,14 @@ pub(crate) async fn set_progress(
     done: i64,
     total: i64,
 ) -> Result<()> {
-    sqlx::query("update job set done = $2, total = $3 where job_id = $1")
-        .bind(id)
-        .bind(done)
-        .bind(total)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update job set done = $2, total = $3 where job_id = $1",
+        id,
+        done,
+        total
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 
@@ -89,11 +93,13 @@ pub(crate) async fn finish(
     id: Uuid,
     error: Option<&str>,
 ) -> Result<()> {
-    sqlx::query("update job set finished_at = now(), error = $2 where job_id = $1")
-        .bind(id)
-        .bind(error)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update job set finished_at = now(), error = $2 where job_id = $1",
+        id,
+        error
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 

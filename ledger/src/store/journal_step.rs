@@ -29,7 +29,7 @@ pub(crate) struct JournalRow {
 }
 
 /// An event that changed what a message costs without an entry, or ended it.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct ChangeRow {
     pub message: Uuid,
     pub number: i32,
@@ -39,7 +39,7 @@ pub(crate) struct ChangeRow {
 }
 
 /// An event of a message that says, itself or by its entry, what the message costs after it.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct EventState {
     pub message: Uuid,
     pub number: i32,
@@ -65,7 +65,6 @@ pub(crate) enum Horizon {
     Visible,
 }
 
-#[derive(sqlx::FromRow)]
 struct BoundsRow {
     first: Option<String>,
     until: String,
@@ -79,8 +78,9 @@ pub(crate) async fn next_stretch(
     rows_max: i64,
     horizon: Horizon,
 ) -> Result<Option<Stretch>> {
-    let bounds: BoundsRow = sqlx::query_as(
-        "select least(
+    let bounds: BoundsRow = sqlx::query_as!(
+        BoundsRow,
+        r#"select least(
                  (select tx from journal_entry where tx >= $1::text::xid8 order by tx limit 1),
                  (select tx from message_event
                   where tx >= $1::text::xid8 and (lines is not null or kind = 'joined') order by tx limit 1)
@@ -91,12 +91,12 @@ pub(crate) async fn next_stretch(
                   where tx >= $1::text::xid8 and (lines is not null or kind = 'joined')
                   order by tx offset $2 limit 1),
                  case when $3 then pg_snapshot_xmin(pg_current_snapshot()) else $4::text::xid8 end
-             )::text as until",
+             )::text as "until!""#,
+        from.to_string(),
+        rows_max,
+        horizon == Horizon::Settled,
+        u64::MAX.to_string()
     )
-    .bind(from.to_string())
-    .bind(rows_max)
-    .bind(horizon == Horizon::Settled)
-    .bind(u64::MAX.to_string())
     .fetch_one(connection)
     .await?;
     let Some(first) = bounds.first else {
@@ -192,14 +192,15 @@ pub(crate) async fn changes(
     stretch: Stretch,
     account_id: Option<Uuid>,
 ) -> Result<Vec<ChangeRow>> {
-    Ok(sqlx::query_as(
+    Ok(sqlx::query_as!(
+        ChangeRow,
         "select message, number, kind, account_id, recorded_at from message_event
          where tx >= $1::text::xid8 and tx < $2::text::xid8 and (lines is not null or kind = 'joined')
              and ($3::uuid is null or account_id = $3)",
+        stretch.from.to_string(),
+        stretch.until.to_string(),
+        account_id
     )
-    .bind(stretch.from.to_string())
-    .bind(stretch.until.to_string())
-    .bind(account_id)
     .fetch_all(connection)
     .await?)
 }
@@ -210,12 +211,13 @@ pub(crate) async fn changes_of_messages(
     before_tx: u64,
     messages: &[Uuid],
 ) -> Result<Vec<ChangeRow>> {
-    Ok(sqlx::query_as(
+    Ok(sqlx::query_as!(
+        ChangeRow,
         "select message, number, kind, account_id, recorded_at from message_event
          where message = any($2) and tx < $1::text::xid8 and (lines is not null or kind = 'joined')",
+        before_tx.to_string(),
+        messages
     )
-    .bind(before_tx.to_string())
-    .bind(messages)
     .fetch_all(connection)
     .await?)
 }
@@ -225,11 +227,14 @@ pub(crate) async fn states(
     connection: &mut PgConnection,
     messages: &[Uuid],
 ) -> Result<Vec<EventState>> {
-    Ok(sqlx::query_as(
-        "select message, number, account_id, entry, lines, owed_nano from message_event
-         where message = any($1) and (entry is not null or lines is not null) order by message, number",
+    Ok(sqlx::query_as!(
+        EventState,
+        r#"select message, number, account_id, entry, lines as "lines: Json<Vec<EntryLine>>", owed_nano
+         from message_event
+         where message = any($1) and (entry is not null or lines is not null)
+         order by message, number"#,
+        messages
     )
-    .bind(messages)
     .fetch_all(connection)
     .await?)
 }

@@ -66,12 +66,13 @@ pub(crate) struct StateRow {
 /// The messages that ids belong to.
 pub(crate) async fn claims(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<ClaimRow>> {
     // An id that was learned later does not say where its message was charged; its first id may.
-    Ok(sqlx::query_as(
-        "select c.id, c.message, coalesce(c.account_id, o.account_id) as account_id,
-                coalesce(c.entry, o.entry) as entry
-         from claim c join claim o on o.id = c.message where c.id = any($1)",
+    Ok(sqlx::query_as!(
+        ClaimRow,
+        r#"select c.id, c.message, coalesce(c.account_id, o.account_id) as "account_id?",
+                coalesce(c.entry, o.entry) as "entry?"
+         from claim c join claim o on o.id = c.message where c.id = any($1)"#,
+        ids
     )
-    .bind(ids)
     .fetch_all(connection)
     .await?)
 }
@@ -115,11 +116,11 @@ pub(crate) async fn of_entry(
     account_id: Uuid,
     entry: i64,
 ) -> Result<Option<Uuid>> {
-    let message: Option<Option<Uuid>> = sqlx::query_scalar(
+    let message: Option<Option<Uuid>> = sqlx::query_scalar!(
         "select message from journal_entry where account_id = $1 and entry = $2",
+        account_id,
+        entry
     )
-    .bind(account_id)
-    .bind(entry)
     .fetch_optional(executor)
     .await?;
     Ok(message.flatten())
@@ -142,7 +143,6 @@ pub(crate) async fn charges(
 }
 
 /// A message by its first charge.
-#[derive(sqlx::FromRow)]
 pub(crate) struct ChargedMessageRow {
     pub account_id: Uuid,
     pub entry: i64,
@@ -158,18 +158,19 @@ pub(crate) async fn charged_between(
     (after_account, after_entry): (Uuid, i64),
     rows_max: i64,
 ) -> Result<Vec<ChargedMessageRow>> {
-    Ok(sqlx::query_as(
-        "select j.account_id, j.entry, a.user_id, j.message
+    Ok(sqlx::query_as!(
+        ChargedMessageRow,
+        r#"select j.account_id, j.entry, a.user_id, j.message as "message!"
          from journal_entry j join account a using (account_id)
          where j.kind = 'charge' and j.occurred_at >= $1 and j.occurred_at < $2
              and (j.account_id, j.entry) > ($3, $4)
-         order by j.account_id, j.entry limit $5",
+         order by j.account_id, j.entry limit $5"#,
+        from,
+        to,
+        after_account,
+        after_entry,
+        rows_max
     )
-    .bind(from)
-    .bind(to)
-    .bind(after_account)
-    .bind(after_entry)
-    .bind(rows_max)
     .fetch_all(executor)
     .await?)
 }

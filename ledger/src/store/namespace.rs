@@ -8,9 +8,11 @@ use crate::error::Result;
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 pub(crate) async fn ensure(tx: &mut PgConnection, name: &str) -> Result<()> {
-    sqlx::query("insert into namespace (name) values ($1) on conflict do nothing")
-        .bind(name)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "insert into namespace (name) values ($1) on conflict do nothing",
+        name
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }

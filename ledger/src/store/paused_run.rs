@@ -47,7 +47,6 @@ impl PausedRunRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct ForgottenRow {
     name: String,
     run_id: String,
@@ -99,11 +98,13 @@ pub(crate) async fn delete(
     source: Uuid,
     run_id: &str,
 ) -> Result<()> {
-    sqlx::query("delete from paused_run where api_key_id = $1 and run_id = $2")
-        .bind(source)
-        .bind(run_id)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "delete from paused_run where api_key_id = $1 and run_id = $2",
+        source,
+        run_id
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 
@@ -130,18 +131,18 @@ pub(crate) async fn take(
     source: Uuid,
     run_id: &str,
 ) -> Result<bool> {
-    let taken = sqlx::query(
+    let taken = sqlx::query!(
         "update paused_run p
          set due_at = 'infinity', looks = 0, followed_until = now() + make_interval(secs => $3)
          where p.api_key_id = $1 and p.run_id = $2
              and (p.followed_until is null or p.followed_until <= now())
              and (select count(*) from paused_run f
                   where f.user_id = p.user_id and f.followed_until > now()) < $4",
+        source,
+        run_id,
+        LEASE_SECONDS,
+        FOLLOWED_PER_USER_MAX
     )
-    .bind(source)
-    .bind(run_id)
-    .bind(LEASE_SECONDS)
-    .bind(FOLLOWED_PER_USER_MAX)
     .execute(executor)
     .await?;
     Ok(taken.rows_affected() == 1)
@@ -153,12 +154,12 @@ pub(crate) async fn is_free(
     source: Uuid,
     run_id: &str,
 ) -> Result<Option<bool>> {
-    Ok(sqlx::query_scalar(
-        "select coalesce(followed_until <= now(), true) from paused_run
-         where api_key_id = $1 and run_id = $2",
+    Ok(sqlx::query_scalar!(
+        r#"select coalesce(followed_until <= now(), true) as "is_free!" from paused_run
+         where api_key_id = $1 and run_id = $2"#,
+        source,
+        run_id
     )
-    .bind(source)
-    .bind(run_id)
     .fetch_optional(executor)
     .await?)
 }
@@ -202,15 +203,15 @@ pub(crate) async fn renew(
     source: Uuid,
     run_id: &str,
 ) -> Result<bool> {
-    let renewed = sqlx::query(
+    let renewed = sqlx::query!(
         "update paused_run p set followed_until = now() + make_interval(secs => $3)
          from api_key k
          where p.api_key_id = $1 and p.run_id = $2
              and k.api_key_id = p.api_key_id and k.revoked_at is null",
+        source,
+        run_id,
+        LEASE_SECONDS
     )
-    .bind(source)
-    .bind(run_id)
-    .bind(LEASE_SECONDS)
     .execute(executor)
     .await?;
     Ok(renewed.rows_affected() == 1)
@@ -222,17 +223,17 @@ pub(crate) async fn give_back(
     source: Uuid,
     run_id: &str,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "update paused_run
          set followed_until = null, looks = looks + 1,
              due_at = least(due_at,
                  now() + make_interval(secs => least($3 * power(2, least(looks, 20)), $4)))
          where api_key_id = $1 and run_id = $2",
+        source,
+        run_id,
+        FIRST_LOOK_SECONDS,
+        LOOK_SECONDS_MAX
     )
-    .bind(source)
-    .bind(run_id)
-    .bind(FIRST_LOOK_SECONDS)
-    .bind(LOOK_SECONDS_MAX)
     .execute(executor)
     .await?;
     Ok(())
@@ -245,13 +246,13 @@ pub(crate) async fn wake(
     user: &UserId,
     run_id: Option<&str>,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "update paused_run set due_at = now(), looks = 0
          where api_key_id = $1 and user_id = $2 and ($3::text is null or run_id = $3)",
+        source,
+        user.as_str(),
+        run_id
     )
-    .bind(source)
-    .bind(user.as_str())
-    .bind(run_id)
     .execute(executor)
     .await?;
     Ok(())
@@ -259,14 +260,15 @@ pub(crate) async fn wake(
 
 /// Removes runs that have waited for too long, and those whose source was revoked.
 pub(crate) async fn delete_lost(executor: impl PgExecutor<'_>) -> Result<Vec<ForgottenRun>> {
-    let rows: Vec<ForgottenRow> = sqlx::query_as(
-        "delete from paused_run p using api_key k
+    let rows: Vec<ForgottenRow> = sqlx::query_as!(
+        ForgottenRow,
+        r#"delete from paused_run p using api_key k
          where k.api_key_id = p.api_key_id
              and (k.revoked_at is not null
                  or p.paused_at < now() - make_interval(days => $1))
-         returning k.name, p.run_id, p.user_id, k.revoked_at is not null as is_revoked",
+         returning k.name, p.run_id, p.user_id, k.revoked_at is not null as "is_revoked!""#,
+        LIFETIME_DAYS
     )
-    .bind(LIFETIME_DAYS)
     .fetch_all(executor)
     .await?;
     Ok(rows.into_iter().map(Into::into).collect())

@@ -61,7 +61,6 @@ impl TryFrom<PriceVersionRow> for PriceVersion {
 }
 
 /// When a price book is read, and which one.
-#[derive(sqlx::FromRow)]
 pub(crate) struct RevisionRow {
     pub now: OffsetDateTime,
     pub revision: i64,
@@ -69,9 +68,10 @@ pub(crate) struct RevisionRow {
 
 /// The id of the newest version, 0 for none.
 pub(crate) async fn revision(executor: impl PgExecutor<'_>) -> Result<RevisionRow> {
-    Ok(sqlx::query_as(
-        "select clock_timestamp() as now,
-                (select coalesce(max(price_version_id), 0) from price_version) as revision",
+    Ok(sqlx::query_as!(
+        RevisionRow,
+        r#"select clock_timestamp() as "now!",
+                (select coalesce(max(price_version_id), 0) from price_version) as "revision!""#
     )
     .fetch_one(executor)
     .await?)

@@ -27,24 +27,24 @@ pub(crate) struct NewWaiting<'a> {
 
 /// Keeps a report until a price or an administrator resolves it.
 pub(crate) async fn insert(tx: &mut PgConnection, row: &NewWaiting<'_>) -> Result<()> {
-    let written = sqlx::query(
+    let written = sqlx::query!(
         "insert into quarantine (quarantine_id, namespace_id, api_key_id, entrance, received_at, reason,
              message, number, model_keys, hold_id, report, body, continues)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        row.quarantine_id,
+        row.namespace_id,
+        row.api_key_id,
+        row.entrance,
+        row.received_at,
+        row.reason,
+        row.message,
+        row.number,
+        &row.model_keys,
+        row.hold_id,
+        Json(row.report) as _,
+        row.body,
+        row.continues
     )
-    .bind(row.quarantine_id)
-    .bind(row.namespace_id)
-    .bind(row.api_key_id)
-    .bind(row.entrance)
-    .bind(row.received_at)
-    .bind(row.reason)
-    .bind(row.message)
-    .bind(row.number)
-    .bind(&row.model_keys)
-    .bind(row.hold_id)
-    .bind(Json(row.report))
-    .bind(row.body)
-    .bind(row.continues)
     .execute(tx)
     .await?;
     match written.rows_affected() {
@@ -67,21 +67,21 @@ pub(crate) struct NewUnread<'a> {
 
 /// Keeps a body that was not read. The same body twice waits once.
 pub(crate) async fn insert_unread(tx: &mut PgConnection, row: &NewUnread<'_>) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "insert into quarantine (quarantine_id, namespace_id, api_key_id, entrance, received_at, reason,
              model_keys, body, body_digest)
          values ($1, $2, $3, $4, $5, $6, '{}', $7, $8)
          on conflict (namespace_id, body_digest) where status = 'waiting' and body_digest is not null
              do nothing",
+        row.quarantine_id,
+        row.namespace_id,
+        row.api_key_id,
+        row.entrance,
+        row.received_at,
+        row.reason,
+        row.body,
+        row.body_digest.as_slice()
     )
-    .bind(row.quarantine_id)
-    .bind(row.namespace_id)
-    .bind(row.api_key_id)
-    .bind(row.entrance)
-    .bind(row.received_at)
-    .bind(row.reason)
-    .bind(row.body)
-    .bind(row.body_digest.as_slice())
     .execute(tx)
     .await?;
     Ok(())
@@ -89,11 +89,11 @@ pub(crate) async fn insert_unread(tx: &mut PgConnection, row: &NewUnread<'_>) ->
 
 /// Locks those of the rows that wait.
 pub(crate) async fn lock_waiting(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "select quarantine_id from quarantine where quarantine_id = any($1) and status = 'waiting'
          order by quarantine_id for update",
+        ids
     )
-    .bind(ids)
     .fetch_all(tx)
     .await?)
 }
@@ -105,13 +105,13 @@ pub(crate) async fn mark_charged(
     now: OffsetDateTime,
     actor: Option<&str>,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "update quarantine set status = 'charged', resolved_at = $2, resolved_by = $3
          where quarantine_id = $1",
+        quarantine_id,
+        now,
+        actor
     )
-    .bind(quarantine_id)
-    .bind(now)
-    .bind(actor)
     .execute(tx)
     .await?;
     Ok(())
@@ -192,22 +192,23 @@ pub(crate) async fn unpriced(
 
 /// How many wait for a price of a model.
 pub(crate) async fn unpriced_count(executor: impl PgExecutor<'_>, model_key: &str) -> Result<i64> {
-    Ok(sqlx::query_scalar(
-        "select count(*) from quarantine where status = 'waiting' and $1 = any(model_keys)
-             and reason in ('unknown_model', 'inactive_price')",
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from quarantine
+         where status = 'waiting' and $1 = any(model_keys)
+             and reason in ('unknown_model', 'inactive_price')"#,
+        model_key
     )
-    .bind(model_key)
     .fetch_one(executor)
     .await?)
 }
 
 /// How many wait.
 pub(crate) async fn waiting_count(executor: impl PgExecutor<'_>) -> Result<i64> {
-    Ok(
-        sqlx::query_scalar("select count(*) from quarantine where status = 'waiting'")
-            .fetch_one(executor)
-            .await?,
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from quarantine where status = 'waiting'"#
     )
+    .fetch_one(executor)
+    .await?)
 }
 
 /// Gives up what waits; `false` when it waits no longer.
@@ -217,13 +218,13 @@ pub(crate) async fn dismiss(
     by: &str,
     reason: &str,
 ) -> Result<bool> {
-    let dismissed = sqlx::query(
+    let dismissed = sqlx::query!(
         "update quarantine set status = 'dismissed', resolved_at = now(), resolved_by = $2, resolution = $3
          where quarantine_id = $1 and status = 'waiting'",
+        quarantine_id,
+        by,
+        reason
     )
-    .bind(quarantine_id)
-    .bind(by)
-    .bind(reason)
     .execute(tx)
     .await?;
     Ok(dismissed.rows_affected() == 1)

@@ -17,7 +17,6 @@ const USER_ROWS_MAX: i64 = 200;
 const DELIVERY_ROWS_MAX: i64 = 1000;
 
 /// What recent messages of a source cost on average, rounded up.
-#[derive(sqlx::FromRow)]
 pub(crate) struct UsualChargeRow {
     pub own_nano: Option<i64>,
     pub any_user_nano: Option<i64>,
@@ -103,7 +102,8 @@ pub(crate) async fn usual_charge(
     source: &ApiKey,
     account_id: Uuid,
 ) -> Result<UsualChargeRow> {
-    Ok(sqlx::query_as(
+    Ok(sqlx::query_as!(
+        UsualChargeRow,
         "with recent as (
              select account_id, -amount_nano as charge_nano from journal_entry
              where api_key_id = $1 and kind = 'charge' and amount_nano < 0 order by tx desc limit $2
@@ -112,11 +112,11 @@ pub(crate) async fn usual_charge(
                     select charge_nano from recent where account_id = $3 limit $4) own) as own_nano,
                 (select ceil(avg(charge_nano))::bigint from (
                     select charge_nano from recent limit $4) any_user) as any_user_nano",
+        source.id,
+        DELIVERY_ROWS_MAX,
+        account_id,
+        SAMPLE_MESSAGES
     )
-    .bind(source.id)
-    .bind(DELIVERY_ROWS_MAX)
-    .bind(account_id)
-    .bind(SAMPLE_MESSAGES)
     .fetch_one(executor)
     .await?)
 }
@@ -127,16 +127,16 @@ pub(crate) async fn users_of_source(
     source: Uuid,
     since: Timestamp,
 ) -> Result<Vec<UserId>> {
-    let users: Vec<String> = sqlx::query_scalar(
-        "select user_id from delivery
-         where api_key_id = $1 and user_id is not null and received_at >= $2
+    let users: Vec<String> = sqlx::query_scalar!(
+        r#"select user_id as "user_id!" from delivery
+         where api_key_id = $1 and user_id is not null and recorded_at >= $2
          union
          select a.user_id from journal_entry j join account a using (account_id)
          where j.api_key_id = $1 and j.recorded_at >= $2
-         order by user_id",
+         order by 1"#,
+        source,
+        since.moment()
     )
-    .bind(source)
-    .bind(since.moment())
     .fetch_all(executor)
     .await?;
     let users = users.into_iter().map(|user| user.parse());

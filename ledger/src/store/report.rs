@@ -27,7 +27,7 @@ pub(crate) struct ReportRow {
 
 pub(crate) async fn namespaces(executor: impl PgExecutor<'_>) -> Result<Vec<i64>> {
     Ok(
-        sqlx::query_scalar("select namespace_id from namespace order by namespace_id")
+        sqlx::query_scalar!("select namespace_id from namespace order by namespace_id")
             .fetch_all(executor)
             .await?,
     )

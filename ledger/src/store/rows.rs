@@ -122,7 +122,7 @@ pub(crate) struct NewDelivery<'a> {
     pub reason: Option<&'a str>,
     pub message_id: Option<&'a str>,
     pub user_id: Option<&'a str>,
-    pub model_name: Option<String>,
+    pub model_names: Vec<&'a str>,
     pub input_tokens: i64,
     pub output_tokens: i64,
     pub charge_nano: Option<i64>,

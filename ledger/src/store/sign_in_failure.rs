@@ -27,24 +27,23 @@ pub(crate) async fn seconds_to_wait(
 
 /// Counts one more, in a new window when the last one is over.
 pub(crate) async fn count(executor: impl PgExecutor<'_>, bucket: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "insert into sign_in_failure as f (bucket, window_start, failures) values ($1, now(), 1)
          on conflict (bucket) do update set
              failures = case when f.window_start > now() - make_interval(secs => $2)
                  then f.failures + 1 else 1 end,
              window_start = case when f.window_start > now() - make_interval(secs => $2)
                  then f.window_start else now() end",
+        bucket,
+        WINDOW_SECONDS
     )
-    .bind(bucket)
-    .bind(WINDOW_SECONDS)
     .execute(executor)
     .await?;
     Ok(())
 }
 
 pub(crate) async fn delete(executor: impl PgExecutor<'_>, bucket: &str) -> Result<()> {
-    sqlx::query("delete from sign_in_failure where bucket = $1")
-        .bind(bucket)
+    sqlx::query!("delete from sign_in_failure where bucket = $1", bucket)
         .execute(executor)
         .await?;
     Ok(())
@@ -52,7 +51,7 @@ pub(crate) async fn delete(executor: impl PgExecutor<'_>, bucket: &str) -> Resul
 
 /// Removes those that no window counts any longer.
 pub(crate) async fn delete_old(executor: impl PgExecutor<'_>) -> Result<()> {
-    sqlx::query("delete from sign_in_failure where window_start < now() - interval '1 day'")
+    sqlx::query!("delete from sign_in_failure where window_start < now() - interval '1 day'")
         .execute(executor)
         .await?;
     Ok(())

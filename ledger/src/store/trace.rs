@@ -186,14 +186,14 @@ pub(crate) async fn set_due(
     revision: i64,
     at: Option<OffsetDateTime>,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "update trace set due_at = $4
          where namespace_id = $1 and trace_id = $2 and revision = $3",
+        namespace_id,
+        trace_id,
+        revision,
+        at
     )
-    .bind(namespace_id)
-    .bind(trace_id)
-    .bind(revision)
-    .bind(at)
     .execute(executor)
     .await?;
     Ok(())
@@ -201,7 +201,7 @@ pub(crate) async fn set_due(
 
 /// Removes traces that were delivered days ago.
 pub(crate) async fn delete_old(executor: impl PgExecutor<'_>) -> Result<()> {
-    sqlx::query("delete from trace where due_at is null and seen_at < now() - interval '3 days'")
+    sqlx::query!("delete from trace where due_at is null and seen_at < now() - interval '3 days'")
         .execute(executor)
         .await?;
     Ok(())

@@ -49,8 +49,7 @@ pub(crate) async fn lock_mark(executor: impl PgExecutor<'_>) -> Result<SumMark> 
 }
 
 pub(crate) async fn move_mark(executor: impl PgExecutor<'_>, tx: u64) -> Result<()> {
-    sqlx::query("update sum_mark set tx = $1::text::xid8")
-        .bind(tx.to_string())
+    sqlx::query!("update sum_mark set tx = $1::text::xid8", tx.to_string())
         .execute(executor)
         .await?;
     Ok(())
@@ -141,10 +140,10 @@ pub(crate) async fn add(connection: &mut PgConnection, changes: &[SumChange]) ->
 
 /// The first quarter that something is summed in, from one on.
 pub(crate) async fn first_booked(executor: impl PgExecutor<'_>, from: i32) -> Result<Option<i32>> {
-    Ok(sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "select booked from usage_sum where booked >= $1 order by booked limit 1",
+        from
     )
-    .bind(from)
     .fetch_optional(executor)
     .await?)
 }
@@ -168,10 +167,12 @@ pub(crate) async fn fold_day(connection: &mut PgConnection, day: i32, until: i32
 }
 
 pub(crate) async fn set_folded(executor: impl PgExecutor<'_>, until: i32) -> Result<()> {
-    sqlx::query("update sum_mark set folded_until = greatest(folded_until, $1)")
-        .bind(until)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update sum_mark set folded_until = greatest(folded_until, $1)",
+        until
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 

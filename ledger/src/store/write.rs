@@ -224,7 +224,7 @@ impl Builder {
         }
         if parts.has_deliveries {
             self.add("delivered", |at| {
-                format!("(insert into delivery ({NEW_DELIVERY}) select {NEW_DELIVERY} from unnest({at}::new_delivery[]))")
+                format!("(insert into delivery (recorded_at, {NEW_DELIVERY}) select $1, {NEW_DELIVERY} from unnest({at}::new_delivery[]))")
             });
         }
         let expected = if self.expected.is_empty() {
@@ -310,5 +310,5 @@ const NEW_EVENT: &str =
     "message, number, kind, account_id, entry, api_key_id, entrance, occurred_at, usage,
     counts_as, quarantine_id, versions, other, lines, cost_nano, owed_nano, basis_nano, cap_nano";
 const NEW_DELIVERY: &str =
-    "received_at, api_key_id, entrance, outcome, reason, message_id, user_id, model_name,
+    "received_at, api_key_id, entrance, outcome, reason, message_id, user_id, model_names,
     input_tokens, output_tokens, charge_nano, balance_after_nano, body";

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use super::report::{Finding, Pass};
 use crate::error::Result;
 use crate::records::hash::MessageId;
+use crate::store::partition::{DELIVERY_LOG, rows_dropped};
 use crate::store::verification::AS_IT_COMES;
 use crate::store::verification::quarantine::{
     QuarantinedDelivery, StrayWait, bodies_not_waiting, counts, deliveries, not_waiting,
@@ -31,6 +32,9 @@ pub(super) async fn quarantine(pool: &PgPool) -> Result<Pass> {
         };
         pass.count(name, u64::try_from(count).unwrap_or(0));
     }
+    // What nobody can look at any longer.
+    let dropped = rows_dropped(&mut *tx, DELIVERY_LOG).await?;
+    pass.count("droppedDeliveries", u64::try_from(dropped).unwrap_or(0));
     for stray in without_event(&mut tx).await? {
         pass.find(finding(
             &stray,

@@ -205,7 +205,7 @@ async fn a_month_of_which_the_default_partition_has_entries_stays_there() {
     .execute(&books.pool)
     .await
     .unwrap();
-    let make = sqlx::query("select ensure_partitions(14)").execute(&books.pool);
+    let make = sqlx::query("select ensure_partitions('journal_entry', 14)").execute(&books.pool);
     make.await.unwrap();
     let partition: String =
         sqlx::query_scalar("select tableoid::regclass::text from journal_entry")

@@ -52,8 +52,8 @@ async fn a_delivery_behind_a_slow_transaction_is_held_back_and_then_comes_in_ord
     let mut slow = books.pool.acquire().await.unwrap();
     let mut tx = slow.begin().await.unwrap();
     sqlx::query(
-        "insert into delivery (received_at, api_key_id, entrance, outcome, message_id)
-         values (now(), $1, 'webhook', 'rejected', 'slow')",
+        "insert into delivery (recorded_at, received_at, api_key_id, entrance, outcome, message_id)
+         values (now(), now(), $1, 'webhook', 'rejected', 'slow')",
     )
     .bind(books.key.id)
     .execute(&mut *tx)
@@ -93,4 +93,35 @@ async fn a_bad_cursor_is_named() {
             UnknownFeedPlace
         );
     }
+}
+
+#[tokio::test]
+async fn a_delivery_names_each_model_of_its_message_whatever_its_name() {
+    let books = Books::open().await;
+    books.set_price("m", "1", "1").await;
+    let names = ["m", "no price, as of today", "nor has this"];
+    let mut used = message("several", "u", "m", Tokens::new(1, 1));
+    let call = used.calls[0].clone();
+    used.calls = names
+        .map(|name| {
+            let mut call = call.clone();
+            call.model_name = name.parse().unwrap();
+            call
+        })
+        .into();
+    let priced = message("one", "u", "m", Tokens::new(1, 1));
+    for usage in [used, priced] {
+        books.ledger.deliver(books.delivery(usage)).await.unwrap();
+    }
+    // Other tests' transactions in the same cluster may hold deliveries back a little.
+    let mut events = books.ledger.live_latest(10).await.unwrap().events;
+    while events.len() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        events = books.ledger.live_latest(10).await.unwrap().events;
+    }
+    let models = |event: usize| events[event].model_names.clone();
+    assert_eq!(
+        (models(0), models(1)),
+        (names.map(str::to_owned).into(), vec!["m".to_owned()])
+    );
 }

@@ -5,6 +5,7 @@
 
 mod books;
 mod charging;
+mod checked_queries;
 mod clock;
 mod completeness;
 mod concurrency;
@@ -18,6 +19,7 @@ mod pricing;
 mod quarantine;
 mod races;
 mod reports;
+mod retention;
 mod rollups;
 mod sources;
 mod tampering;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use app::Explain;
+use app::text::InWords;
 use shared::locale::Locale;
 
 /// What a command says at its end.

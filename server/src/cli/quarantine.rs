@@ -2,6 +2,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
+use app::text::InWords;
 use clap::Subcommand;
 use ledger::Ledger;
 use shared::api::{Outcome, PAGE_ITEMS_MAX, QuarantineItem, QuarantineReason};

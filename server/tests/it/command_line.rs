@@ -524,6 +524,7 @@ async fn help_explains_every_variable() {
         "DATABASE_URL",
         "TOLLGATE_ADDR",
         "TOLLGATE_DATA_DIR",
+        "TOLLGATE_DELIVERY_RETENTION_MONTHS",
         "TOLLGATE_LOG",
         "TOLLGATE_POSTGRES_BIN",
         "TOLLGATE_PUBLIC_URL",

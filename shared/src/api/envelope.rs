@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::{optional, within};
-use crate::locale::Locale;
 use crate::problem::Problem;
 
 /// A successful answer: `{"success":true,"message":…,"data":{…}}`.
@@ -42,11 +41,12 @@ pub struct FailureDetail {
 }
 
 impl Failure {
+    /// `message` says it in the caller's language.
     #[must_use]
-    pub fn new(problem: &Problem, locale: Locale) -> Self {
+    pub fn new(problem: &Problem, message: String) -> Self {
         Self {
             success: false,
-            message: problem.message(locale),
+            message,
             error: FailureDetail {
                 code: problem.code().to_owned(),
                 field: problem.field_name().map(str::to_owned),

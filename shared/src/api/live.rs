@@ -19,7 +19,8 @@ pub struct LiveEvent {
     /// The name of the key that delivered it.
     pub source: String,
     pub user_id: Option<String>,
-    pub model_name: Option<String>,
+    /// Of its calls, in their order.
+    pub model_names: Vec<String>,
     pub message_id: Option<String>,
     pub input_tokens: u64,
     pub output_tokens: u64,

@@ -6,12 +6,14 @@ use leptos::prelude::*;
 use shared::api::{EntryKind, HistoryFilter, HistoryItem};
 use shared::money::Points;
 
-use super::account::{BelowReceipt, HistoryOwner};
+use super::account::{AccountHistory, BelowReceipt};
 use crate::api::history::{HistoryView, Origin, VersionRates, what_of};
 use crate::components::amount::{points_text, signed_points_text};
 use crate::components::badge::{Badge, kind_label, kind_tone};
-use crate::components::erased::{Erase, Item, list, phrase, words};
+use crate::components::erased::{Erase, Item, list, words};
+use crate::components::list::nothing_listed;
 use crate::components::moment::Moment;
+use crate::components::open_items::open_item;
 use crate::components::pager::Pager;
 use crate::components::receipt::receipt;
 use crate::text::{fill, use_text};
@@ -19,10 +21,9 @@ use crate::text::{fill, use_text};
 #[component]
 pub fn Entries(
     view: HistoryView,
-    history: HistoryOwner,
+    history: AccountHistory,
     below_receipt: Option<BelowReceipt>,
 ) -> impl IntoView {
-    let text = use_text();
     let HistoryView {
         items,
         next_cursor,
@@ -38,22 +39,12 @@ pub fn Entries(
     };
     let body = if items.is_empty() {
         let is_filtered = untrack(|| history.filter()) != HistoryFilter::default();
-        let said = move || {
-            let words = &text.get().history;
-            if is_filtered {
-                words.nothing_found
-            } else {
-                words.empty
-            }
-        };
-        view! {
-            <div class="card empty">
-                <p>{phrase(said)}</p>
-            </div>
-        }
-        .erased()
+        nothing_listed(if is_filtered {
+            |t| t.history.nothing_found
+        } else {
+            |t| t.history.empty
+        })
     } else {
-        // Keyed, so that a receipt that is open does not stay open for the next page's entry.
         view! {
             <ul class="entries card flush">
                 {list(move || {
@@ -67,7 +58,9 @@ pub fn Entries(
                             // A refund changes what can be given back, and so the view.
                             key: [item.entry.to_string(), left.unwrap_or_default().to_string()]
                                 .join(" "),
-                            view: Box::new(move || entry(&item, &rates, &origins, below)),
+                            view: Box::new(move || {
+                                entry(history, &item, &rates, &origins, below)
+                            }),
                         }
                     };
                     items.iter().map(shown).collect()
@@ -107,6 +100,7 @@ fn origin_line(item: &HistoryItem, origins: &[Origin]) -> Option<AnyView> {
 }
 
 fn entry(
+    history: AccountHistory,
     item: &HistoryItem,
     rates: &[VersionRates],
     origins: &[Origin],
@@ -142,17 +136,15 @@ fn entry(
     let body = match item.consumption.clone() {
         Some(detail) => {
             let charged = item.points.negated().unwrap_or_default();
-            view! {
-                <details>
-                    <summary>{lines}</summary>
-                    {receipt(detail, charged, rates)}
-                    {below
-                        .map(|(below, left)| {
-                            view! { <div class="below-receipt">{below(item, left)}</div> }.erased()
-                        })}
-                </details>
-            }
-            .erased()
+            let below = below.map(|(below, left)| {
+                view! { <div class="below-receipt">{below(item, left)}</div> }.erased()
+            });
+            let more = view! {
+                {receipt(detail, charged, rates)}
+                {below}
+            };
+            let item = item.entry.to_string();
+            open_item(history.address, item, lines.erased(), more.erased())
         }
         None => lines.erased(),
     };

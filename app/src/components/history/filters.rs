@@ -5,13 +5,13 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::EntryKind;
 
-use super::account::{FROM, HistoryOwner, KIND, MODEL, TO};
+use super::account::{AccountHistory, BEFORE, FROM, KIND, MODEL, TO};
 use crate::browser;
 use crate::components::address_query::AddressQuery;
 use crate::components::badge::kind_label;
 use crate::components::erased::{Erase, flag, submit_with};
 use crate::components::field::{Field, Select, choice};
-use crate::components::pager::CURSOR;
+use crate::components::open_items::OPEN;
 use crate::text::use_text;
 
 /// The filter as it is typed.
@@ -50,7 +50,7 @@ impl FilterFields {
 
     /// What the address is to ask for: moments and not days, so that a link means the same to
     /// everybody. The last day is included.
-    fn changes(self) -> [(&'static str, Vec<String>); 5] {
+    fn changes(self) -> [(&'static str, Vec<String>); 6] {
         let midnight = |day: RwSignal<String>, days: u32| {
             let at = browser::local_midnight(&day.get_untracked(), days);
             at.map(|at| at.to_string()).into_iter().collect()
@@ -60,7 +60,8 @@ impl FilterFields {
             (KIND, vec![self.kind.get_untracked()]),
             (FROM, midnight(self.from, 0)),
             (TO, midnight(self.to, 1)),
-            (CURSOR, Vec::new()),
+            (BEFORE, Vec::new()),
+            (OPEN, Vec::new()),
         ]
     }
 
@@ -72,7 +73,7 @@ impl FilterFields {
 }
 
 #[component]
-pub fn Filters(history: HistoryOwner) -> impl IntoView {
+pub fn Filters(history: AccountHistory) -> impl IntoView {
     let text = use_text();
     let hydrated = browser::use_hydrated();
     let navigate = use_navigate();

@@ -12,13 +12,13 @@ use super::list::ListSection;
 use crate::api::query::QueryAnswer;
 use crate::error::AppError;
 use crate::text::use_text;
-pub use account::{BelowReceipt, HistoryOwner, Whose, use_history};
+pub use account::{AccountHistory, BelowReceipt, HistoryOwner, use_history};
 use entries::Entries;
 use filters::Filters;
 
 #[component]
 pub fn HistorySection(
-    history: HistoryOwner,
+    history: AccountHistory,
     #[prop(optional)] below_receipt: Option<BelowReceipt>,
 ) -> impl IntoView {
     let filter = view! { <Filters history /> };

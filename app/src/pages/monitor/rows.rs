@@ -57,7 +57,11 @@ pub fn Rows(rows: RwSignal<Vec<DeliveryRow>>) -> impl IntoView {
 fn delivery(row: DeliveryRow) -> AnyView {
     let text = use_text();
     let event = row.event;
-    let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
+    let models = if event.model_names.is_empty() {
+        "–".to_owned()
+    } else {
+        event.model_names.join(", ")
+    };
     let tokens = [
         &count_text(event.input_tokens),
         " / ",
@@ -85,7 +89,7 @@ fn delivery(row: DeliveryRow) -> AnyView {
                 }}
             </td>
             <td class="name" data-label=text.say(|t| t.common.model)>
-                {or_dash(&event.model_name)}
+                {models}
             </td>
             <td class="num" data-label=text.say(|t| t.monitor.tokens_in_out)>
                 {tokens}
@@ -148,31 +152,29 @@ fn price_links(event: &LiveEvent, reason: &str) -> Vec<PriceLink> {
         ]
         .iter()
         .any(|missing| missing.as_str() == reason);
-    let Some(models) = event.model_name.as_deref().filter(|_| is_price_missing) else {
+    if !is_price_missing {
         return Vec::new();
+    }
+    let models = &event.model_names;
+    let link = |model: &String| PriceLink {
+        model: model.clone(),
+        names_model: models.len() > 1,
     };
-    // An event names its models joined, for people to read.
-    let models: Vec<&str> = models.split(", ").collect();
-    let names_model = models.len() > 1;
-    let link = |model: &str| PriceLink {
-        model: model.to_owned(),
-        names_model,
-    };
-    models.into_iter().map(link).collect()
+    models.iter().map(link).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn event(outcome: Outcome, models: Option<&str>) -> LiveEvent {
+    fn event(outcome: Outcome, models: &[&str]) -> LiveEvent {
         LiveEvent {
             cursor: "1".into(),
             received_at: "2024-01-15T10:30:00Z".parse().unwrap(),
             outcome,
             source: "key".into(),
             user_id: None,
-            model_name: models.map(str::to_owned),
+            model_names: models.iter().map(ToString::to_string).collect(),
             message_id: None,
             input_tokens: 0,
             output_tokens: 0,
@@ -182,7 +184,7 @@ mod tests {
         }
     }
 
-    fn models(outcome: Outcome, models: Option<&str>, reason: &str) -> Vec<(String, bool)> {
+    fn models(outcome: Outcome, models: &[&str], reason: &str) -> Vec<(String, bool)> {
         price_links(&event(outcome, models), reason)
             .into_iter()
             .map(|link| (link.model, link.names_model))
@@ -193,15 +195,15 @@ mod tests {
     fn each_model_of_a_message_that_lacks_a_price_is_offered() {
         let waits = Outcome::Quarantined;
         assert_eq!(
-            models(waits, Some("gpt-4"), "unknown_model"),
-            [("gpt-4".to_owned(), false)]
+            models(waits, &["gpt-4, as of May"], "unknown_model"),
+            [("gpt-4, as of May".to_owned(), false)]
         );
         assert_eq!(
-            models(waits, Some("a, b"), "inactive_price"),
+            models(waits, &["a", "b"], "inactive_price"),
             [("a".to_owned(), true), ("b".to_owned(), true)]
         );
-        assert_eq!(models(waits, Some("a"), "overflow"), []);
-        assert_eq!(models(waits, None, "unknown_model"), []);
-        assert_eq!(models(Outcome::Charged, Some("a"), "unknown_model"), []);
+        assert_eq!(models(waits, &["a"], "overflow"), []);
+        assert_eq!(models(waits, &[], "unknown_model"), []);
+        assert_eq!(models(Outcome::Charged, &["a"], "unknown_model"), []);
     }
 }

@@ -135,7 +135,7 @@ mod tests {
             outcome: Outcome::Charged,
             source: "key".into(),
             user_id: None,
-            model_name: None,
+            model_names: Vec::new(),
             message_id: None,
             input_tokens: 0,
             output_tokens: 0,

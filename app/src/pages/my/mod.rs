@@ -10,7 +10,7 @@ use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
 use crate::components::figures::Figures;
-use crate::components::history::{HistorySection, Whose, use_history};
+use crate::components::history::{HistoryOwner, HistorySection, use_history};
 use crate::text::use_text;
 use try_call::TryCall;
 
@@ -18,7 +18,7 @@ use try_call::TryCall;
 pub fn MyPage() -> impl IntoView {
     let text = use_text();
     let overview = use_query(|| Query::Overview);
-    let history = use_history(|| Some(Whose::Own));
+    let history = use_history(|| Some(HistoryOwner::Own));
     view! {
         <Title text=text.say(|t| t.my.title) />
         {answered(overview, move |answer| match answer {

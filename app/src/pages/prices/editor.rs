@@ -8,6 +8,7 @@ use super::versions::Versions;
 use crate::api::prices::ModelVersions;
 use crate::api::query::QueryResource;
 use crate::components::erased::{Erase, words};
+use crate::components::list::item_head;
 use crate::text::{fill, use_text};
 
 #[component]
@@ -45,12 +46,11 @@ pub fn Editor(
         .filter(|found| !found.versions.is_empty())
         .map(|found| view! { <Versions found /> }.erased());
     view! {
-        <p class="crumb">
-            <a href="/admin/prices">{text.say(|t| t.prices.back)}</a>
-        </p>
-        <div class="page-head">
-            <h1>{words(title)}</h1>
-        </div>
+        {item_head(
+            ("/admin/prices".to_owned(), |t| t.prices.back),
+            words(title).erased(),
+            None,
+        )}
         <PriceForm model base expected_version versions />
         {state}
         {history}

@@ -9,7 +9,7 @@ use crate::api::prices::ModelPrice;
 use crate::components::amount::{grouped, points_text};
 use crate::components::badge::{Badge, Tone};
 use crate::components::erased::{Erase, words};
-use crate::components::list::{ListPage, empty, listed};
+use crate::components::list::{ListPage, empty, listed, open_cell};
 use crate::components::moment::Moment;
 use crate::components::table::Head::{Numbers, Unseen, Words};
 use crate::text::{Text, fill, use_text};
@@ -62,7 +62,7 @@ fn model_row(price: ModelPrice) -> AnyView {
     let href = price_address(&name);
     let more = more_rates(text, &current);
     let version = current.version.to_string();
-    let label = {
+    let spoken = {
         let name = name.clone();
         move || fill(text.get().prices.change_model, &[&name])
     };
@@ -101,11 +101,7 @@ fn model_row(price: ModelPrice) -> AnyView {
             <td data-label=text.say(|t| t.prices.version)>
                 {version} " " <span class="quiet small"><Moment at=current.created_at /></span>
             </td>
-            <td class="end">
-                <a class="button" href=href aria-label=words(label)>
-                    {text.say(|t| t.prices.change)}
-                </a>
-            </td>
+            {open_cell(href, |t| t.prices.change, spoken)}
         </tr>
     }
     .erased()

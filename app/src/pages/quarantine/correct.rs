@@ -94,7 +94,7 @@ pub fn Correct(id: String, usage: Option<MessageUsage>, is_open: bool) -> impl I
     .erased()
 }
 
-/// Whose message it is, and which; a message that could be read keeps its id.
+/// HistoryOwner message it is, and which; a message that could be read keeps its id.
 #[component]
 fn Identity(
     message_id: Option<RwSignal<String>>,

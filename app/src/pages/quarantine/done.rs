@@ -7,6 +7,8 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{Outcome, QuarantineReason, WebhookAnswer};
 
+use crate::address::WAITING_ID;
+use crate::components::address_query::{AddressQuery, use_address_query};
 use crate::components::amount::points_text;
 use crate::components::erased::{Erase, part, words};
 use crate::components::notice::{Notices, use_notices};
@@ -16,7 +18,7 @@ use crate::text::{Text, fill, use_text};
 
 type Navigate = Arc<dyn Fn(&str, NavigateOptions) + Send + Sync>;
 
-/// A notice says what was done, and the list is shown again.
+/// A notice says what was done, and the list that the message was opened from is shown again.
 #[derive(Clone)]
 pub struct Done {
     pub text: Text,
@@ -24,6 +26,7 @@ pub struct Done {
     waiting: WaitingCount,
     /// Why a charge did not come about although the ledger took it.
     still_waits: RwSignal<Option<QuarantineReason>>,
+    address: AddressQuery,
     navigate: Navigate,
 }
 
@@ -33,6 +36,7 @@ pub fn use_done() -> Done {
         notices: use_notices(),
         waiting: use_waiting_count(),
         still_waits: RwSignal::new(None),
+        address: use_address_query(),
         navigate: Arc::new(use_navigate()),
     }
 }
@@ -41,7 +45,8 @@ impl Done {
     pub fn leave(&self, notice: String) {
         self.notices.tell(notice);
         self.waiting.look_again();
-        (self.navigate)("/admin/quarantine", NavigateOptions::default());
+        let list = untrack(|| self.address.closing(WAITING_ID));
+        (self.navigate)(&list, NavigateOptions::default());
     }
 
     pub fn charged(&self, user: &str, answer: &WebhookAnswer) {

@@ -5,11 +5,12 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{Page, QuarantineItem, QuarantineReason};
 
-use crate::address::{user_address, waiting_address, waiting_message_address};
+use crate::address::{WAITING_ID, user_address, waiting_address};
+use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
-use crate::components::erased::{Erase, phrase, words};
+use crate::components::erased::{Erase, phrase};
 use crate::components::field::{Select, choice};
-use crate::components::list::{ListPage, empty, listed, search_form};
+use crate::components::list::{ListPage, empty, listed, open_cell, search_form};
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
 use crate::components::reason::reason_label;
@@ -20,12 +21,13 @@ use crate::text::{fill, use_text};
 pub fn List(
     page: Page<QuarantineItem>,
     pages: Pages,
+    address: AddressQuery,
     reason: Option<QuarantineReason>,
 ) -> impl IntoView {
     let is_filtered = reason.is_some();
     let filter =
         (!page.items.is_empty() || is_filtered).then(|| view! { <Filter reason /> }.erased());
-    let rows = page.items.into_iter().map(row).collect();
+    let rows = page.items.into_iter().map(|item| row(address, item));
     let list = listed(
         |t| t.quarantine.caption,
         &[
@@ -37,7 +39,7 @@ pub fn List(
             Words(|t| t.monitor.source),
             Unseen(|t| t.common.actions),
         ],
-        rows,
+        rows.collect(),
         || nothing(is_filtered),
     );
     view! {
@@ -101,7 +103,7 @@ fn Filter(reason: Option<QuarantineReason>) -> impl IntoView {
     )
 }
 
-fn row(item: QuarantineItem) -> AnyView {
+fn row(address: AddressQuery, item: QuarantineItem) -> AnyView {
     let text = use_text();
     let or_dash = |value: String| {
         if value.is_empty() {
@@ -110,7 +112,7 @@ fn row(item: QuarantineItem) -> AnyView {
             value
         }
     };
-    let href = waiting_message_address(&item.id);
+    let href = untrack(|| address.opening(WAITING_ID, item.id.clone()));
     let models: Vec<&str> = item
         .model_names
         .iter()
@@ -124,7 +126,7 @@ fn row(item: QuarantineItem) -> AnyView {
         "–".to_owned()
     };
     let message = item.message_id;
-    let label = move || {
+    let spoken = move || {
         let words = &text.get().quarantine;
         fill(
             words.open_message,
@@ -159,11 +161,7 @@ fn row(item: QuarantineItem) -> AnyView {
             <td class="name" data-label=text.say(|t| t.monitor.source)>
                 {item.source}
             </td>
-            <td class="end">
-                <a class="button" href=href aria-label=words(label)>
-                    {text.say(|t| t.quarantine.open)}
-                </a>
-            </td>
+            {open_cell(href, |t| t.quarantine.open, spoken)}
         </tr>
     }
     .erased()

@@ -9,18 +9,21 @@ use super::charge::Charge;
 use super::correct::Correct;
 use super::dismiss::Dismiss;
 use super::facts::Facts;
-use crate::address::price_address;
+use crate::address::{WAITING_ID, price_address};
 use crate::api::quarantine::WaitingMessage;
+use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone};
 use crate::components::erased::{Erase, phrase, words};
+use crate::components::list::item_head;
 use crate::components::moment::Moment;
 use crate::components::reason::reason_label;
 use crate::text::{Text, fill, use_text};
 
 #[component]
-pub fn Message(waiting: WaitingMessage) -> impl IntoView {
+pub fn Message(waiting: WaitingMessage, address: AddressQuery) -> impl IntoView {
     let text = use_text();
+    let list = untrack(|| address.closing(WAITING_ID));
     let WaitingMessage {
         detail,
         cost,
@@ -39,19 +42,20 @@ pub fn Message(waiting: WaitingMessage) -> impl IntoView {
     let prices = (is_waiting && detail.item.reason == QuarantineReason::UnknownModel)
         .then(|| price_links(&unpriced));
     let actions = is_waiting.then(|| actions(&detail, cost, unpriced.is_empty()));
+    let title = phrase(move || {
+        let words = &text.get().quarantine;
+        if is_waiting {
+            words.one_title
+        } else {
+            words.one_done
+        }
+    });
     view! {
-        <p class="crumb">
-            <a href="/admin/quarantine">{text.say(|t| t.quarantine.back)}</a>
-        </p>
-        <div class="page-head">
-            <h1>
-                {phrase(move || {
-                    let words = &text.get().quarantine;
-                    if is_waiting { words.one_title } else { words.one_done }
-                })}
-            </h1>
-            <Status status=detail.status />
-        </div>
+        {item_head(
+            (list, |t| t.quarantine.back),
+            title.erased(),
+            Some(view! { <Status status=detail.status /> }.erased()),
+        )}
         <section class="card" aria-labelledby="wrong-title">
             <h2 id="wrong-title">{text.say(reason_label(detail.item.reason))}</h2>
             <p class="prose">{wrong}</p>

@@ -1,4 +1,4 @@
-//! The difference that pricing again would make, and the button that enters it.
+//! The difference that a re-rating would make, and the button that enters it.
 
 use leptos::prelude::*;
 use shared::money::Points;

@@ -1,4 +1,4 @@
-//! What to price again.
+//! What to re-rate.
 
 use leptos::prelude::*;
 

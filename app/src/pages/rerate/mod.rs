@@ -1,4 +1,4 @@
-//! `/admin/prices/rerate`: past messages are priced again at another version. First the difference,
+//! `/admin/prices/rerate`: past messages are re-rated at another version. First the difference,
 //! then the job that enters it.
 
 mod difference;
@@ -12,6 +12,7 @@ use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
+use crate::components::list::item_head;
 use crate::text::use_text;
 use form::Form;
 use jobs::Jobs;
@@ -30,12 +31,11 @@ pub fn ReratePage() -> impl IntoView {
                 let chosen = untrack(|| address.get("model"));
                 Ok(
                     view! {
-                        <p class="crumb">
-                            <a href="/admin/prices">{text.say(|t| t.prices.back)}</a>
-                        </p>
-                        <div class="page-head">
-                            <h1>{text.say(|t| t.rerate.title)}</h1>
-                        </div>
+                        {item_head(
+                            ("/admin/prices".to_owned(), |t| t.prices.back),
+                            text.say(|t| t.rerate.title).erased(),
+                            None,
+                        )}
                         <p class="quiet prose">{text.say(|t| t.rerate.hint)}</p>
                         <Form models chosen jobs />
                         <Jobs jobs />

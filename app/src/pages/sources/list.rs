@@ -4,8 +4,9 @@ use leptos::prelude::*;
 use shared::api::arrived_share;
 use shared::source::SourceEntrance;
 
-use crate::address::source_address;
+use crate::address::SOURCE;
 use crate::api::sources::{LastView, Share, SourceView};
+use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
 use crate::components::badge::{Badge, Tone, outcome_label, outcome_tone};
 use crate::components::erased::{Erase, words};
@@ -16,11 +17,11 @@ use crate::components::table::Head::Words;
 use crate::text::{Say, Texts, use_text};
 
 #[component]
-pub fn Sources(sources: Vec<SourceView>) -> impl IntoView {
+pub fn Sources(sources: Vec<SourceView>, address: AddressQuery) -> impl IntoView {
     let text = use_text();
     let hint = (!sources.is_empty())
         .then(|| view! { <p class="quiet prose">{text.say(|t| t.sources.hint)}</p> }.erased());
-    let rows = sources.into_iter().map(row).collect();
+    let rows = sources.into_iter().map(|source| row(address, source));
     let list = listed(
         |t| t.sources.title,
         &[
@@ -29,7 +30,7 @@ pub fn Sources(sources: Vec<SourceView>) -> impl IntoView {
             Words(|t| t.sources.key),
             Words(|t| t.sources.last),
         ],
-        rows,
+        rows.collect(),
         none,
     );
     view! {
@@ -63,7 +64,7 @@ fn entrance(entrance: SourceEntrance) -> Say {
     }
 }
 
-fn row(source: SourceView) -> AnyView {
+fn row(address: AddressQuery, source: SourceView) -> AnyView {
     let text = use_text();
     let is_elsewhere = source.namespace != "default";
     let namespace =
@@ -71,7 +72,10 @@ fn row(source: SourceView) -> AnyView {
     let upstream = source
         .upstream_url
         .map(|url| view! { <span class="quiet detail">{url}</span> }.erased());
-    let completeness = source.share.map(|share| completeness(&source.name, share));
+    let completeness = source.share.map(|share| {
+        let href = untrack(|| address.opening(SOURCE, source.name.clone()));
+        completeness(href, share)
+    });
     let open = source
         .is_fail_open
         .then(|| view! { " " <Badge tone=Tone::Waiting label=|t| t.sources.fail_open /> }.erased());
@@ -109,9 +113,8 @@ fn row(source: SourceView) -> AnyView {
 }
 
 /// How much of what Dify served has arrived, and the way to the rest.
-fn completeness(source: &str, share: Share) -> AnyView {
+fn completeness(href: String, share: Share) -> AnyView {
     let text = use_text();
-    let href = source_address(source);
     let arrived = match share.served {
         0 => "–".to_owned(),
         served => arrived_share(served, share.arrived),

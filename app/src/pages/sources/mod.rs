@@ -9,6 +9,7 @@ mod reports;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+use crate::address::SOURCE;
 use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::api::sources::SourcesView;
 use crate::components::address_query::use_address_query;
@@ -23,7 +24,7 @@ pub fn SourcesPage() -> impl IntoView {
     let address = use_address_query();
     let found = use_query(move || Query::Sources {
         message: address.get("message"),
-        source: address.get("source"),
+        source: address.get(SOURCE),
     });
     // Stays while what it was about is asked for again.
     let reviewed = RwSignal::new(None::<Reviewed>);
@@ -33,13 +34,13 @@ pub fn SourcesPage() -> impl IntoView {
             QueryAnswer::Sources(json) => {
                 Ok(match json.read()? {
                     SourcesView::One(source) => {
-                        view! { <Source source=*source found reviewed /> }.erased()
+                        view! { <Source source=*source address found reviewed /> }.erased()
                     }
                     SourcesView::All(all) => {
                         reviewed.set(None);
                         let message = untrack(|| address.get("message"));
                         view! {
-                            <list::Sources sources=all.sources />
+                            <list::Sources sources=all.sources address />
                             <reports::Message message reports=all.reports />
                             <reports::Differences differences=all.differences />
                         }

@@ -8,16 +8,21 @@ use super::credits::{Credits, Holds};
 use super::link::Link;
 use super::points::{ChangePoints, DebtLimit};
 use super::refund::Refund;
-use crate::address::reports_address;
+use crate::address::{USER, reports_address};
 use crate::api::query::QueryResource;
 use crate::api::users::AccountView;
 use crate::components::erased::Erase;
 use crate::components::figures::Figures;
-use crate::components::history::{BelowReceipt, HistoryOwner, HistorySection};
+use crate::components::history::{AccountHistory, BelowReceipt, HistorySection};
+use crate::components::list::item_head;
 use crate::text::use_text;
 
 #[component]
-pub fn Account(account: AccountView, found: QueryResource, history: HistoryOwner) -> impl IntoView {
+pub fn Account(
+    account: AccountView,
+    found: QueryResource,
+    history: AccountHistory,
+) -> impl IntoView {
     let text = use_text();
     let AccountView {
         balance,
@@ -43,12 +48,11 @@ pub fn Account(account: AccountView, found: QueryResource, history: HistoryOwner
         })
     };
     view! {
-        <p class="crumb">
-            <a href="/admin/users">{text.say(|t| t.users.back)}</a>
-        </p>
-        <div class="page-head">
-            <h1 class="name">{name.clone()}</h1>
-        </div>
+        {item_head(
+            (history.address_of_list(USER), |t| t.users.back),
+            name.clone().erased(),
+            None,
+        )}
         <Figures balance=balance.balance held=balance.held available=balance.available />
         <div class="columns top">
             <ChangePoints user=name.clone() found history />

@@ -5,18 +5,24 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use shared::api::{AccountSummary, Page};
 
-use crate::address::{search_address, user_address};
+use crate::address::{USER, search_address, user_address};
+use crate::components::address_query::AddressQuery;
 use crate::components::amount::points_text;
-use crate::components::erased::{Erase, words};
+use crate::components::erased::Erase;
 use crate::components::field::Field;
-use crate::components::list::{ListPage, empty, listed, search_form};
+use crate::components::list::{ListPage, empty, listed, open_cell, search_form};
 use crate::components::moment::Moment;
 use crate::components::pager::{Pager, Pages};
 use crate::components::table::Head::{Numbers, Unseen, Words};
 use crate::text::{Say, Texts, fill, use_text};
 
 #[component]
-pub fn List(page: Page<AccountSummary>, pages: Pages, search: Option<String>) -> impl IntoView {
+pub fn List(
+    page: Page<AccountSummary>,
+    pages: Pages,
+    address: AddressQuery,
+    search: Option<String>,
+) -> impl IntoView {
     let text = use_text();
     let nobody: Say = if search.is_some() {
         |t: &'static Texts| t.users.nobody_found
@@ -29,7 +35,8 @@ pub fn List(page: Page<AccountSummary>, pages: Pages, search: Option<String>) ->
             <OpenUser />
         </div>
     };
-    let rows = page.items.into_iter().map(account_row).collect();
+    let row = |account| account_row(address, account);
+    let rows = page.items.into_iter().map(row).collect();
     let list = listed(
         |t| t.users.caption,
         &[
@@ -83,16 +90,15 @@ fn OpenUser() -> impl IntoView {
             navigate(&user_address(user.trim()), NavigateOptions::default());
         }
     };
-    let field =
-        view! { <Field id="user" label=|t| t.users.open_label value=typed required=true /> };
+    let field = view! { <Field id=USER label=|t| t.users.open_label value=typed required=true /> };
     search_form("/admin/users", field.erased(), |t| t.users.open, submit)
 }
 
-fn account_row(account: AccountSummary) -> AnyView {
+fn account_row(address: AddressQuery, account: AccountSummary) -> AnyView {
     let text = use_text();
     let name = String::from(account.user_id);
-    let href = user_address(&name);
-    let label = {
+    let href = untrack(|| address.opening(USER, name.clone()));
+    let spoken = {
         let name = name.clone();
         move || fill(text.get().users.open_user, &[&name])
     };
@@ -114,11 +120,7 @@ fn account_row(account: AccountSummary) -> AnyView {
             <td data-label=text.say(|t| t.users.last_entry)>
                 <Moment at=account.updated_at />
             </td>
-            <td class="end">
-                <a class="button" href=href aria-label=words(label)>
-                    {text.say(|t| t.users.open)}
-                </a>
-            </td>
+            {open_cell(href, |t| t.users.open, spoken)}
         </tr>
     }
     .erased()

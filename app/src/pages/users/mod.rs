@@ -10,12 +10,13 @@ mod refund;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+use crate::address::USER;
 use crate::api::query::{Query, QueryAnswer, use_query};
 use crate::components::address_query::use_address_query;
 use crate::components::answer::{answered, nothing};
 use crate::components::erased::Erase;
-use crate::components::history::{Whose, use_history};
-use crate::components::pager::use_pages;
+use crate::components::history::{HistoryOwner, use_history};
+use crate::components::pager::{AFTER, use_pages};
 use crate::text::use_text;
 use account::Account;
 use list::List;
@@ -24,8 +25,8 @@ use list::List;
 pub fn UsersPage() -> impl IntoView {
     let text = use_text();
     let address = use_address_query();
-    let pages = use_pages();
-    let user = move || address.get("user");
+    let pages = use_pages(AFTER);
+    let user = move || address.get(USER);
     let search = move || address.get("q");
     let found = use_query(move || match user() {
         None => Query::Accounts {
@@ -34,7 +35,11 @@ pub fn UsersPage() -> impl IntoView {
         },
         Some(user) => Query::Account(user),
     });
-    let history = use_history(move || user().and_then(|user| user.parse().ok()).map(Whose::User));
+    let history = use_history(move || {
+        user()
+            .and_then(|user| user.parse().ok())
+            .map(HistoryOwner::User)
+    });
     view! {
         <Title text=text.say(|t| t.users.title) />
         {answered(found, move |answer| match answer {
@@ -44,7 +49,7 @@ pub fn UsersPage() -> impl IntoView {
             }
             QueryAnswer::Accounts(json) => {
                 let page = json.read()?;
-                Ok(view! { <List page pages search=untrack(search) /> }.erased())
+                Ok(view! { <List page pages address search=untrack(search) /> }.erased())
             }
             _ => nothing(),
         })}

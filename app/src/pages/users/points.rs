@@ -10,7 +10,7 @@ use crate::components::amount::{points_text, signed_points_text};
 use crate::components::command::Command;
 use crate::components::erased::{Erase, flag, part, submit_with};
 use crate::components::field::{Field, FormError, fault_of};
-use crate::components::history::HistoryOwner;
+use crate::components::history::AccountHistory;
 use crate::components::notice::use_notices;
 use crate::components::submit::submit_button;
 use crate::text::{Say, fill, use_text};
@@ -83,7 +83,7 @@ impl PointsFields {
 
 /// Adding is an entry, and so is taking.
 #[component]
-pub fn ChangePoints(user: String, found: QueryResource, history: HistoryOwner) -> impl IntoView {
+pub fn ChangePoints(user: String, found: QueryResource, history: AccountHistory) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();
     let typed = PointsFields::new();

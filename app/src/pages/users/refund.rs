@@ -9,7 +9,7 @@ use crate::components::amount::points_text;
 use crate::components::command::Command;
 use crate::components::erased::{Erase, submit_with, words};
 use crate::components::field::{Field, FormError, fault_of};
-use crate::components::history::HistoryOwner;
+use crate::components::history::AccountHistory;
 use crate::components::notice::use_notices;
 use crate::components::submit::submit_button;
 use crate::text::{fill, use_text};
@@ -21,7 +21,7 @@ pub fn Refund(
     entry: i64,
     left: Points,
     found: QueryResource,
-    history: HistoryOwner,
+    history: AccountHistory,
 ) -> impl IntoView {
     let text = use_text();
     let notices = use_notices();

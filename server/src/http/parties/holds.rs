@@ -29,7 +29,7 @@ pub async fn show(
     let query: UserQuery = parameters.read()?;
     let user = caller.subject(query.user_id)?;
     let hold = http.ledger().find_hold(&user, &hold_id).await?;
-    Ok(success(words(locale, "Hold", "预留积分"), hold))
+    Ok(success(words(locale, "Hold", "冻结积分"), hold))
 }
 
 /// `POST /api/user/points/holds/{id}/release`
@@ -44,7 +44,7 @@ pub async fn release(
     let release: ReleaseHold = from_optional_body(body).await?;
     let user = caller.subject(release.user_id)?;
     let hold = http.ledger().release_hold(&user, &hold_id).await?;
-    Ok(success(words(locale, "Hold released", "预留已释放"), hold))
+    Ok(success(words(locale, "Hold released", "冻结已解除"), hold))
 }
 
 /// `POST /api/user/points/holds/{id}/settle`: what the call really used. Only a service key may say
@@ -100,6 +100,6 @@ pub async fn settle(
     Ok(charged(
         answer,
         locale,
-        words(locale, "Hold settled", "预留已结算"),
+        words(locale, "Hold settled", "冻结已结算"),
     ))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use access::credential::basic;
 use app::Explain;
+use app::text::InWords;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};

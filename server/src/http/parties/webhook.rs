@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use access::{Denial, key, signature};
 use app::Explain;
+use app::text::InWords;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::future::join_all;
@@ -74,7 +75,7 @@ fn add_result(answer: &mut BatchAnswer, result: Result<WebhookAnswer, Problem>, 
     *count += 1;
     answer.results.push(match result {
         Ok(told) => EventResult::Answer(told),
-        Err(problem) => EventResult::Failure(Failure::new(&problem, locale)),
+        Err(problem) => EventResult::Failure(Failure::new(&problem, problem.message(locale))),
     });
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use app::Explain;
+use app::text::InWords;
 use axum::Json;
 use axum::extract::Request;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -90,7 +91,11 @@ pub fn tell(asked: &RequestContext, mut response: Response) -> Response {
         tracing::debug!(%method, path = uri.path(), code = problem.code(), "refused");
     }
     let (parts, _) = response.into_parts();
-    let mut response = (parts.status, Json(Failure::new(problem, *locale))).into_response();
+    let mut response = (
+        parts.status,
+        Json(Failure::new(problem, problem.message(*locale))),
+    )
+        .into_response();
     // A 405 comes with the list of methods that would do.
     if let Some(allow) = parts.headers.get(ALLOW) {
         response.headers_mut().insert(ALLOW, allow.clone());

@@ -6,6 +6,7 @@ use shared::clock::Timestamp;
 
 use crate::components::amount::count_text;
 use crate::components::erased::Erase;
+use crate::components::list::nothing_listed;
 use crate::components::table::{
     Head::{Numbers, Words},
     table,
@@ -23,12 +24,7 @@ pub fn summary(completeness: &Completeness) -> impl IntoView + use<> {
     let text = use_text();
     let (served, arrived) = completeness.served_and_arrived();
     if served == 0 {
-        return view! {
-            <div class="card empty">
-                <p>{text.say(|t| t.completeness.nothing_served)}</p>
-            </div>
-        }
-        .erased();
+        return nothing_listed(|t| t.completeness.nothing_served);
     }
     let counter = |label: Say, count: u64| {
         view! {

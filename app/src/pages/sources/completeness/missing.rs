@@ -8,8 +8,10 @@ use super::results::{Reviewed, reviewed_part};
 use super::review::Review;
 use crate::address::user_address;
 use crate::api::query::QueryResource;
+use crate::components::address_query::AddressQuery;
 use crate::components::amount::count_text;
-use crate::components::erased::{Erase, flag, part, press, words};
+use crate::components::erased::{Erase, flag, part, words};
+use crate::components::list::{ListSection, nothing_listed};
 use crate::components::moment::Moment;
 use crate::components::table::{
     Head::{Numbers, Words},
@@ -17,6 +19,8 @@ use crate::components::table::{
 };
 use crate::text::{fill, use_text};
 
+/// The name in the address of the wish to see all rows.
+pub const ALL: &str = "all";
 /// Shown at first; the rest is a click away.
 const ROWS_AT_FIRST: usize = 100;
 /// The ledger lists no more.
@@ -28,18 +32,14 @@ pub fn Missing(
     messages: Vec<ServedMessage>,
     model_name: Option<String>,
     models: Vec<String>,
+    address: AddressQuery,
     found: QueryResource,
     reviewed: RwSignal<Option<Reviewed>>,
 ) -> impl IntoView {
     let text = use_text();
     let result = reviewed_part(source.clone(), reviewed);
     let body = if messages.is_empty() {
-        view! {
-            <div class="card empty">
-                <p>{text.say(|t| t.completeness.nothing_missing)}</p>
-            </div>
-        }
-        .erased()
+        nothing_listed(|t| t.completeness.nothing_missing)
     } else {
         let choice = |message| MissingChoice {
             message,
@@ -53,16 +53,13 @@ pub fn Missing(
         });
         view! {
             <p class="quiet prose">{text.say(|t| t.completeness.missing_hint)}</p>
-            <Choices choices />
+            <Choices choices address />
             {review}
         }
         .erased()
     };
     view! {
-        <section class="history" aria-labelledby="missing-title">
-            <h2 id="missing-title">{text.say(|t| t.completeness.missing)}</h2>
-            {body}
-        </section>
+        <ListSection id="missing-title" title=|t| t.completeness.missing list=Some(body) />
         {result}
     }
     .erased()
@@ -70,9 +67,10 @@ pub fn Missing(
 
 /// The list, with a box to tick for each.
 #[component]
-fn Choices(choices: Vec<MissingChoice>) -> impl IntoView {
+fn Choices(choices: Vec<MissingChoice>, address: AddressQuery) -> impl IntoView {
     let text = use_text();
-    let all_shown = RwSignal::new(choices.len() <= ROWS_AT_FIRST);
+    let is_short = choices.len() <= ROWS_AT_FIRST;
+    let are_all_shown = Memo::new(move |_| is_short || !address.all(ALL).is_empty());
     let count = count_text(u64::try_from(choices.len()).unwrap_or(u64::MAX));
     let all = pick_all(&choices);
     let is_cut = choices.len() >= MESSAGES_MAX;
@@ -86,7 +84,7 @@ fn Choices(choices: Vec<MissingChoice>) -> impl IntoView {
         None => (choices, Vec::new()),
     };
     let rest = part(move || {
-        if all_shown.get() {
+        if are_all_shown.get() {
             rest.iter().map(row).collect_view().erased()
         } else {
             ().erased()
@@ -103,7 +101,7 @@ fn Choices(choices: Vec<MissingChoice>) -> impl IntoView {
         <div class="card flush">
             {all} {table("listing", |t| t.completeness.missing, &heads, body.erased())}
         </div>
-        {show_rest(all_shown, count)}
+        {show_rest(are_all_shown, address, count)}
         {cut}
     }
     .erased()
@@ -142,20 +140,21 @@ fn pick_all(choices: &[MissingChoice]) -> Option<AnyView> {
     )
 }
 
-/// The button below the first rows, while they are not all there are.
-fn show_rest(all_shown: RwSignal<bool>, count: String) -> AnyView {
+/// The way to all rows below the first, while they are not all there are.
+fn show_rest(are_all_shown: Memo<bool>, address: AddressQuery, count: String) -> AnyView {
     let text = use_text();
     part(move || {
-        if all_shown.get() {
+        if are_all_shown.get() {
             return ().erased();
         }
         let count = count.clone();
         let said = move || fill(text.get().completeness.show_all, &[&count]);
+        let href = untrack(|| address.with(&[(ALL, vec!["1".to_owned()])]));
         view! {
             <p class="actions">
-                <button type="button" class="button" on:click=press(move |_| all_shown.set(true))>
+                <a class="button" href=href data-noscroll="">
                     {words(said)}
-                </button>
+                </a>
             </p>
         }
         .erased()

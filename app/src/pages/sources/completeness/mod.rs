@@ -11,23 +11,26 @@ mod review;
 
 use leptos::prelude::*;
 
+use crate::address::SOURCE;
 use crate::api::completeness::CheckedSource;
 use crate::api::query::QueryResource;
+use crate::components::address_query::AddressQuery;
 use crate::components::erased::Erase;
-use crate::text::use_text;
+use crate::components::list::item_head;
 use check::Check;
 use days::{Days, summary};
-use missing::Missing;
+use missing::{ALL, Missing};
 pub use results::Reviewed;
 
 /// One gateway source.
 #[component]
 pub fn Source(
     source: CheckedSource,
+    address: AddressQuery,
     found: QueryResource,
     reviewed: RwSignal<Option<Reviewed>>,
 ) -> impl IntoView {
-    let text = use_text();
+    let list = untrack(|| address.with(&[(SOURCE, Vec::new()), (ALL, Vec::new())]));
     let CheckedSource {
         completeness,
         upstream_url,
@@ -45,15 +48,11 @@ pub fn Source(
     let is_known = completeness.checked_at.is_some() || !completeness.missing.is_empty();
     let missing = is_known.then(|| {
         let messages = completeness.missing.clone();
-        view! { <Missing source=name.clone() messages model_name models found reviewed /> }.erased()
+        view! { <Missing source=name.clone() messages model_name models address found reviewed /> }
+            .erased()
     });
     view! {
-        <p class="crumb">
-            <a href="/admin/sources">{text.say(|t| t.sources.title)}</a>
-        </p>
-        <div class="page-head">
-            <h1 class="name">{name}</h1>
-        </div>
+        {item_head((list, |t| t.sources.title), name.erased(), None)}
         {url}
         {summary}
         <div class="columns top">

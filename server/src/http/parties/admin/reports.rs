@@ -40,7 +40,7 @@ pub async fn differences(
     let message = words(
         locale,
         "Reports that differ from what was charged",
-        "与已计费内容不同的上报",
+        "与已扣费内容不同的上报",
     );
     Ok(success(message, page))
 }

@@ -2,6 +2,7 @@
 //! existing clients show it.
 
 use app::Explain;
+use app::text::InWords;
 use axum::Json;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -154,7 +155,7 @@ impl DifyError {
                 Locale::En => format!(
                     "The source “{source}” has no usable address or key of Dify. Ask the administrator."
                 ),
-                Locale::Zh => format!("来源 “{source}” 的 Dify 地址或密钥不可用，请联系管理员。"),
+                Locale::Zh => format!("接入 “{source}” 的 Dify 地址或密钥不可用，请联系管理员。"),
             },
             Self::Upstream(UpstreamFault::Silent) => words(
                 locale,

@@ -1,6 +1,7 @@
 //! Refusals in the shape that OpenAI's clients read.
 
 use app::Explain;
+use app::text::InWords;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
