@@ -1,5 +1,3 @@
-use shared::problem::{FieldFault, Problem};
-
 use crate::signature::SignatureFault;
 
 /// Why a request may not do what it asks for.
@@ -24,35 +22,4 @@ pub enum Denial {
     /// Nobody can be asked.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
-}
-
-impl Denial {
-    /// What the caller is told.
-    #[must_use]
-    pub fn problem(&self) -> Problem {
-        match self {
-            Self::MissingKey => Problem::MissingKey,
-            Self::InvalidKey => Problem::InvalidKey,
-            Self::SignInRequired => Problem::SignInRequired,
-            Self::WrongScope(needed) => Problem::WrongScope {
-                needed: (*needed).to_owned(),
-            },
-            Self::OtherUser => Problem::OtherUser,
-            Self::NobodyNamed => Problem::field("userId", FieldFault::Missing),
-            Self::CrossSite => Problem::CrossSite,
-            Self::Signature(SignatureFault::Missing) => Problem::MissingSignature,
-            Self::Signature(SignatureFault::Invalid) => Problem::InvalidSignature,
-            Self::Signature(SignatureFault::Stale) => Problem::StaleTimestamp,
-            Self::Ledger(error) => error.problem(),
-        }
-    }
-
-    /// What happened inside, where that is why: it belongs into the log.
-    #[must_use]
-    pub fn cause(self) -> Option<ledger::Error> {
-        match self {
-            Self::Ledger(error) => Some(error),
-            _ => None,
-        }
-    }
 }

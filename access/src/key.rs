@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use ledger::{ApiKey, Ledger, Scope};
-use shared::problem::Problem;
 
 use crate::Denial;
 use crate::credential::presented;
@@ -39,7 +38,7 @@ pub fn check_scope(key: &ApiKey, needed: Scope) -> Result<(), Denial> {
 pub async fn known_source(ledger: &Ledger, presented: &str) -> ledger::Result<Option<Arc<ApiKey>>> {
     let asked = ledger.authenticate_key(presented).await;
     match &asked {
-        Err(error) if matches!(error.problem(), Problem::Busy { .. }) => {
+        Err(error) if error.is_passing() => {
             let remembered = ledger.remembered_key(presented);
             let opens = |key: &Arc<ApiKey>| key.settings.is_fail_open;
             remembered.filter(opens).map(Some).map_or(asked, Ok)

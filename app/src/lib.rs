@@ -29,6 +29,8 @@ use leptos_router::{SsrMode, path};
 
 #[cfg(feature = "ssr")]
 pub use context::{AppContext, CheckServed, Checking};
+#[cfg(feature = "ssr")]
+pub use error::explain::{Explain, reviewed};
 #[cfg(feature = "hydrate")]
 pub use pages::lazy::preload;
 

@@ -1,14 +1,15 @@
+use std::fmt;
+
 use shared::money::Overflow;
-use shared::problem::Problem;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why the ledger did not do it.
+/// What becomes of an operation that may refuse what it is asked for, for a reason `R`.
+pub type Attempt<T, R> = std::result::Result<T, OperationError<R>>;
+
+/// What went wrong inside: nobody's choice, and nothing that a caller could ask for otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller can do something about it.
-    #[error("{}", .0.code())]
-    Problem(Problem),
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     #[error("migration: {0}")]
@@ -19,20 +20,25 @@ pub enum Error {
     PasswordHash(String),
     #[error("the stored data is not what the ledger writes: {0}")]
     Corrupt(String),
+    /// A sum that no account can hold.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    /// More is asked for at once than the ledger takes; nothing was recorded.
+    #[error("the ledger is busy")]
+    Busy,
     /// A background task ended before it answered.
     #[error("the ledger is shutting down")]
     Stopped,
 }
 
 impl Error {
-    /// What the caller is told. Whatever is not the caller's business is [`Problem::Internal`].
+    /// Whether trying again helps.
     #[must_use]
-    pub fn problem(&self) -> Problem {
+    pub fn is_passing(&self) -> bool {
         match self {
-            Self::Problem(problem) => problem.clone(),
-            Self::Stopped => BUSY,
-            Self::Database(error) if is_unavailable(error) => BUSY,
-            _ => Problem::Internal,
+            Self::Busy | Self::Stopped => true,
+            Self::Database(error) => is_unavailable(error),
+            _ => false,
         }
     }
 
@@ -41,21 +47,82 @@ impl Error {
     }
 }
 
-pub(crate) const BUSY: Problem = Problem::Busy {
-    retry_after_seconds: 2,
-};
+/// Why an operation did not do what it was asked for.
+#[derive(Debug)]
+pub enum OperationError<R> {
+    /// The caller can do something about it.
+    Refused(R),
+    Failed(Error),
+}
 
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
+impl<R> OperationError<R> {
+    /// As the error of an operation that does this one among others.
+    pub(crate) fn widen<Wider: From<R>>(self) -> OperationError<Wider> {
+        match self {
+            Self::Refused(refusal) => OperationError::Refused(refusal.into()),
+            Self::Failed(error) => OperationError::Failed(error),
+        }
     }
 }
 
-impl From<Overflow> for Error {
-    fn from(_: Overflow) -> Self {
-        Problem::field("points", shared::problem::FieldFault::TooLarge).into()
+/// For logs: what people are told is said by whoever tells them.
+impl<R: fmt::Debug> fmt::Display for OperationError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "refused: {refusal:?}"),
+            Self::Failed(error) => error.fmt(f),
+        }
     }
 }
+
+impl<R: fmt::Debug> std::error::Error for OperationError<R> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Failed(error) => error.source(),
+        }
+    }
+}
+
+impl<R> From<Error> for OperationError<R> {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<R> From<sqlx::Error> for OperationError<R> {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<R> From<Overflow> for OperationError<R> {
+    fn from(error: Overflow) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Why an operation refuses, or a part of that: `?` makes the operation's error of it.
+pub(crate) trait Cause {}
+
+impl<C: Cause, R: From<C>> From<C> for OperationError<R> {
+    fn from(cause: C) -> Self {
+        Self::Refused(cause.into())
+    }
+}
+
+/// Says of a type that operations refuse for it, and which of its variants contain other such types.
+macro_rules! refusal {
+    ($refusal:ident $(, $variant:ident($cause:ty))*) => {
+        impl $crate::error::Cause for $refusal {}
+        $(impl From<$cause> for $refusal {
+            fn from(cause: $cause) -> Self {
+                Self::$variant(cause)
+            }
+        })*
+    };
+}
+pub(crate) use refusal;
 
 /// Whether Postgres could not be reached, lets nobody in or write, or is starting or stopping, so that
 /// trying again helps.

@@ -132,7 +132,7 @@ pub async fn charge_missing(
     let charged = context
         .ledger
         .charge_missing(&source, Some(&messages), Some(model_name), &actor);
-    Ok(charged.await?)
+    Ok(crate::error::explain::reviewed(charged.await?))
 }
 
 #[cfg(feature = "ssr")]

@@ -114,7 +114,7 @@ pub async fn all_sources(
     message: Option<String>,
     source: Option<String>,
 ) -> Result<SourcesView, crate::error::AppError> {
-    use shared::problem::Problem;
+    use ledger::{OperationError, UnknownMessage};
 
     const DIFFERENCES_SHOWN_MAX: u32 = 50;
 
@@ -156,7 +156,7 @@ pub async fn all_sources(
     let differences = differences.await?.items;
     let reports = match message {
         Some(message) => match ledger.reports(&message).await {
-            Err(error) if error.problem() == Problem::NotFound => Vec::new(),
+            Err(OperationError::Refused(UnknownMessage)) => Vec::new(),
             reports => reports?,
         },
         None => Vec::new(),

@@ -8,6 +8,8 @@ use shared::problem::Problem;
 
 use crate::text::{InWords, Texts};
 
+#[cfg(feature = "ssr")]
+pub mod explain;
 mod words;
 
 /// Why a page did not get what it asked for.
@@ -79,23 +81,26 @@ impl FromServerFnError for AppError {
     }
 }
 
+/// In the browser nothing but a problem can be told.
+#[cfg(not(feature = "ssr"))]
 impl From<Problem> for AppError {
     fn from(problem: Problem) -> Self {
-        #[cfg(feature = "ssr")]
-        set_status(problem.status());
         Self::Refused(problem)
     }
 }
 
 /// Everything that is not the caller's fault is logged here, once, and told as "internal".
 #[cfg(feature = "ssr")]
-impl From<ledger::Error> for AppError {
-    fn from(error: ledger::Error) -> Self {
+impl<E: explain::Explain> From<E> for AppError {
+    fn from(error: E) -> Self {
         let problem = error.problem();
-        if problem == Problem::Internal {
+        if problem == Problem::Internal
+            && let Some(error) = error.cause()
+        {
             tracing::error!(%error, "a server function failed: {error}");
         }
-        Self::from(problem)
+        set_status(problem.status());
+        Self::Refused(problem)
     }
 }
 

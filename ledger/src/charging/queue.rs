@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use shared::api::WebhookAnswer;
-use shared::problem::Problem;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{error, warn};
@@ -15,7 +14,7 @@ use uuid::Uuid;
 use super::batch::Verdict;
 use super::commit::Committer;
 use super::delivery::Delivery;
-use crate::error::{BUSY, Error, Result, is_lost_race, is_unavailable};
+use crate::error::{Attempt, Error, Result, is_lost_race, is_unavailable, refusal};
 use crate::posting::cache::{AccountCache, RecentClaims};
 use crate::posting::clock::DatabaseClock;
 use crate::process::feed_signal::FeedSignal;
@@ -29,6 +28,17 @@ const GROUP_MESSAGES_MAX: usize = 512;
 const QUEUE_KIB_MAX: usize = 64 * 1024;
 /// A group that loses a race against another process is tried again this often.
 const TRIES_MAX: u32 = 10;
+
+/// Why a report was not taken for what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryRefusal {
+    /// The message was reported before, with other numbers; that it was is on record.
+    Conflict { message_id: String },
+    /// What it was to resolve waits no longer.
+    ResolvedAlready,
+}
+
+refusal!(DeliveryRefusal);
 
 struct Queued {
     delivery: Delivery,
@@ -92,27 +102,27 @@ impl CommitQueue {
     pub(crate) fn submit(
         &self,
         delivery: Delivery,
-    ) -> impl Future<Output = Result<WebhookAnswer>> + use<> {
+    ) -> impl Future<Output = Attempt<WebhookAnswer, DeliveryRefusal>> + use<> {
         let verdict = self.enqueue(delivery);
         async move {
             match verdict?.await.map_err(|_| Error::Stopped)?? {
                 Verdict::Answer(answer) => Ok(answer),
-                Verdict::Gone => Err(Problem::NotFound.into()),
+                Verdict::Gone => Err(DeliveryRefusal::ResolvedAlready.into()),
                 Verdict::Conflict { message_id } => {
-                    Err(Problem::MessageConflict { message_id }.into())
+                    Err(DeliveryRefusal::Conflict { message_id }.into())
                 }
             }
         }
     }
 
     fn enqueue(&self, delivery: Delivery) -> Result<oneshot::Receiver<Result<Verdict>>> {
-        let kib = u32::try_from(delivery.body.len() / 1024 + 1).map_err(|_| BUSY)?;
+        let kib = u32::try_from(delivery.body.len() / 1024 + 1).map_err(|_| Error::Busy)?;
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
-            .map_err(|_| BUSY)?;
+            .map_err(|_| Error::Busy)?;
         let memory = Arc::clone(&self.memory)
             .try_acquire_many_owned(kib)
-            .map_err(|_| BUSY)?;
+            .map_err(|_| Error::Busy)?;
         let (answer, verdict) = oneshot::channel();
         self.queue_of(delivery.account_id())?
             .send(Queued {
@@ -156,7 +166,7 @@ impl Writer {
             Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
             Err(Error::Database(error)) if is_unavailable(&error) => {
                 warn!(messages = deliveries.len(), %error, "postgres is away; messages refused");
-                deliveries.iter().map(|_| Err(BUSY.into())).collect()
+                deliveries.iter().map(|_| Err(Error::Busy)).collect()
             }
             Err(_) if deliveries.len() > 1 => {
                 let mut verdicts = Vec::with_capacity(deliveries.len());

@@ -3,13 +3,12 @@
 use serde::Serialize;
 use shared::api::{AccountSummary, Balance, CreditItem, ExpiringPoints, Page, PostedEntry};
 use shared::clock::Timestamp;
-use shared::ids::UserId;
+use shared::ids::{IdError, UserId};
 use shared::money::Points;
-use shared::problem::{FieldFault, Problem};
 use sqlx::Connection;
 
-use crate::error::{Error, Result};
-use crate::operations::idempotency;
+use crate::error::{Attempt, Error, OperationError, Result, refusal};
+use crate::operations::idempotency::{self, KeyReused};
 use crate::operations::ledger::Ledger;
 use crate::posting::accounts;
 use crate::records::account::balance;
@@ -22,6 +21,34 @@ use crate::store::{account, audit_log, credit};
 
 /// Longest reason an administrator may give, in characters.
 const REASON_CHARS_MAX: u16 = 500;
+
+/// A reason that an auditor could not read: empty, too long, or with control characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReasonFault(pub IdError);
+
+refusal!(ReasonFault);
+
+/// Why points were neither given nor taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantRefusal {
+    Reason(ReasonFault),
+    /// No points at all.
+    NoPoints,
+    /// Points that are taken cannot expire.
+    TakenWithExpiry,
+    ExpiredAlready,
+    /// More than an account can hold.
+    TooManyPoints,
+    Key(KeyReused),
+}
+
+refusal!(GrantRefusal, Reason(ReasonFault), Key(KeyReused));
+
+/// A debt limit below zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NegativeDebtLimit;
+
+refusal!(NegativeDebtLimit);
 
 /// Points to be given to a user.
 #[derive(Debug, Clone)]
@@ -115,14 +142,14 @@ impl Ledger {
     /// Gives points to a user, or takes them when negative, and opens the account if need be.
     ///
     /// # Errors
-    /// Field problems for `points` (0, or too much for the account) and `reason`.
+    /// No points, too many for the account, or a reason that nobody can read.
     pub async fn add_points(
         &self,
         user: &UserId,
         points: Points,
         reason: &str,
         actor: &Actor,
-    ) -> Result<Balance> {
+    ) -> Attempt<Balance, GrantRefusal> {
         let grant = Grant {
             points,
             reason: reason.to_owned(),
@@ -135,41 +162,47 @@ impl Ledger {
     /// As [`Ledger::add_points`], with terms: bought or granted, for ever or until a time.
     ///
     /// # Errors
-    /// Also field problems for `expiresAt`: not in the past, and not for points that are taken.
-    pub async fn grant(&self, user: &UserId, grant: &Grant, actor: &Actor) -> Result<Balance> {
+    /// Also an expiry in the past, or one of points that are taken.
+    pub async fn grant(
+        &self,
+        user: &UserId,
+        grant: &Grant,
+        actor: &Actor,
+    ) -> Attempt<Balance, GrantRefusal> {
         self.grant_once(user, grant, None, actor).await?;
-        self.balance(user).await
+        Ok(self.balance(user).await?)
     }
 
     /// As [`Ledger::grant`]; the same key again gives the first answer again.
     ///
     /// # Errors
-    /// Also `KeyReused`.
+    /// Also [`KeyReused`].
     pub async fn grant_once(
         &self,
         user: &UserId,
         grant: &Grant,
         key: Option<&IdempotencyKey>,
         actor: &Actor,
-    ) -> Result<PostedEntry> {
+    ) -> Attempt<PostedEntry, GrantRefusal> {
         let reason = checked_reason(&grant.reason)?;
         let points = grant.points;
         if points.is_zero() {
-            return Err(Problem::field("points", FieldFault::NotPositive).into());
+            return Err(GrantRefusal::NoPoints.into());
         }
         if points.is_negative() && grant.expires_at.is_some() {
-            return Err(Problem::field("points", FieldFault::NotPositive).into());
+            return Err(GrantRefusal::TakenWithExpiry.into());
         }
         let mut connection = self.pool().acquire().await?;
         accounts::open(&mut connection, &[user]).await?;
         let mut tx = connection.begin_with(accounts::BEGIN).await?;
-        if let Some(answer) = idempotency::claim(&mut tx, key, &grant.fingerprint(user)).await? {
+        let first = idempotency::claim(&mut tx, key, &grant.fingerprint(user)).await;
+        if let Some(answer) = first.map_err(OperationError::widen)? {
             return Ok(answer);
         }
         let mut accounts = accounts::lock_user(&mut tx, user).await?;
         let expires_at = grant.expires_at.map(Timestamp::moment);
         if expires_at.is_some_and(|at| at <= accounts.now()) {
-            return Err(Problem::field("expiresAt", FieldFault::InThePast).into());
+            return Err(GrantRefusal::ExpiredAlready.into());
         }
         let before = Points::from_nano(accounts.get(account_id(user))?.balance_nano);
         let terms = CreditTerms {
@@ -181,7 +214,8 @@ impl Ledger {
             actor: &actor.name,
         };
         let draft = Draft::points(points, accounts.now(), terms, by);
-        let posted = accounts.append(account_id(user), draft)??.posted(user);
+        let entry = accounts.append(account_id(user), draft)?;
+        let posted = entry.map_err(|_| GrantRefusal::TooManyPoints)?.posted(user);
         accounts.write(&mut tx).await?;
         audit_log::record(
             &mut tx,
@@ -233,15 +267,15 @@ impl Ledger {
     /// How far below zero new holds of a user may go.
     ///
     /// # Errors
-    /// A field problem for a negative `debtLimit`.
+    /// The limit is negative.
     pub async fn set_debt_limit(
         &self,
         user: &UserId,
         limit: Points,
         actor: &Actor,
-    ) -> Result<Balance> {
+    ) -> Attempt<Balance, NegativeDebtLimit> {
         if limit.is_negative() {
-            return Err(Problem::field("debtLimit", FieldFault::Negative).into());
+            return Err(NegativeDebtLimit.into());
         }
         let mut connection = self.pool().acquire().await?;
         accounts::open(&mut connection, &[user]).await?;
@@ -263,23 +297,21 @@ impl Ledger {
         tx.commit().await?;
         // Nobody waits for a second connection while keeping one: enough of them would wait for ever.
         drop(connection);
-        self.balance(user).await
+        Ok(self.balance(user).await?)
     }
 }
 
 /// A reason is never empty: it is what an auditor reads.
-pub(crate) fn checked_reason(reason: &str) -> Result<&str> {
+pub(crate) fn checked_reason(reason: &str) -> std::result::Result<&str, ReasonFault> {
     let reason = reason.trim();
     let fault = if reason.is_empty() {
-        FieldFault::Empty
+        IdError::Empty
     } else if reason.chars().count() > usize::from(REASON_CHARS_MAX) {
-        FieldFault::TooLong {
-            max: REASON_CHARS_MAX,
-        }
+        IdError::TooLong(REASON_CHARS_MAX)
     } else if reason.chars().any(char::is_control) {
-        FieldFault::ControlCharacter
+        IdError::ControlCharacter
     } else {
         return Ok(reason);
     };
-    Err(Problem::field("reason", fault).into())
+    Err(ReasonFault(fault))
 }

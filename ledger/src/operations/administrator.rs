@@ -1,11 +1,11 @@
 //! Administrators: their passwords, and the brake on guessing them.
 
-use shared::ids::checked_id;
-use shared::problem::{FieldFault, Problem};
+use shared::ids::{IdError, checked_id};
 
-use crate::error::Result;
+use crate::error::{Attempt, Result, refusal};
 use crate::operations::ledger::Ledger;
-use crate::operations::{password, session};
+use crate::operations::password::{self, PasswordFault};
+use crate::operations::session;
 use crate::records::actor::Actor;
 use crate::records::session::{NewSession, Owner};
 use crate::store::{administrator, audit_log, sign_in_failure};
@@ -17,6 +17,28 @@ const SESSION_SECONDS: u32 = 12 * 60 * 60;
 const FAILURES_PER_NAME_MAX: i32 = 10;
 const FAILURES_PER_ORIGIN_MAX: i32 = 30;
 
+/// Why there is no such new administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdministratorRefusal {
+    Name(IdError),
+    NameTaken,
+    Password(PasswordFault),
+}
+
+refusal!(AdministratorRefusal, Password(PasswordFault));
+
+/// Why nobody was signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignInRefusal {
+    /// The same for a name that nobody has.
+    WrongPassword,
+    TooManyAttempts {
+        seconds_to_wait: u32,
+    },
+}
+
+refusal!(SignInRefusal);
+
 /// Where failures of a name and an origin are counted.
 struct Buckets {
     of_name: String,
@@ -25,19 +47,19 @@ struct Buckets {
 
 impl Ledger {
     /// # Errors
-    /// Field problems for `name` (also when taken) and `password` (shorter than 12 characters).
+    /// The name is taken or none, or the password shorter than 12 characters or longer than 1,000.
     pub async fn create_administrator(
         &self,
         name: &str,
         password: &str,
         actor: &Actor,
-    ) -> Result<()> {
-        let name = checked_id(name).map_err(|fault| Problem::field("name", fault))?;
+    ) -> Attempt<(), AdministratorRefusal> {
+        let name = checked_id(name).map_err(AdministratorRefusal::Name)?;
         password::check(password)?;
         let password_hash = password::hash(password.to_owned()).await?;
         let mut tx = self.pool().begin().await?;
         if !administrator::insert(&mut *tx, name, &password_hash).await? {
-            return Err(Problem::field("name", FieldFault::Taken).into());
+            return Err(AdministratorRefusal::NameTaken.into());
         }
         let (action, nothing) = ("administrator.create", audit_log::NOTHING);
         audit_log::record(&mut tx, actor, action, name, nothing, nothing).await?;
@@ -54,8 +76,13 @@ impl Ledger {
     /// Opens a session for the right password. `origin` is the caller's address.
     ///
     /// # Errors
-    /// `WrongPassword`, the same for an unknown name; `RateLimited` after too many of them.
-    pub async fn sign_in(&self, name: &str, password: &str, origin: &str) -> Result<NewSession> {
+    /// The name or the password is wrong, or was too often lately.
+    pub async fn sign_in(
+        &self,
+        name: &str,
+        password: &str,
+        origin: &str,
+    ) -> Attempt<NewSession, SignInRefusal> {
         let actor = Actor {
             name: name.trim().to_owned(),
             origin: origin.to_owned(),
@@ -69,7 +96,7 @@ impl Ledger {
         self.refuse_guessing(&buckets.of_origin, FAILURES_PER_ORIGIN_MAX)
             .await?;
         if password::is_too_long(password) {
-            return Err(Problem::WrongPassword.into());
+            return Err(SignInRefusal::WrongPassword.into());
         }
         let known = administrator::credentials(self.pool(), &actor.name).await?;
         let (administrator_id, password_hash) = match known {
@@ -78,10 +105,9 @@ impl Ledger {
         };
         let is_right = password::is_right(password.to_owned(), password_hash).await?;
         match administrator_id.filter(|_| is_right) {
-            Some(administrator_id) => {
-                self.open_session(administrator_id, &actor, &buckets.of_name)
-                    .await
-            }
+            Some(administrator_id) => Ok(self
+                .open_session(administrator_id, &actor, &buckets.of_name)
+                .await?),
             None => self.refuse_password(&buckets).await,
         }
     }
@@ -102,19 +128,19 @@ impl Ledger {
         Ok(session)
     }
 
-    async fn refuse_password(&self, buckets: &Buckets) -> Result<NewSession> {
+    async fn refuse_password(&self, buckets: &Buckets) -> Attempt<NewSession, SignInRefusal> {
         let mut tx = self.pool().begin().await?;
         sign_in_failure::count(&mut *tx, &buckets.of_name).await?;
         sign_in_failure::count(&mut *tx, &buckets.of_origin).await?;
         tx.commit().await?;
-        Err(Problem::WrongPassword.into())
+        Err(SignInRefusal::WrongPassword.into())
     }
 
-    async fn refuse_guessing(&self, bucket: &str, failures_max: i32) -> Result<()> {
+    async fn refuse_guessing(&self, bucket: &str, failures_max: i32) -> Attempt<(), SignInRefusal> {
         match sign_in_failure::seconds_to_wait(self.pool(), bucket, failures_max).await? {
             None => Ok(()),
-            Some(seconds) => Err(Problem::RateLimited {
-                retry_after_seconds: u32::try_from(seconds).unwrap_or(1).max(1),
+            Some(seconds) => Err(SignInRefusal::TooManyAttempts {
+                seconds_to_wait: u32::try_from(seconds).unwrap_or(1).max(1),
             }
             .into()),
         }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Serialize;
-use shared::ids::checked_id;
-use shared::problem::Problem;
+use shared::ids::{IdError, checked_id};
 use shared::source::SourceSettings;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Attempt, Result, refusal};
 use crate::operations::ledger::Ledger;
 use crate::records::actor::Actor;
 use crate::records::api_key::{ApiKey, ApiKeySummary, CreatedKey};
@@ -21,6 +20,18 @@ use crate::records::sealing::random_bytes;
 use crate::store::api_key::{self, SealedKey};
 use crate::store::audit_log;
 use crate::store::namespace::DEFAULT_NAMESPACE;
+
+/// A key's name that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyNameFault(pub IdError);
+
+refusal!(KeyNameFault);
+
+/// There is no such key, or it is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownKey;
+
+refusal!(UnknownKey);
 
 /// What the audit log keeps of a key.
 #[derive(Serialize)]
@@ -76,16 +87,16 @@ impl Ledger {
     /// Creates a key; only its hash and its sealed signing secret are stored.
     ///
     /// # Errors
-    /// A field problem for `name`.
+    /// [`KeyNameFault`].
     pub async fn create_api_key(
         &self,
         name: &str,
         scope: Scope,
         require_signature: bool,
         actor: &Actor,
-    ) -> Result<CreatedKey> {
+    ) -> Attempt<CreatedKey, KeyNameFault> {
         let new = NewKey {
-            name: checked_id(name).map_err(|fault| Problem::field("name", fault))?,
+            name: checked_id(name).map_err(KeyNameFault)?,
             scope,
             require_signature,
             namespace: DEFAULT_NAMESPACE,
@@ -141,11 +152,11 @@ impl Ledger {
     /// with the old one belongs to the new one.
     ///
     /// # Errors
-    /// `NotFound` when there is no such key, or it is revoked.
-    pub async fn rotate_api_key(&self, id: Uuid, actor: &Actor) -> Result<CreatedKey> {
+    /// [`UnknownKey`].
+    pub async fn rotate_api_key(&self, id: Uuid, actor: &Actor) -> Attempt<CreatedKey, UnknownKey> {
         let mut tx = self.pool().begin().await?;
         let replaced = api_key::lock(&mut *tx, id).await?;
-        let replaced = replaced.ok_or(Problem::NotFound)?;
+        let replaced = replaced.ok_or(UnknownKey)?;
         let secrets = Secrets::generate(replaced.scope()?)?;
         let sealed = self.inner.sealing.seal(&secrets.signing)?;
         let (key_hash, prefix) = (digest(&secrets.key), &secrets.prefix);
@@ -196,11 +207,11 @@ impl Ledger {
     /// Ends a key at once, in this process and in every other that listens.
     ///
     /// # Errors
-    /// `NotFound` when there is no such key, or it is revoked already.
-    pub async fn revoke_api_key(&self, id: Uuid, actor: &Actor) -> Result<()> {
+    /// [`UnknownKey`].
+    pub async fn revoke_api_key(&self, id: Uuid, actor: &Actor) -> Attempt<(), UnknownKey> {
         let mut tx = self.pool().begin().await?;
         let name = api_key::revoke(&mut *tx, id).await?;
-        let name = name.ok_or(Problem::NotFound)?;
+        let name = name.ok_or(UnknownKey)?;
         let (before, after) = (Some(&id), audit_log::NOTHING);
         audit_log::record(&mut tx, actor, "key.revoke", &name, before, after).await?;
         api_key::notify_change(&mut *tx).await?;

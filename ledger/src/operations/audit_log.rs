@@ -1,20 +1,24 @@
 use shared::api::{AuditEntry, Page};
 
-use crate::error::Result;
+use crate::error::Attempt;
 use crate::operations::ledger::Ledger;
-use crate::records::page;
+use crate::records::page::{self, UnknownCursor};
 use crate::store::audit_log;
 
 impl Ledger {
     /// The audit log, newest first.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
-    pub async fn audit_log(&self, cursor: Option<&str>, limit: u32) -> Result<Page<AuditEntry>> {
+    /// [`UnknownCursor`].
+    pub async fn audit_log(
+        &self,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Attempt<Page<AuditEntry>, UnknownCursor> {
         let before = page::cursor::<i64>(cursor)?.unwrap_or(i64::MAX);
         let rows = audit_log::before(self.pool(), before, i64::from(limit) + 1).await?;
-        page::build(rows, limit, |row| {
+        Ok(page::build(rows, limit, |row| {
             Ok((row.audit_id.to_string(), row.into()))
-        })
+        })?)
     }
 }

@@ -6,21 +6,26 @@ use shared::ids::UserId;
 use shared::money::Points;
 use shared::quote::affordable_output;
 
-use crate::error::Result;
-use crate::operations::hold::{self, NewHold};
+use crate::error::{Attempt, OperationError};
+use crate::operations::call_check::CheckRefusal;
+use crate::operations::hold::{self, HoldRefusal, NewHold};
 use crate::operations::idempotency;
 use crate::operations::ledger::Ledger;
 use crate::process::account_reader::AccountSnapshot;
 use crate::records::account;
-use crate::records::estimate::{ExpectedTokens, unpriced};
+use crate::records::estimate::{EstimateRefusal, ExpectedTokens};
 use crate::records::idempotency_key::IdempotencyKey;
 
 impl Ledger {
     /// Whether a call is affordable, and what would be.
     ///
     /// # Errors
-    /// As [`Ledger::estimate`]: what has no price is not let through.
-    pub async fn check_balance(&self, user: &UserId, check: &CheckBalance) -> Result<BalanceCheck> {
+    /// As [`Ledger::estimate`]: what has no price is not let through. A hold would last too long.
+    pub async fn check_balance(
+        &self,
+        user: &UserId,
+        check: &CheckBalance,
+    ) -> Attempt<BalanceCheck, CheckRefusal> {
         self.check_balance_once(user, check, None).await
     }
 
@@ -28,21 +33,22 @@ impl Ledger {
     /// again, whatever became of the hold.
     ///
     /// # Errors
-    /// Also `KeyReused`.
+    /// Also that the key was used for something else.
     pub async fn check_balance_once(
         &self,
         user: &UserId,
         check: &CheckBalance,
         key: Option<&IdempotencyKey>,
-    ) -> Result<BalanceCheck> {
+    ) -> Attempt<BalanceCheck, CheckRefusal> {
         // The first answer, also where this one would be another.
         let recall = async || {
             let fingerprint = hold::fingerprint(user, check);
-            Box::pin(idempotency::recall(self.pool(), key, &fingerprint)).await
+            let first = Box::pin(idempotency::recall(self.pool(), key, &fingerprint)).await;
+            first.map_err(OperationError::widen::<HoldRefusal>)
         };
         if check.hold
             && key.is_some()
-            && let Some(first) = recall().await?
+            && let Some(first) = recall().await.map_err(OperationError::widen)?
         {
             return Ok(first);
         }
@@ -52,7 +58,7 @@ impl Ledger {
             self.expected_tokens(Some(user), &check.model_name, input, output),
         )
         .await?;
-        let answer = answer(user, check, &account, &expected)?;
+        let answer = answer(user, check, &account, &expected).map_err(OperationError::widen)?;
         if !check.hold {
             return Ok(answer);
         }
@@ -66,11 +72,14 @@ impl Ledger {
                 is_told: true,
             };
             // Boxed, as what follows: most checks ask for no hold, and need not carry it.
-            let hold = self.hold(&new, |hold| Ok(completed(answer, hold)));
-            return Box::pin(hold).await;
+            let hold = self.hold(&new, |hold| completed(answer, hold));
+            return Box::pin(hold).await.map_err(OperationError::widen);
         }
         // What is missing may be missing because the first request has taken it meanwhile.
-        Ok(recall().await?.unwrap_or(answer))
+        Ok(recall()
+            .await
+            .map_err(OperationError::widen)?
+            .unwrap_or(answer))
     }
 }
 
@@ -80,7 +89,7 @@ fn answer(
     check: &CheckBalance,
     account: &AccountSnapshot,
     expected: &ExpectedTokens,
-) -> Result<BalanceCheck> {
+) -> Attempt<BalanceCheck, EstimateRefusal> {
     let estimate = expected.estimate(&account.book, &check.model_name, account.now)?;
     let balance = account::balance(user, account.amounts, Vec::new())?;
     let usable = account.amounts.usable()?;
@@ -89,7 +98,7 @@ fn answer(
         .book
         .in_force(&check.model_name, account.now)
         .map(|version| version.rates)
-        .map_err(unpriced)?;
+        .map_err(EstimateRefusal::Unpriced)?;
     Ok(BalanceCheck {
         can_proceed: shortfall.is_zero(),
         balance: balance.balance,

@@ -6,15 +6,24 @@ use shared::ids::{ModelName, UserId};
 use shared::money::Points;
 use shared::tokens::Tokens;
 
-use crate::error::Result;
-use crate::operations::hold::NewHold;
+use crate::error::{Attempt, OperationError, Result, refusal};
+use crate::operations::hold::{HoldRefusal, NewHold};
 use crate::operations::ledger::Ledger;
 use crate::process::account_reader::AccountSnapshot;
 use crate::records::api_key::ApiKey;
 use crate::records::call_check::{CallCheck, CallEstimate};
-use crate::records::estimate::{ExpectedTokens, average, dearest};
+use crate::records::estimate::{EstimateRefusal, ExpectedTokens, average, dearest};
 use crate::records::hash::account_id;
 use crate::store::recorded_usage;
+
+/// Why nobody can say whether a call may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckRefusal {
+    Estimate(EstimateRefusal),
+    Hold(HoldRefusal),
+}
+
+refusal!(CheckRefusal, Estimate(EstimateRefusal), Hold(HoldRefusal));
 
 impl Ledger {
     /// Estimates a call of a user through a source, checks it against the balance, and holds its
@@ -22,13 +31,13 @@ impl Ledger {
     /// else promises what a crash of Postgres' machine may forget.
     ///
     /// # Errors
-    /// Field problems of `modelName` when the call's model has no price in force, or nothing has.
+    /// The call's model has no price in force, or nothing has; as of an estimate and of a hold.
     pub async fn check_call(
         &self,
         user: &UserId,
         source: &ApiKey,
         call: &CallEstimate,
-    ) -> Result<CallCheck> {
+    ) -> Attempt<CallCheck, CheckRefusal> {
         let model = call
             .model_name
             .as_ref()
@@ -59,7 +68,8 @@ impl Ledger {
             once: None,
             is_told: false,
         };
-        self.hold(&new, |hold| Ok(check.completed(hold))).await
+        let hold = self.hold(&new, |hold| check.completed(hold)).await;
+        hold.map_err(OperationError::widen)
     }
 
     async fn expected_use<'a>(
@@ -124,7 +134,7 @@ enum ExpectedUse<'a> {
 }
 
 impl ExpectedUse<'_> {
-    fn points(&self, account: &AccountSnapshot) -> Result<Points> {
+    fn points(&self, account: &AccountSnapshot) -> std::result::Result<Points, EstimateRefusal> {
         let (book, now) = (&account.book, account.now);
         Ok(match self {
             Self::Points(points) => *points,

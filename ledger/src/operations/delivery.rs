@@ -3,18 +3,31 @@
 use sha2::{Digest, Sha256};
 use shared::api::{Outcome, QuarantineReason, WebhookAnswer};
 use shared::clock::Timestamp;
-use shared::problem::Problem;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::charging::delivery::Delivery;
-use crate::error::Result;
+use crate::charging::queue::DeliveryRefusal;
+use crate::error::{Attempt, Result};
 use crate::operations::ledger::Ledger;
 use crate::records::api_key::ApiKey;
 use crate::records::entrance::Entrance;
 use crate::store::quarantine::{NewUnread, insert_unread};
 use crate::store::rows::NewDelivery;
 use crate::store::write::{self, Rows};
+
+/// A body that was refused, as it is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Rejection<'a> {
+    pub entrance: Entrance,
+    pub body: &'a [u8],
+    pub received_at: Timestamp,
+    /// The code that its sender was answered.
+    pub code: &'static str,
+    /// Somebody may have used tokens that the body fails to tell, so that it waits for an
+    /// administrator.
+    pub hides_usage: bool,
+}
 
 /// A body that does not tell a message.
 struct Unread<'a> {
@@ -32,12 +45,12 @@ impl Ledger {
     /// returns; what is returned waits for the commit that contains it.
     ///
     /// # Errors
-    /// `MessageConflict` when the message was delivered before with other numbers (recorded);
-    /// `Busy` when the queue is full or Postgres is away (nothing recorded: deliver it again).
+    /// The message was delivered before with other numbers (recorded); [`crate::Error::Busy`] when the
+    /// queue is full or Postgres is away (nothing recorded: deliver it again).
     pub fn deliver(
         &self,
         delivery: Delivery,
-    ) -> impl Future<Output = Result<WebhookAnswer>> + use<> {
+    ) -> impl Future<Output = Attempt<WebhookAnswer, DeliveryRefusal>> + use<> {
         self.inner.queue.submit(delivery)
     }
 
@@ -45,22 +58,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`crate::Error::Database`].
-    pub async fn reject(
-        &self,
-        source: &ApiKey,
-        entrance: Entrance,
-        body: &[u8],
-        problem: &Problem,
-        received_at: Timestamp,
-    ) -> Result<()> {
+    pub async fn reject(&self, source: &ApiKey, rejection: Rejection<'_>) -> Result<()> {
+        let hides_usage = rejection.hides_usage;
         self.keep_unread(&Unread {
             source,
-            entrance,
-            body,
-            received_at: received_at.moment(),
+            entrance: rejection.entrance,
+            body: rejection.body,
+            received_at: rejection.received_at.moment(),
             outcome: Outcome::Rejected,
-            reason: problem.code(),
-            quarantined: is_unreadable(problem).then_some(QuarantineReason::Unreadable),
+            reason: rejection.code,
+            quarantined: hides_usage.then_some(QuarantineReason::Unreadable),
         })
         .await
     }
@@ -130,13 +137,4 @@ impl<'a> Unread<'a> {
             body: Some(self.body),
         }
     }
-}
-
-/// Whether somebody may have used tokens that the body failed to tell. What was refused for its
-/// key, its signature or its size says nothing of that: whoever sent it can send it again.
-const fn is_unreadable(problem: &Problem) -> bool {
-    matches!(
-        problem,
-        Problem::InvalidJson { .. } | Problem::InvalidField { .. }
-    )
 }

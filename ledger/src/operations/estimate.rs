@@ -5,9 +5,9 @@ use shared::api::{DEFAULT_TOKENS, Estimate, EstimateBasis};
 use shared::ids::{ModelName, UserId};
 use shared::tokens::Tokens;
 
-use crate::error::Result;
+use crate::error::{Attempt, Result};
 use crate::operations::ledger::Ledger;
-use crate::records::estimate::{ExpectedTokens, averages};
+use crate::records::estimate::{EstimateRefusal, ExpectedTokens, averages};
 use crate::records::hash::account_id;
 use crate::store::recorded_usage;
 
@@ -16,14 +16,14 @@ impl Ledger {
     /// messages with the model, else from everybody's, else from a default; the answer says which.
     ///
     /// # Errors
-    /// Field problems of `modelName` when the model has no price in force.
+    /// The model has no price in force, or the tokens are too many.
     pub async fn estimate(
         &self,
         user: Option<&UserId>,
         model: &ModelName,
         input_tokens: Option<u64>,
         output_tokens: Option<u64>,
-    ) -> Result<Estimate> {
+    ) -> Attempt<Estimate, EstimateRefusal> {
         let (account, expected) = try_join(
             self.snapshot(user),
             self.expected_tokens(user, model, input_tokens, output_tokens),

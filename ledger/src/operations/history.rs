@@ -13,11 +13,11 @@ use shared::price::PriceVersion;
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime, Time, UtcOffset};
 
-use crate::error::{Error, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::operations::ledger::Ledger;
 use crate::records::entry::{EntryLine, total_tokens};
 use crate::records::hash::{MessageId, account_id};
-use crate::records::page;
+use crate::records::page::{self, UnknownCursor};
 use crate::store::journal_entry::{self, BEGIN_READING, HistoryRow, Look};
 use crate::store::usage_sum::{self, kind_of};
 use crate::store::{account, price_version};
@@ -220,14 +220,14 @@ impl Ledger {
     /// Entries of one account, newest first. `from` and `to` bound when they happened.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
+    /// [`UnknownCursor`].
     pub async fn history(
         &self,
         user: &UserId,
         filter: &HistoryFilter,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<HistoryItem>> {
+    ) -> Attempt<Page<HistoryItem>, UnknownCursor> {
         let cursor: Option<Cursor> = page::cursor(cursor)?;
         let lines = match &filter.model_name {
             Some(model) => Some(self.lines_of(model).await?),
@@ -266,11 +266,11 @@ impl Ledger {
         let rows = search.run(&mut tx).await?;
         tx.rollback().await?;
         let prices = self.prices_of(&rows).await?;
-        page::build(rows, limit, |row| {
+        Ok(page::build(rows, limit, |row| {
             let item = row.item(&prices)?;
             let seconds = item.recorded_at.moment().unix_timestamp();
             Ok((format!("{}-{seconds}", item.entry), item))
-        })
+        })?)
     }
 
     /// Some entries of one account, such as those that others correct.

@@ -8,13 +8,13 @@ use shared::api::{
 };
 use shared::ids::{ModelName, UserId};
 use shared::money::Points;
-use shared::problem::{FieldFault, Problem};
 use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::charging::delivery::Delivery;
-use crate::error::{Error, Result};
-use crate::operations::idempotency;
+use crate::charging::queue::DeliveryRefusal;
+use crate::error::{Attempt, Error, OperationError, Result, refusal};
+use crate::operations::idempotency::{self, KeyReused};
 use crate::operations::ledger::Ledger;
 use crate::posting::accounts;
 use crate::records::hash::{Hash, Hasher, account_id};
@@ -27,6 +27,44 @@ use crate::store::hold::{HoldRow, NewHoldRow};
 const EXPIRE_ACCOUNTS_MAX: i64 = 500;
 /// Open holds told at most: the calls of one user that run at the same time are few.
 const OPEN_HOLDS_SHOWN_MAX: i64 = 100;
+
+/// Why no hold was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldRefusal {
+    /// It would last too short or too long.
+    SecondsOutOfRange {
+        min: u32,
+        max: u32,
+    },
+    Key(KeyReused),
+}
+
+refusal!(HoldRefusal, Key(KeyReused));
+
+/// The user has no such hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownHold;
+
+refusal!(UnknownHold);
+
+/// Why a hold was not released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseRefusal {
+    Hold(UnknownHold),
+    /// Its call was charged.
+    Settled,
+}
+
+refusal!(ReleaseRefusal, Hold(UnknownHold));
+
+/// Why a hold was not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettleRefusal {
+    Hold(UnknownHold),
+    Delivery(DeliveryRefusal),
+}
+
+refusal!(SettleRefusal, Hold(UnknownHold), Delivery(DeliveryRefusal));
 
 /// A hold to be made.
 pub(crate) struct NewHold<'a> {
@@ -91,8 +129,8 @@ impl HoldRow {
     }
 }
 
-fn parse(hold_id: &str) -> Result<Uuid> {
-    hold_id::parse(hold_id).ok_or_else(|| Problem::NotFound.into())
+fn parse(hold_id: &str) -> std::result::Result<Uuid, UnknownHold> {
+    hold_id::parse(hold_id).ok_or(UnknownHold)
 }
 
 impl Ledger {
@@ -101,30 +139,31 @@ impl Ledger {
     /// key: asked again, it may have become affordable.
     ///
     /// # Errors
-    /// A field problem for `holdSeconds`; `KeyReused`.
+    /// It would last less than a second or too long; [`KeyReused`].
     pub(crate) async fn hold<Answer: Serialize + DeserializeOwned + Sync>(
         &self,
         new: &NewHold<'_>,
-        complete: impl FnOnce(Option<Hold>) -> Result<Answer>,
-    ) -> Result<Answer> {
+        complete: impl FnOnce(Option<Hold>) -> Answer,
+    ) -> Attempt<Answer, HoldRefusal> {
         if !(1..=HOLD_SECONDS_MAX).contains(&new.seconds) {
             let (min, max) = (1, HOLD_SECONDS_MAX);
-            return Err(Problem::field("holdSeconds", FieldFault::OutOfRange { min, max }).into());
+            return Err(HoldRefusal::SecondsOutOfRange { min, max }.into());
         }
         let row = new.row();
         if new.once.is_none()
             && let Some(row) = store::hold::insert_at_once(self.pool(), &row, new.is_told).await?
         {
-            return complete(Some(row.hold()?));
+            return Ok(complete(Some(row.hold()?)));
         }
         let mut connection = self.pool().acquire().await?;
         accounts::open(&mut connection, &[new.user]).await?;
         let mut tx = connection.begin_with(accounts::BEGIN).await?;
         let key = new.once.map(|(key, _)| key);
-        if let Some((key, fingerprint)) = &new.once
-            && let Some(first) = idempotency::claim(&mut tx, Some(key), fingerprint).await?
-        {
-            return Ok(first);
+        if let Some((key, fingerprint)) = &new.once {
+            let first = idempotency::claim(&mut tx, Some(key), fingerprint).await;
+            if let Some(first) = first.map_err(OperationError::widen)? {
+                return Ok(first);
+            }
         }
         let mut accounts = accounts::lock_user(&mut tx, new.user).await?;
         if !accounts.get_mut(row.account_id)?.hold(new.points) {
@@ -133,10 +172,10 @@ impl Ledger {
             accounts.write(&mut tx).await?;
             idempotency::leave(&mut tx, key).await?;
             tx.commit().await?;
-            return complete(None);
+            return Ok(complete(None));
         }
         let made = store::hold::insert(&mut tx, &row, accounts.now()).await?;
-        let answer = complete(Some(made.hold()?))?;
+        let answer = complete(Some(made.hold()?));
         accounts.write(&mut tx).await?;
         idempotency::keep(&mut tx, key, &answer).await?;
         tx.commit().await?;
@@ -146,12 +185,10 @@ impl Ledger {
     /// One hold of a user.
     ///
     /// # Errors
-    /// `NotFound` when the user has no such hold.
-    pub async fn find_hold(&self, user: &UserId, hold_id: &str) -> Result<Hold> {
-        store::hold::one(self.pool(), account_id(user), parse(hold_id)?)
-            .await?
-            .ok_or(Problem::NotFound)?
-            .hold()
+    /// [`UnknownHold`].
+    pub async fn find_hold(&self, user: &UserId, hold_id: &str) -> Attempt<Hold, UnknownHold> {
+        let found = store::hold::one(self.pool(), account_id(user), parse(hold_id)?).await?;
+        Ok(found.ok_or(UnknownHold)?.hold()?)
     }
 
     /// A user's open holds, the first to run out first, 100 at most.
@@ -166,19 +203,23 @@ impl Ledger {
     /// Frees a hold's points. Releasing twice, or after the hold ran out, changes nothing.
     ///
     /// # Errors
-    /// `NotFound` when the user has no such hold; `Outdated` when it was settled.
-    pub async fn release_hold(&self, user: &UserId, hold_id: &str) -> Result<Hold> {
+    /// The user has no such hold, or it was settled.
+    pub async fn release_hold(
+        &self,
+        user: &UserId,
+        hold_id: &str,
+    ) -> Attempt<Hold, ReleaseRefusal> {
         let id = parse(hold_id)?;
         let account_id = account_id(user);
         let mut tx = self.pool().begin_with(accounts::BEGIN).await?;
         let mut accounts = accounts::lock(&mut tx, [account_id])
             .await?
-            .ok_or(Problem::NotFound)?;
+            .ok_or(UnknownHold)?;
         let held = store::hold::one(&mut *tx, account_id, id)
             .await?
-            .ok_or(Problem::NotFound)?;
+            .ok_or(UnknownHold)?;
         match held.status()? {
-            HoldStatus::Settled => return Err(Problem::Outdated.into()),
+            HoldStatus::Settled => return Err(ReleaseRefusal::Settled.into()),
             HoldStatus::Released | HoldStatus::Expired => {}
             HoldStatus::Open => {
                 accounts.get_mut(account_id)?.unhold(held.amount_nano)?;
@@ -187,22 +228,24 @@ impl Ledger {
         }
         accounts.write(&mut tx).await?;
         tx.commit().await?;
-        self.find_hold(user, hold_id).await
+        let released = self.find_hold(user, hold_id).await;
+        released.map_err(OperationError::widen)
     }
 
     /// Charges what a held call really used and frees the hold, in one transaction. Settling twice
     /// gives the first answer again; a settlement after the hold ran out still charges.
     ///
     /// # Errors
-    /// `NotFound` when the user has no such hold; otherwise as [`Ledger::deliver`].
+    /// The user has no such hold; otherwise as [`Ledger::deliver`].
     pub async fn settle_hold(
         &self,
         hold_id: &str,
         mut delivery: Delivery,
-    ) -> Result<WebhookAnswer> {
-        let hold = self.find_hold(&delivery.message.user_id, hold_id).await?;
+    ) -> Attempt<WebhookAnswer, SettleRefusal> {
+        let hold = self.find_hold(&delivery.message.user_id, hold_id).await;
+        let hold = hold.map_err(OperationError::widen)?;
         delivery.hold_id = Some(parse(&hold.hold_id)?);
-        self.deliver(delivery).await
+        self.deliver(delivery).await.map_err(OperationError::widen)
     }
 
     /// Frees the points of holds that ran out. Returns how many did.

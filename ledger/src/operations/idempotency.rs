@@ -3,25 +3,30 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::problem::Problem;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::error::{BUSY, Error, Result};
+use crate::error::{Attempt, Error, Result, refusal};
 use crate::records::hash::Hash;
 use crate::records::idempotency_key::IdempotencyKey;
 use crate::store::idempotency;
+
+/// The key was used before, for another request. Nothing was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyReused;
+
+refusal!(KeyReused);
 
 /// Takes the key for this transaction, which must not hold a lock yet: whoever comes second waits
 /// here until the first has ended. `Some` is the answer to the first.
 ///
 /// # Errors
-/// `KeyReused` when the first request was another one.
+/// [`KeyReused`] when the first request was another one.
 pub(crate) async fn claim<T: DeserializeOwned>(
     tx: &mut PgConnection,
     key: Option<&IdempotencyKey>,
     fingerprint: &Hash,
-) -> Result<Option<T>> {
+) -> Attempt<Option<T>, KeyReused> {
     let Some(key) = key else {
         return Ok(None);
     };
@@ -31,7 +36,7 @@ pub(crate) async fn claim<T: DeserializeOwned>(
     match recall(tx, Some(key), fingerprint).await? {
         Some(answer) => Ok(Some(answer)),
         // It was forgotten between the two statements.
-        None => Err(BUSY.into()),
+        None => Err(Error::Busy.into()),
     }
 }
 
@@ -43,7 +48,7 @@ pub(crate) async fn recall<T: DeserializeOwned>(
     executor: impl PgExecutor<'_>,
     key: Option<&IdempotencyKey>,
     fingerprint: &Hash,
-) -> Result<Option<T>> {
+) -> Attempt<Option<T>, KeyReused> {
     let Some(key) = key else {
         return Ok(None);
     };
@@ -51,14 +56,14 @@ pub(crate) async fn recall<T: DeserializeOwned>(
         return Ok(None);
     };
     if first.fingerprint != *fingerprint {
-        return Err(Problem::KeyReused.into());
+        return Err(KeyReused.into());
     }
     let Some(Json(answer)) = first.answer else {
-        return Err(Error::corrupt("a request that was done and left no answer"));
+        return Err(Error::corrupt("a request that was done and left no answer").into());
     };
     serde_json::from_str(answer.get())
         .map(Some)
-        .map_err(|_| Error::corrupt("the answer to a request"))
+        .map_err(|_| Error::corrupt("the answer to a request").into())
 }
 
 /// Keeps the answer under the key that this transaction has claimed.

@@ -1,16 +1,24 @@
 //! Work that goes on behind requests. A job that was begun is resumed by whichever process finds it.
 
 use shared::api::Page;
-use shared::problem::Problem;
 use sqlx::PgConnection;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Attempt, Error, OperationError, Result, refusal};
 use crate::operations::ledger::Ledger;
 use crate::records::job::{JobSummary, Task};
-use crate::records::page;
+use crate::records::page::{self, UnknownCursor};
 use crate::store::{advisory_lock, job};
+
+/// What is kept of a job whose points fit no account: readers of jobs know it by this name.
+const DOES_NOT_FIT: &str = "invalid_field";
+
+/// There is no such job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownJob;
+
+refusal!(UnknownJob);
 
 impl Ledger {
     /// Runs one job to its end, or waits until another process has.
@@ -37,13 +45,17 @@ impl Ledger {
             return Ok(());
         };
         let outcome = match &task {
-            Task::Release { model_name } => self.release_waiting(id, model_name).await,
+            Task::Release { model_name } => {
+                let released = self.release_waiting(id, model_name).await;
+                released.map_err(OperationError::Failed)
+            }
             Task::Rerate(rerating) => self.apply_rerating(id, rerating).await,
         };
         let fault = match outcome {
             Ok(()) => None,
             // Postgres or the queue was away for a moment: the job stays open.
-            Err(error) if matches!(error.problem(), Problem::Busy { .. }) => return Err(error),
+            Err(OperationError::Failed(error)) if error.is_passing() => return Err(error),
+            Err(OperationError::Failed(Error::Overflow(_))) => Some(DOES_NOT_FIT.to_owned()),
             Err(error) => Some(error.to_string()),
         };
         job::finish(&mut connection, id, fault.as_deref()).await?;
@@ -64,15 +76,23 @@ impl Ledger {
     /// # Errors
     /// [`Error::Database`](crate::Error::Database).
     pub async fn jobs(&self, limit: u32) -> Result<Vec<JobSummary>> {
-        Ok(self.jobs_page(None, limit).await?.items)
+        Ok(self.jobs_before(Uuid::max(), limit).await?.items)
     }
 
     /// Jobs, newest first.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
-    pub async fn jobs_page(&self, cursor: Option<&str>, limit: u32) -> Result<Page<JobSummary>> {
+    /// [`UnknownCursor`].
+    pub async fn jobs_page(
+        &self,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Attempt<Page<JobSummary>, UnknownCursor> {
         let before = page::cursor::<Uuid>(cursor)?.unwrap_or(Uuid::max());
+        Ok(self.jobs_before(before, limit).await?)
+    }
+
+    async fn jobs_before(&self, before: Uuid, limit: u32) -> Result<Page<JobSummary>> {
         let rows = job::before(self.pool(), before, i64::from(limit) + 1).await?;
         page::build(rows, limit, |row| {
             let job = JobSummary::from(row);
@@ -83,9 +103,9 @@ impl Ledger {
     /// One job.
     ///
     /// # Errors
-    /// `NotFound`.
-    pub async fn job(&self, id: Uuid) -> Result<JobSummary> {
+    /// [`UnknownJob`].
+    pub async fn job(&self, id: Uuid) -> Attempt<JobSummary, UnknownJob> {
         let row = job::find(self.pool(), id).await?;
-        Ok(row.ok_or(Problem::NotFound)?.into())
+        Ok(row.ok_or(UnknownJob)?.into())
     }
 }

@@ -6,12 +6,17 @@
 //! running: nothing can appear behind a reader.
 
 use shared::api::LiveEvent;
-use shared::problem::{FieldFault, Problem};
 use tokio::sync::watch;
 
-use crate::error::Result;
+use crate::error::{Attempt, Result, refusal};
 use crate::operations::ledger::Ledger;
 use crate::store::feed::{self, FeedPlace, FeedRow};
+
+/// No page of the feed gave out this cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownFeedPlace;
+
+refusal!(UnknownFeedPlace);
 
 /// A stretch of the feed.
 #[derive(Debug, Clone)]
@@ -47,11 +52,13 @@ impl Ledger {
     /// What came after a cursor, up to `limit` deliveries.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `after`.
-    pub async fn live_after(&self, cursor: &str, limit: u32) -> Result<LivePage> {
-        let after: FeedPlace = cursor
-            .parse()
-            .map_err(|()| Problem::field("after", FieldFault::NotACursor))?;
+    /// [`UnknownFeedPlace`].
+    pub async fn live_after(
+        &self,
+        cursor: &str,
+        limit: u32,
+    ) -> Attempt<LivePage, UnknownFeedPlace> {
+        let after: FeedPlace = cursor.parse().map_err(|()| UnknownFeedPlace)?;
         let rows = feed::after(self.pool(), after, i64::from(limit) + 1).await?;
         let mut page = LivePage {
             events: Vec::with_capacity(rows.len()),

@@ -2,12 +2,20 @@
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use shared::problem::{FieldFault, Problem};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refusal};
 
 const CHARS_MIN: u16 = 12;
 const CHARS_MAX: u16 = 1000;
+
+/// A password that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordFault {
+    TooShort { chars_min: u16 },
+    TooLong { chars_max: u16 },
+}
+
+refusal!(PasswordFault);
 
 /// Verified where there is no such person, so that both refusals take as long. Its password is unknown
 /// to everybody: the hash part is random.
@@ -48,14 +56,15 @@ pub(crate) fn is_too_long(password: &str) -> bool {
 }
 
 /// # Errors
-/// A fault of the field `password` when it is too short or too long.
-pub(crate) fn check(password: &str) -> std::result::Result<(), Problem> {
-    let fault = if password.chars().count() < usize::from(CHARS_MIN) {
-        FieldFault::TooShort { min: CHARS_MIN }
-    } else if is_too_long(password) {
-        FieldFault::TooLong { max: CHARS_MAX }
-    } else {
-        return Ok(());
-    };
-    Err(Problem::field("password", fault))
+/// It is too short or too long.
+pub(crate) fn check(password: &str) -> std::result::Result<(), PasswordFault> {
+    if password.chars().count() < usize::from(CHARS_MIN) {
+        let chars_min = CHARS_MIN;
+        return Err(PasswordFault::TooShort { chars_min });
+    }
+    if is_too_long(password) {
+        let chars_max = CHARS_MAX;
+        return Err(PasswordFault::TooLong { chars_max });
+    }
+    Ok(())
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use shared::clock::Timestamp;
 use shared::price::{PriceBook, PriceVersion};
-use shared::problem::{FieldFault, Problem};
 use sqlx::PgConnection;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Attempt, Result, refusal};
 use crate::operations::ledger::Ledger;
 use crate::records::actor::Actor;
 use crate::records::job::Task;
@@ -19,6 +18,18 @@ use crate::store::{audit_log, job, price_version};
 
 /// A start this far in the past is still "now": it is about as long as a form stays open.
 const START_TOLERANCE: time::Duration = time::Duration::minutes(5);
+
+/// Why a price was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriceRefusal {
+    /// What a request costs beside its tokens is below zero.
+    NegativePerRequest,
+    /// Somebody else published meanwhile.
+    Outdated,
+    StartInThePast,
+}
+
+refusal!(PriceRefusal);
 
 impl Ledger {
     /// All price versions as of now.
@@ -35,11 +46,15 @@ impl Ledger {
     /// Publishes a new version and charges the messages that waited for it.
     ///
     /// # Errors
-    /// `Outdated` when somebody else published meanwhile; field problems for a start in the past
-    /// and for a negative per-request price.
-    pub async fn publish_price(&self, new: NewPrice, actor: &Actor) -> Result<PriceVersion> {
+    /// Somebody else published meanwhile, the start lies in the past, or the price of a request is
+    /// negative.
+    pub async fn publish_price(
+        &self,
+        new: NewPrice,
+        actor: &Actor,
+    ) -> Attempt<PriceVersion, PriceRefusal> {
         if new.rates.per_request.is_negative() {
-            return Err(Problem::field("perRequest", FieldFault::Negative).into());
+            return Err(PriceRefusal::NegativePerRequest.into());
         }
         let mut tx = self.pool().begin().await?;
         // Alone from here on: every group that commits before has priced what happened before.
@@ -62,7 +77,7 @@ impl Ledger {
         tx: &mut PgConnection,
         new: &NewPrice,
         actor: &Actor,
-    ) -> Result<PriceVersion> {
+    ) -> Attempt<PriceVersion, PriceRefusal> {
         let at = price_version::revision(&mut *tx).await?;
         let book = self.inner.prices.at_revision(tx, at.revision).await?;
         let newest = book
@@ -70,7 +85,7 @@ impl Ledger {
             .max_by_key(|version| version.version);
         let newest_version = newest.map_or(0, |version| version.version);
         if new.expected_version.is_some_and(|it| it != newest_version) {
-            return Err(Problem::Outdated.into());
+            return Err(PriceRefusal::Outdated.into());
         }
         let from = effective_from(new, newest.is_some(), at.now.into())?;
         let version = newest_version + 1;
@@ -103,12 +118,12 @@ fn effective_from(
     new: &NewPrice,
     has_versions: bool,
     now: Timestamp,
-) -> std::result::Result<Option<Timestamp>, Problem> {
+) -> std::result::Result<Option<Timestamp>, PriceRefusal> {
     match new.effective_from {
         None if has_versions => Ok(Some(now)),
         None => Ok(None),
         Some(from) if from.moment() < now.moment() - START_TOLERANCE => {
-            Err(Problem::field("effectiveFrom", FieldFault::InThePast))
+            Err(PriceRefusal::StartInThePast)
         }
         // Never before now: what was charged a moment ago keeps its price.
         Some(from) => Ok(Some(from.max(now))),

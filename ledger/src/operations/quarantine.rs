@@ -8,25 +8,59 @@ use shared::api::{
     Page, QuarantineDetail, QuarantineItem, QuarantineReason, QuarantineStatus, WebhookAnswer,
 };
 use shared::ids::ModelName;
-use shared::problem::{FieldFault, Problem};
 use shared::usage::MessageUsage;
 use uuid::Uuid;
 
 use crate::charging::delivery::{Delivery, Resolution};
-use crate::error::{Error, Result};
-use crate::operations::account::checked_reason;
+use crate::charging::queue::DeliveryRefusal;
+use crate::error::{Attempt, Error, OperationError, Result, refusal};
+use crate::operations::account::{ReasonFault, checked_reason};
 use crate::operations::ledger::Ledger;
 use crate::posting::accounts;
 use crate::records::actor::Actor;
 use crate::records::api_key::ApiKey;
 use crate::records::entrance::Entrance;
 use crate::records::hash::account_id;
-use crate::records::page;
+use crate::records::page::{self, UnknownCursor};
 use crate::store::quarantine::QuarantineRow;
 use crate::store::{audit_log, hold, quarantine};
 
 /// Waiting messages charged together when their price arrives.
 const RELEASE_MESSAGES_MAX: i64 = 500;
+
+/// Nothing waits under this id, or nothing ever did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotInQuarantine;
+
+refusal!(NotInQuarantine);
+
+/// Why a waiting message was not given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DismissRefusal {
+    Reason(ReasonFault),
+    Id(NotInQuarantine),
+}
+
+refusal!(DismissRefusal, Reason(ReasonFault), Id(NotInQuarantine));
+
+/// Why a waiting message was not charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuarantineRefusal {
+    Id(NotInQuarantine),
+    /// The numbers are those of another message than the one that waits.
+    OtherMessage {
+        waiting: String,
+    },
+    /// What it used could not be read, and is not given either.
+    UsageUnknown,
+    Delivery(DeliveryRefusal),
+}
+
+refusal!(
+    QuarantineRefusal,
+    Id(NotInQuarantine),
+    Delivery(DeliveryRefusal)
+);
 
 impl Ledger {
     /// Delivers again what waits for a price of this model, at the price in force when each
@@ -56,10 +90,10 @@ impl Ledger {
                     // Somebody else resolved it, or it was charged with other numbers: it is not
                     // in the way of the others.
                     Ok(_)
-                    | Err(Error::Problem(Problem::NotFound | Problem::MessageConflict { .. })) => {
-                        done += 1;
-                    }
-                    Err(error) => return Err(error),
+                    | Err(OperationError::Refused(
+                        DeliveryRefusal::ResolvedAlready | DeliveryRefusal::Conflict { .. },
+                    )) => done += 1,
+                    Err(OperationError::Failed(error)) => return Err(error),
                 }
             }
             self.job_progress(job, done, total.max(done)).await?;
@@ -70,12 +104,17 @@ impl Ledger {
     /// free. A redelivery is judged anew.
     ///
     /// # Errors
-    /// `NotFound` when nothing waits under this id; a field problem for `reason`.
-    pub async fn dismiss_quarantined(&self, id: Uuid, reason: &str, actor: &Actor) -> Result<()> {
+    /// Nothing waits under this id, or nobody can read the reason.
+    pub async fn dismiss_quarantined(
+        &self,
+        id: Uuid,
+        reason: &str,
+        actor: &Actor,
+    ) -> Attempt<(), DismissRefusal> {
         let reason = checked_reason(reason)?;
         let row = quarantine::one(self.pool(), id)
             .await?
-            .ok_or(Problem::NotFound)?;
+            .ok_or(NotInQuarantine)?;
         let mut tx = self.pool().begin_with(accounts::BEGIN).await?;
         if let (Some(hold_id), Some(report)) = (row.hold_id, &row.report) {
             let account_id = account_id(&report.user_id);
@@ -89,7 +128,7 @@ impl Ledger {
             }
         }
         if !quarantine::dismiss(&mut tx, id, &actor.name, reason).await? {
-            return Err(Problem::NotFound.into());
+            return Err(NotInQuarantine.into());
         }
         let subject = row.report.as_ref().map(|report| report.message_id.clone());
         let subject = subject.unwrap_or_else(|| id.to_string());
@@ -110,66 +149,67 @@ impl Ledger {
     /// it as it was reported.
     ///
     /// # Errors
-    /// `NotFound` when nothing waits under this id; field problems for `usage` when the body could
-    /// not be read and none is given, and for `message_id` when the numbers are those of another.
+    /// Nothing waits under this id; the body could not be read and no usage is given; the numbers are
+    /// those of another message; otherwise as [`Ledger::deliver`].
     pub async fn charge_quarantined(
         &self,
         id: Uuid,
         corrected: Option<MessageUsage>,
         actor: &Actor,
-    ) -> Result<WebhookAnswer> {
+    ) -> Attempt<WebhookAnswer, QuarantineRefusal> {
         let row = quarantine::one(self.pool(), id).await?;
         let row = row
             .filter(QuarantineRow::is_waiting)
-            .ok_or(Problem::NotFound)?;
+            .ok_or(NotInQuarantine)?;
         let reported = row.report.clone().map(|report| report.0);
         if let (Some(corrected), Some(reported)) = (&corrected, &reported)
             && corrected.message_id != reported.message_id
         {
             // Under another identity the message could be charged a second time.
-            let allowed = reported.message_id.clone();
-            return Err(Problem::field("message_id", FieldFault::NotOneOf { allowed }).into());
+            let waiting = reported.message_id.clone();
+            return Err(QuarantineRefusal::OtherMessage { waiting }.into());
         }
         let is_corrected = corrected.is_some();
         let usage = match (corrected, &reported) {
             (Some(corrected), Some(reported)) => completed(corrected, reported),
             (Some(corrected), None) => corrected,
             (None, Some(reported)) => reported.clone(),
-            (None, None) => return Err(Problem::field("usage", FieldFault::Missing).into()),
+            (None, None) => return Err(QuarantineRefusal::UsageUnknown.into()),
         };
         let by = Some((actor.clone(), reported));
-        self.deliver(row.delivery(usage, by, is_corrected)?).await
+        let charged = self.deliver(row.delivery(usage, by, is_corrected)?).await;
+        charged.map_err(OperationError::widen)
     }
 
     /// What waits, newest first.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
+    /// [`UnknownCursor`].
     pub async fn quarantine(
         &self,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<QuarantineItem>> {
+    ) -> Attempt<Page<QuarantineItem>, UnknownCursor> {
         self.quarantine_for(None, cursor, limit).await
     }
 
     /// As [`Ledger::quarantine`], only what waits for one reason.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
+    /// [`UnknownCursor`].
     pub async fn quarantine_for(
         &self,
         reason: Option<QuarantineReason>,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<QuarantineItem>> {
+    ) -> Attempt<Page<QuarantineItem>, UnknownCursor> {
         let before = page::cursor::<Uuid>(cursor)?.unwrap_or(Uuid::max());
         let reason = reason.map(QuarantineReason::as_str);
         let rows = quarantine::page(self.pool(), before, reason, i64::from(limit) + 1).await?;
-        page::build(rows, limit, |row| {
+        Ok(page::build(rows, limit, |row| {
             let item = row.item()?;
             Ok((item.id.clone(), item))
-        })
+        })?)
     }
 
     /// How many messages wait.
@@ -184,11 +224,11 @@ impl Ledger {
     /// One message that waits or has waited.
     ///
     /// # Errors
-    /// `NotFound`.
-    pub async fn quarantined(&self, id: Uuid) -> Result<QuarantineDetail> {
+    /// [`NotInQuarantine`].
+    pub async fn quarantined(&self, id: Uuid) -> Attempt<QuarantineDetail, NotInQuarantine> {
         let row = quarantine::one(self.pool(), id)
             .await?
-            .ok_or(Problem::NotFound)?;
+            .ok_or(NotInQuarantine)?;
         let mut all = QuarantineStatus::ALL.into_iter();
         let status = all.find(|status| status.as_str() == row.status);
         Ok(QuarantineDetail {

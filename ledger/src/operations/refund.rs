@@ -4,16 +4,15 @@ use serde::Serialize;
 use shared::api::{Balance, PostedEntry};
 use shared::ids::UserId;
 use shared::money::Points;
-use shared::problem::{FieldFault, Problem};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::charging::change::DecidedChange;
 use crate::charging::message::Message;
 use crate::charging::record::Record;
-use crate::error::{Error, Result};
-use crate::operations::account::checked_reason;
-use crate::operations::idempotency;
+use crate::error::{Attempt, Error, OperationError, Result, refusal};
+use crate::operations::account::{ReasonFault, checked_reason};
+use crate::operations::idempotency::{self, KeyReused};
 use crate::operations::ledger::Ledger;
 use crate::posting::accounts;
 use crate::records::actor::Actor;
@@ -23,6 +22,31 @@ use crate::records::idempotency_key::IdempotencyKey;
 use crate::store;
 use crate::store::audit_log;
 use crate::store::write::{self, Rows};
+
+/// The user has no such charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownCharge;
+
+refusal!(UnknownCharge);
+
+/// Why no points were given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefundRefusal {
+    Reason(ReasonFault),
+    Charge(UnknownCharge),
+    /// Nothing is asked for, or nothing is left of the charge.
+    NoPoints,
+    /// More than the charge still stands for.
+    MoreThanCharged,
+    Key(KeyReused),
+}
+
+refusal!(
+    RefundRefusal,
+    Reason(ReasonFault),
+    Charge(UnknownCharge),
+    Key(KeyReused)
+);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,8 +75,8 @@ impl Ledger {
     /// Gives points of a charge back: all that is left of it, or a part.
     ///
     /// # Errors
-    /// `NotFound` when the user has no such charge; field problems for `points` (more than the
-    /// charge still stands for, or nothing) and `reason`.
+    /// The user has no such charge; the points are more than it still stands for, or none; nobody can
+    /// read the reason.
     pub async fn refund(
         &self,
         user: &UserId,
@@ -60,16 +84,16 @@ impl Ledger {
         points: Option<Points>,
         reason: &str,
         actor: &Actor,
-    ) -> Result<Balance> {
+    ) -> Attempt<Balance, RefundRefusal> {
         self.refund_once(user, entry, points, reason, None, actor)
             .await?;
-        self.balance(user).await
+        Ok(self.balance(user).await?)
     }
 
     /// As [`Ledger::refund`]; the same key again gives the first answer again.
     ///
     /// # Errors
-    /// Also `KeyReused`.
+    /// Also [`KeyReused`].
     pub async fn refund_once(
         &self,
         user: &UserId,
@@ -78,7 +102,7 @@ impl Ledger {
         reason: &str,
         key: Option<&IdempotencyKey>,
         actor: &Actor,
-    ) -> Result<PostedEntry> {
+    ) -> Attempt<PostedEntry, RefundRefusal> {
         let reason = checked_reason(reason)?;
         let account_id = account_id(user);
         let mut fingerprint = Hasher::new("tollgate refund 1");
@@ -88,21 +112,22 @@ impl Ledger {
         fingerprint.int(points.map_or(0, Points::nano));
         fingerprint.text(reason);
         let mut tx = self.pool().begin_with(accounts::BEGIN).await?;
-        if let Some(answer) = idempotency::claim(&mut tx, key, &fingerprint.finish()).await? {
+        let first = idempotency::claim(&mut tx, key, &fingerprint.finish()).await;
+        if let Some(answer) = first.map_err(OperationError::widen)? {
             return Ok(answer);
         }
         let mut accounts = accounts::lock(&mut tx, [account_id])
             .await?
-            .ok_or(Problem::NotFound)?;
+            .ok_or(UnknownCharge)?;
         let message = message_at(&mut tx, account_id, entry)
             .await?
-            .ok_or(Problem::NotFound)?;
+            .ok_or(UnknownCharge)?;
         let points = points.unwrap_or(Points::from_nano(message.dues.owed_nano));
         if points <= Points::ZERO {
-            return Err(Problem::field("points", FieldFault::NotPositive).into());
+            return Err(RefundRefusal::NoPoints.into());
         }
-        let change = DecidedChange::refund(&message, points.nano())
-            .ok_or_else(|| Problem::field("points", FieldFault::TooLarge))?;
+        let change =
+            DecidedChange::refund(&message, points.nano()).ok_or(RefundRefusal::MoreThanCharged)?;
         let by = Decided {
             reason,
             actor: &actor.name,
@@ -162,15 +187,19 @@ impl Ledger {
     /// The entry of a charge, by its consumption's public id (`cons_…`).
     ///
     /// # Errors
-    /// `NotFound` when the user has no such charge.
-    pub async fn charge_entry(&self, user: &UserId, consumption_id: &str) -> Result<i64> {
-        let id = MessageId::parse(consumption_id).ok_or(Problem::NotFound)?;
+    /// [`UnknownCharge`].
+    pub async fn charge_entry(
+        &self,
+        user: &UserId,
+        consumption_id: &str,
+    ) -> Attempt<i64, UnknownCharge> {
+        let id = MessageId::parse(consumption_id).ok_or(UnknownCharge)?;
         let mut connection = self.pool().acquire().await?;
         let record = Record::read(&mut connection, &[id]).await?;
         let found = record.find(&[id]);
         let message = found.first().and_then(|id| record.get(*id));
         let message = message.filter(|it| it.account_id == Some(account_id(user)));
         let entries = message.and_then(|message| message.entries);
-        Ok(entries.ok_or(Problem::NotFound)?.first)
+        Ok(entries.ok_or(UnknownCharge)?.first)
     }
 }

@@ -5,30 +5,35 @@ use std::str::FromStr;
 
 use shared::api::{Page, ReportDifference, ReportSummary};
 use shared::clock::Timestamp;
-use shared::problem::Problem;
 use shared::tokens::Tokens;
 use shared::usage::{Evidence, LinePlace, Usage};
 use sqlx::types::Json;
 
 use crate::charging::message::usage_of;
 use crate::charging::record::Record;
-use crate::error::Result;
+use crate::error::{Attempt, refusal};
 use crate::operations::ledger::Ledger;
 use crate::records::entry::{EntryLine, total_tokens};
 use crate::records::hash::MessageId;
-use crate::records::page;
+use crate::records::page::{self, UnknownCursor};
 use crate::store::report::{self, ReportKey, ReportRow};
 
 /// Reports looked through at once for some that differ, and how often for one page.
 const LOOK_ROWS_MAX: i64 = 500;
 const LOOKS_MAX: u32 = 20;
 
+/// No charged message has this id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownMessage;
+
+refusal!(UnknownMessage);
+
 impl Ledger {
     /// Everybody who reported a message, in order. `message_id` is any id that the message is known by.
     ///
     /// # Errors
-    /// `NotFound` when no charged message has this id.
-    pub async fn reports(&self, message_id: &str) -> Result<Vec<ReportSummary>> {
+    /// [`UnknownMessage`].
+    pub async fn reports(&self, message_id: &str) -> Attempt<Vec<ReportSummary>, UnknownMessage> {
         let mut connection = self.pool().acquire().await?;
         let mut reports = Vec::new();
         for namespace_id in report::namespaces(&mut *connection).await? {
@@ -43,7 +48,7 @@ impl Ledger {
             reports.extend(rows.into_iter().map(|row| row.summary(&message.lines)));
         }
         if reports.is_empty() {
-            return Err(Problem::NotFound.into());
+            return Err(UnknownMessage.into());
         }
         Ok(reports)
     }
@@ -52,12 +57,12 @@ impl Ledger {
     /// few reports differ, and not all are looked through at once.
     ///
     /// # Errors
-    /// A bad cursor is a problem of the field `cursor`.
+    /// [`UnknownCursor`].
     pub async fn report_differences(
         &self,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<ReportSummary>> {
+    ) -> Attempt<Page<ReportSummary>, UnknownCursor> {
         let mut before = page::cursor::<ReportCursor>(cursor)?.map(|cursor| cursor.0);
         let items_max = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut items = Vec::new();
@@ -106,7 +111,7 @@ impl fmt::Display for ReportCursor {
 impl FromStr for ReportCursor {
     type Err = ();
 
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+    fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.split('.');
         let (Some(micros), Some(message), Some(number), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())

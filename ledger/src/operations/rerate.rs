@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
+use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::{Nano, Points};
 use shared::price::PriceVersion;
-use shared::problem::{FieldFault, Problem};
 use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::charging::change::DecidedChange;
 use crate::charging::message::Message;
 use crate::charging::record::Record;
-use crate::error::{Error, Result, is_lost_race};
-use crate::operations::account::checked_reason;
+use crate::error::{Attempt, Error, Result, is_lost_race, refusal};
+use crate::operations::account::{ReasonFault, checked_reason};
 use crate::operations::ledger::Ledger;
 use crate::posting::accounts;
 use crate::records::actor::Actor;
@@ -31,6 +31,20 @@ use crate::store::{audit_log, job, price_version};
 const MESSAGES_MAX: i64 = 500;
 /// How often a job says how far it is, in messages.
 const PROGRESS_STEP: u64 = 100;
+
+/// Why nothing is re-rated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RerateRefusal {
+    Reason(ReasonFault),
+    /// A version is unknown, two are of one model, or there is none.
+    Versions,
+    /// The range ends where it begins, or before.
+    EmptyRange {
+        from: Timestamp,
+    },
+}
+
+refusal!(RerateRefusal, Reason(ReasonFault));
 
 /// What a re-rating means to one user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,18 +69,18 @@ type Versions = HashMap<String, PriceVersion>;
 
 impl Ledger {
     /// The versions a re-rating names, by model.
-    async fn rerating_prices(&self, rerating: &Rerating) -> Result<Versions> {
+    async fn rerating_prices(&self, rerating: &Rerating) -> Attempt<Versions, RerateRefusal> {
         let versions = price_version::of_ids(self.pool(), &rerating.price_version_ids).await?;
         let by_model: Versions = versions
             .into_iter()
             .map(|version| (version.model_name.key(), version))
             .collect();
         if by_model.is_empty() || by_model.len() != rerating.price_version_ids.len() {
-            return Err(Problem::field("priceVersionIds", FieldFault::NotPriced).into());
+            return Err(RerateRefusal::Versions.into());
         }
         if rerating.from >= rerating.to {
-            let than = rerating.from.to_string();
-            return Err(Problem::field("to", FieldFault::NotLater { than }).into());
+            let from = rerating.from;
+            return Err(RerateRefusal::EmptyRange { from }.into());
         }
         Ok(by_model)
     }
@@ -95,8 +109,11 @@ impl Ledger {
     /// What applying a re-rating would do, per user; nothing is written.
     ///
     /// # Errors
-    /// Field problems for `priceVersionIds` (unknown, or two of one model) and `to`.
-    pub async fn preview_rerating(&self, rerating: &Rerating) -> Result<Vec<RerateEffect>> {
+    /// A version is unknown, two are of one model, or the range is empty.
+    pub async fn preview_rerating(
+        &self,
+        rerating: &Rerating,
+    ) -> Attempt<Vec<RerateEffect>, RerateRefusal> {
         let versions = self.rerating_prices(rerating).await?;
         let mut users: BTreeMap<String, (u64, i128)> = BTreeMap::new();
         let repriced = self.repriced(rerating, &versions).await?;
@@ -123,7 +140,7 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::start_rerating`].
-    pub async fn rerate(&self, rerating: Rerating, actor: &Actor) -> Result<Uuid> {
+    pub async fn rerate(&self, rerating: Rerating, actor: &Actor) -> Attempt<Uuid, RerateRefusal> {
         let job = self.start_rerating(rerating, actor).await?;
         self.run_job(job).await?;
         Ok(job)
@@ -133,8 +150,12 @@ impl Ledger {
     /// the job.
     ///
     /// # Errors
-    /// As [`Ledger::preview_rerating`], and a field problem for `reason`.
-    pub async fn start_rerating(&self, rerating: Rerating, actor: &Actor) -> Result<Uuid> {
+    /// As [`Ledger::preview_rerating`], and a reason that nobody can read.
+    pub async fn start_rerating(
+        &self,
+        rerating: Rerating,
+        actor: &Actor,
+    ) -> Attempt<Uuid, RerateRefusal> {
         checked_reason(&rerating.reason)?;
         self.rerating_prices(&rerating).await?;
         let mut tx = self.pool().begin().await?;
@@ -152,7 +173,11 @@ impl Ledger {
         Ok(job)
     }
 
-    pub(crate) async fn apply_rerating(&self, job: Uuid, rerating: &Rerating) -> Result<()> {
+    pub(crate) async fn apply_rerating(
+        &self,
+        job: Uuid,
+        rerating: &Rerating,
+    ) -> Attempt<(), RerateRefusal> {
         let versions = self.rerating_prices(rerating).await?;
         let repriced = self.repriced(rerating, &versions).await?;
         let total = u64::try_from(repriced.len()).unwrap_or(u64::MAX);

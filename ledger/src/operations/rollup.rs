@@ -5,16 +5,29 @@ use std::collections::HashMap;
 use shared::api::{EntryKind, ROLLUP_PERIODS_MAX, RollupFilter, RollupPeriod, RollupSum, Rollups};
 use shared::clock::Timestamp;
 use shared::money::{Overflow, Points};
-use shared::problem::{FieldFault, Problem};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Attempt, Result, refusal};
 use crate::operations::ledger::Ledger;
 use crate::records::usage_sum::{
     UsageClock, UsageCut, UsageFilter, UsageKey, UsageMeasures, UsageSums,
 };
 use crate::store::api_key;
+
+/// Why there are no sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RollupRefusal {
+    /// The range ends where it begins, or before.
+    EmptyRange {
+        from: Timestamp,
+    },
+    /// The range has too many hours; it may have few enough days.
+    TooManyHours,
+    TooManyDays,
+}
+
+refusal!(RollupRefusal);
 
 /// The hour that a moment belongs to.
 fn hour_of(moment: OffsetDateTime) -> OffsetDateTime {
@@ -22,7 +35,9 @@ fn hour_of(moment: OffsetDateTime) -> OffsetDateTime {
 }
 
 /// The range of a filter in whole hours.
-fn range(filter: &RollupFilter) -> Result<(OffsetDateTime, OffsetDateTime)> {
+fn range(
+    filter: &RollupFilter,
+) -> std::result::Result<(OffsetDateTime, OffsetDateTime), RollupRefusal> {
     let (from, to) = (hour_of(filter.from.moment()), filter.to.moment());
     let to = if hour_of(to) == to {
         to
@@ -30,21 +45,16 @@ fn range(filter: &RollupFilter) -> Result<(OffsetDateTime, OffsetDateTime)> {
         hour_of(to).saturating_add(time::Duration::HOUR)
     };
     if to <= from {
-        let than = filter.from.to_string();
-        return Err(Problem::field("to", FieldFault::NotLater { than }).into());
+        return Err(RollupRefusal::EmptyRange { from: filter.from });
     }
     let hours_max = i64::from(filter.by.hours() * ROLLUP_PERIODS_MAX);
     if (to - from).whole_hours() <= hours_max {
         return Ok((from, to));
     }
     Err(match filter.by {
-        RollupPeriod::Hour => {
-            let allowed = RollupPeriod::Day.as_str().to_owned();
-            Problem::field("by", FieldFault::NotOneOf { allowed })
-        }
-        RollupPeriod::Day => Problem::field("to", FieldFault::TooLarge),
-    }
-    .into())
+        RollupPeriod::Hour => RollupRefusal::TooManyHours,
+        RollupPeriod::Day => RollupRefusal::TooManyDays,
+    })
 }
 
 /// What models and sources are told of: what messages used. Other entries of messages belong to none.
@@ -68,9 +78,8 @@ impl Ledger {
     /// Sums of the journal by kind and by period, model and source.
     ///
     /// # Errors
-    /// Field problems for `to` (not later than `from`, or too late for days) and for `by` (too many
-    /// hours).
-    pub async fn rollups(&self, filter: &RollupFilter) -> Result<Rollups> {
+    /// The range is empty, or has too many hours or days.
+    pub async fn rollups(&self, filter: &RollupFilter) -> Attempt<Rollups, RollupRefusal> {
         let (from, to) = range(filter)?;
         let names: HashMap<Uuid, String> = api_key::names(self.pool()).await?;
         let api_key_ids: Option<Vec<Uuid>> = filter.source.as_ref().map(|source| {
@@ -96,7 +105,7 @@ impl Ledger {
             by_source: true,
             ..UsageCut::default()
         };
-        rollups_of(self.usage_sums(&wanted, cut).await?, &names)
+        Ok(rollups_of(self.usage_sums(&wanted, cut).await?, &names)?)
     }
 }
 

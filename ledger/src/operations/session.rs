@@ -4,10 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::ids::UserId;
-use shared::problem::{FieldFault, Problem};
 use sqlx::PgConnection;
 
-use crate::error::{Error, Result};
+use crate::error::{Attempt, Error, Result, refusal};
 use crate::operations::ledger::Ledger;
 use crate::records::actor::Actor;
 use crate::records::digest::digest;
@@ -17,6 +16,14 @@ use crate::store::{audit_log, session};
 
 /// Longest life of a user token, in seconds: a day.
 const USER_SECONDS_MAX: u32 = 24 * 60 * 60;
+
+/// A token's life is between a second and so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LifeOutOfRange {
+    pub seconds_max: u32,
+}
+
+refusal!(LifeOutOfRange);
 
 pub(crate) async fn open(
     tx: &mut PgConnection,
@@ -35,19 +42,16 @@ impl Ledger {
     /// Mints a short-lived token with which a user sees their own points.
     ///
     /// # Errors
-    /// A field problem for `minutes` when the life is not between a second and a day.
+    /// The life is not between a second and a day.
     pub async fn create_user_session(
         &self,
         user: &UserId,
         seconds: u32,
         actor: &Actor,
-    ) -> Result<NewSession> {
+    ) -> Attempt<NewSession, LifeOutOfRange> {
         if !(1..=USER_SECONDS_MAX).contains(&seconds) {
-            let fault = FieldFault::OutOfRange {
-                min: 1,
-                max: USER_SECONDS_MAX / 60,
-            };
-            return Err(Problem::field("minutes", fault).into());
+            let seconds_max = USER_SECONDS_MAX;
+            return Err(LifeOutOfRange { seconds_max }.into());
         }
         let mut tx = self.pool().begin().await?;
         let session = open(&mut tx, &Owner::User(user), seconds).await?;

@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use shared::ids::checked_id;
-use shared::problem::{FieldFault, Problem};
+use shared::ids::{IdError, checked_id};
 
-use crate::error::{Error, Result};
+use crate::error::{Attempt, Error, OperationError, Result, refusal};
 use crate::operations::api_key::NewKey;
 use crate::operations::ledger::Ledger;
 use crate::records::actor::Actor;
@@ -17,22 +16,49 @@ use crate::store::api_key::{self, KeyRow};
 use crate::store::namespace::{self, DEFAULT_NAMESPACE};
 use crate::store::source;
 
+/// Why there is no such new source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceRefusal {
+    Name(IdError),
+    /// It is that of another gateway source.
+    NameTaken,
+    Namespace(IdError),
+    NoUpstreamAddress,
+    NoUpstreamKey,
+}
+
+refusal!(SourceRefusal);
+
+/// Why no gateway source is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayRefusal {
+    Unknown,
+    /// There are several, and none is named.
+    NoneNamed,
+}
+
+refusal!(GatewayRefusal);
+
 impl Ledger {
     /// Creates a source, and its namespace when it is new; its key is shown this once.
     ///
     /// # Errors
-    /// Field problems for `name` (empty, or that of another gateway source), `namespace`,
-    /// `upstreamUrl` and `upstreamKey`.
-    pub async fn create_source(&self, new: &NewSource, actor: &Actor) -> Result<CreatedKey> {
+    /// The name or the namespace is none, the name is that of another gateway source, or it lacks
+    /// what stands behind it.
+    pub async fn create_source(
+        &self,
+        new: &NewSource,
+        actor: &Actor,
+    ) -> Attempt<CreatedKey, SourceRefusal> {
         let key = checked(new)?;
         let mut tx = self.pool().begin().await?;
         namespace::ensure(&mut tx, key.namespace).await?;
         let created = self.insert_key(&mut tx, &key, actor).await;
         let created = created.map_err(|error| match error {
             Error::Database(error) if api_key::is_name_taken(&error) => {
-                Problem::field("name", FieldFault::Taken).into()
+                OperationError::from(SourceRefusal::NameTaken)
             }
-            error => error,
+            error => error.into(),
         })?;
         tx.commit().await?;
         Ok(created)
@@ -50,14 +76,13 @@ impl Ledger {
     /// app.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that name; a missing field `app` when there are several and
-    /// none is named.
-    pub async fn gateway_source(&self, name: Option<&str>) -> Result<Arc<ApiKey>> {
+    /// There is none of that name, or there are several and none is named.
+    pub async fn gateway_source(&self, name: Option<&str>) -> Attempt<Arc<ApiKey>, GatewayRefusal> {
         let mut rows = api_key::gateways_named(self.pool(), name).await?;
         match (rows.pop(), rows.is_empty()) {
-            (Some(row), true) => self.unsealed(row),
-            (None, _) => Err(Problem::NotFound.into()),
-            (Some(_), false) => Err(Problem::field("app", FieldFault::Missing).into()),
+            (Some(row), true) => Ok(self.unsealed(row)?),
+            (None, _) => Err(GatewayRefusal::Unknown.into()),
+            (Some(_), false) => Err(GatewayRefusal::NoneNamed.into()),
         }
     }
 
@@ -76,18 +101,18 @@ impl Ledger {
 }
 
 /// The key of a new source, if the source can be created.
-fn checked(new: &NewSource) -> std::result::Result<NewKey<'_>, Problem> {
-    let name = checked_id(&new.name).map_err(|fault| Problem::field("name", fault))?;
+fn checked(new: &NewSource) -> std::result::Result<NewKey<'_>, SourceRefusal> {
+    let name = checked_id(&new.name).map_err(SourceRefusal::Name)?;
     let namespace = match &new.namespace {
-        Some(name) => checked_id(name).map_err(|fault| Problem::field("namespace", fault))?,
+        Some(name) => checked_id(name).map_err(SourceRefusal::Namespace)?,
         None => DEFAULT_NAMESPACE,
     };
     if new.entrance.has_upstream() {
         if new.settings.upstream_url.is_none() {
-            return Err(Problem::field("upstreamUrl", FieldFault::Missing));
+            return Err(SourceRefusal::NoUpstreamAddress);
         }
         if new.upstream_key.is_none() {
-            return Err(Problem::field("upstreamKey", FieldFault::Missing));
+            return Err(SourceRefusal::NoUpstreamKey);
         }
     }
     Ok(NewKey {

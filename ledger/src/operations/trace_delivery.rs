@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use shared::formats::langfuse::TraceMessage;
-use shared::problem::Problem;
 use time::OffsetDateTime;
 use tracing::error;
 
 use crate::charging::delivery::Delivery;
-use crate::error::{Error, Result};
+use crate::charging::queue::DeliveryRefusal;
+use crate::error::{OperationError, Result};
 use crate::operations::ledger::Ledger;
 use crate::records::entrance::Entrance;
 use crate::records::trace::{PATIENCE, Trace};
@@ -89,10 +89,11 @@ impl Ledger {
         );
         match self.deliver(delivery).await {
             // A conflict is on record.
-            Ok(_) | Err(Error::Problem(Problem::MessageConflict { .. })) => {
-                self.mark_reported(trace, &report.parts).await
-            }
-            Err(error) => Err(error),
+            Ok(_)
+            | Err(OperationError::Refused(
+                DeliveryRefusal::Conflict { .. } | DeliveryRefusal::ResolvedAlready,
+            )) => self.mark_reported(trace, &report.parts).await,
+            Err(OperationError::Failed(error)) => Err(error),
         }
     }
 

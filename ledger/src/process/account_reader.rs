@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::error::{BUSY, Result};
+use crate::error::{Error, Result};
 use crate::process::price_cache::PriceCache;
 use crate::records::account::Amounts;
 use crate::records::settings::Settings;
@@ -60,8 +60,8 @@ impl AccountReader {
     pub(crate) async fn read(&self, account_id: Uuid) -> Result<AccountSnapshot> {
         let (answer, snapshot) = oneshot::channel();
         let request = Request { account_id, answer };
-        self.0.try_send(request).map_err(|_| BUSY)?;
-        Ok(snapshot.await.map_err(|_| BUSY)?)
+        self.0.try_send(request).map_err(|_| Error::Busy)?;
+        snapshot.await.map_err(|_| Error::Busy)
     }
 }
 

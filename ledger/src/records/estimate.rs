@@ -5,9 +5,23 @@ use shared::clock::Timestamp;
 use shared::ids::ModelName;
 use shared::money::Points;
 use shared::price::{PriceBook, Unpriced};
-use shared::problem::{FieldFault, Problem};
 use shared::quote::quote;
 use shared::tokens::Tokens;
+
+use crate::error::refusal;
+
+/// Why nobody can say what a call will cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EstimateRefusal {
+    /// Its model has no price in force.
+    Unpriced(Unpriced),
+    /// Its model is not known, and no model has a price in force.
+    NothingPriced,
+    /// So many tokens cost more than an account can hold.
+    TooManyTokens,
+}
+
+refusal!(EstimateRefusal, Unpriced(Unpriced));
 
 /// The tokens a call is expected to use, and why.
 pub(crate) struct ExpectedTokens {
@@ -32,16 +46,16 @@ impl ExpectedTokens {
     /// What they cost now.
     ///
     /// # Errors
-    /// Field problems of `modelName` when the model has no price in force.
+    /// The model has no price in force, or the tokens are too many.
     pub(crate) fn estimate(
         &self,
         book: &PriceBook,
         model: &ModelName,
         now: Timestamp,
-    ) -> Result<Estimate, Problem> {
-        let version = book.in_force(model, now).map_err(unpriced)?;
-        let quote = quote(&version.rates, &self.tokens)
-            .map_err(|_| Problem::field("inputTokens", FieldFault::TooLarge))?;
+    ) -> Result<Estimate, EstimateRefusal> {
+        let version = book.in_force(model, now)?;
+        let quote =
+            quote(&version.rates, &self.tokens).map_err(|_| EstimateRefusal::TooManyTokens)?;
         Ok(Estimate {
             model_name: version.model_name.clone(),
             input_tokens: self.tokens.all_input(),
@@ -60,26 +74,18 @@ impl ExpectedTokens {
 /// What a call costs that nobody knows the model of: the dearest one is the one that surely suffices.
 ///
 /// # Errors
-/// A field problem of `modelName` when nothing has a price in force.
+/// Nothing has a price in force.
 pub(crate) fn dearest(
     book: &PriceBook,
     tokens: &Tokens,
     now: Timestamp,
-) -> Result<Points, Problem> {
+) -> Result<Points, EstimateRefusal> {
     book.current(now)
         .filter_map(|version| book.in_force(&version.model_name, now).ok())
         .filter_map(|version| quote(&version.rates, tokens).ok())
         .map(|quote| quote.points)
         .max()
-        .ok_or_else(|| Problem::field("modelName", FieldFault::NotPriced))
-}
-
-pub(crate) fn unpriced(error: Unpriced) -> Problem {
-    let fault = match error {
-        Unpriced::UnknownModel => FieldFault::NotPriced,
-        Unpriced::InactivePrice => FieldFault::PriceInactive,
-    };
-    Problem::field("modelName", fault)
+        .ok_or(EstimateRefusal::NothingPriced)
 }
 
 /// Average of whole numbers, rounded up so that an estimate errs on the safe side.

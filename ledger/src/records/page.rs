@@ -3,17 +3,21 @@
 use std::str::FromStr;
 
 use shared::api::Page;
-use shared::problem::{FieldFault, Problem};
 
-use crate::error::Result;
+use crate::error::{Result, refusal};
+
+/// No earlier page gave out this cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownCursor;
+
+refusal!(UnknownCursor);
 
 /// Reads a cursor that an earlier page gave out.
-pub(crate) fn cursor<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>> {
+pub(crate) fn cursor<T: FromStr>(
+    cursor: Option<&str>,
+) -> std::result::Result<Option<T>, UnknownCursor> {
     cursor
-        .map(|text| {
-            text.parse()
-                .map_err(|_| Problem::field("cursor", FieldFault::NotACursor).into())
-        })
+        .map(|text| text.parse().map_err(|_| UnknownCursor))
         .transpose()
 }
 

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 
-use ledger::Entrance;
+use ledger::{Entrance, GrantRefusal, ReasonFault, UnknownCursor};
 use ledger::{Ledger, SealingKey, Settings};
 use shared::api::{EntryKind, HistoryFilter, HistoryItem, Page};
 use shared::clock::Timestamp;
-use shared::problem::{FieldFault, Problem};
+use shared::ids::IdError;
 use shared::tokens::Tokens;
 use sqlx::AssertSqlSafe;
 use time::{Duration, OffsetDateTime};
 
 use crate::clock::Clock;
 use crate::usage_sums::sum_up_all;
-use crate::{Books, actor, message, points, problem, sample, user};
+use crate::{Books, actor, message, points, refusal, sample, user};
 
 #[tokio::test]
 async fn the_database_refuses_to_change_what_is_append_only() {
@@ -252,23 +252,18 @@ async fn a_refused_change_leaves_no_trace_in_books_or_audit() {
         .ledger
         .add_points(&user("u"), points("9000000000"), "more", &actor())
         .await;
-    assert_eq!(
-        problem(too_much),
-        Problem::field("points", FieldFault::TooLarge)
-    );
+    assert_eq!(refusal(too_much), GrantRefusal::TooManyPoints);
     let nothing = books
         .ledger
         .add_points(&user("u"), points("0"), "nothing", &actor())
         .await;
-    assert_eq!(
-        problem(nothing),
-        Problem::field("points", FieldFault::NotPositive)
-    );
+    assert_eq!(refusal(nothing), GrantRefusal::NoPoints);
     let silent = books
         .ledger
         .add_points(&user("u"), points("1"), " ", &actor())
         .await;
-    assert_eq!(problem(silent), Problem::field("reason", FieldFault::Empty));
+    let unreadable = ReasonFault(IdError::Empty);
+    assert_eq!(refusal(silent), GrantRefusal::Reason(unreadable));
     assert_eq!(
         books.ledger.audit_log(None, 10).await.unwrap().items.len(),
         2
@@ -347,13 +342,13 @@ async fn history_is_paged_by_key_and_filtered() {
     let granted = page(&grants, None, 100).await.items;
     assert_eq!((granted.len(), granted[0].points), (1, points("100")));
     assert_eq!(
-        problem(
+        refusal(
             books
                 .ledger
                 .history(&user("u"), &everything, Some("x"), 3)
                 .await
         ),
-        Problem::field("cursor", FieldFault::NotACursor)
+        UnknownCursor
     );
 }
 
@@ -548,12 +543,14 @@ async fn more_requests_than_connections_wait_for_each_other_and_never_for_ever()
         tasks.spawn(async move {
             let user = user(&format!("u{}", n % 5));
             let points = "1".parse().unwrap();
-            ledger.add_points(&user, points, "test", &actor()).await?;
-            ledger.set_debt_limit(&user, points, &actor()).await
+            let given = ledger.add_points(&user, points, "test", &actor()).await;
+            given.unwrap();
+            let limited = ledger.set_debt_limit(&user, points, &actor()).await;
+            limited.unwrap();
         });
     }
     while let Some(done) = tasks.join_next().await {
-        done.unwrap().unwrap();
+        done.unwrap();
     }
     for n in 0..5 {
         assert_eq!(books.balance(&format!("u{n}")).await, "8".parse().unwrap());

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use ledger::{Delivery, Entrance};
+use ledger::{Delivery, DeliveryRefusal, Entrance, Error, OperationError, Rejection};
 use shared::api::{Outcome, QuarantineReason};
-use shared::problem::Problem;
 use shared::tokens::Tokens;
 
-use crate::{Books, message, now, points, price, problem, sample, user};
+use crate::{Books, message, now, points, price, refusal, sample, user};
 
 #[tokio::test]
 async fn the_sample_takes_93_points_once() {
@@ -77,10 +76,10 @@ async fn the_same_message_with_other_numbers_or_another_user_is_a_recorded_confl
     let mut other_model = sample();
     other_model.calls[0].model_name = "gpt-5".parse().unwrap();
     for message in [other_numbers, other_user, other_model] {
-        let told = problem(books.ledger.deliver(books.delivery(message)).await);
+        let told = refusal(books.ledger.deliver(books.delivery(message)).await);
         assert_eq!(
             told,
-            Problem::MessageConflict {
+            DeliveryRefusal::Conflict {
                 message_id: "msg_456".into()
             }
         );
@@ -132,7 +131,7 @@ async fn an_unknown_model_waits_and_its_first_price_charges_it() {
 
     let mut other = sample();
     other.calls[0].tokens.input = 1;
-    problem(books.ledger.deliver(books.delivery(other)).await);
+    refusal(books.ledger.deliver(books.delivery(other)).await);
 
     books.set_price("gpt-4", "30", "60").await;
     assert_eq!(books.balance("user_789").await, points("7"));
@@ -381,12 +380,13 @@ async fn every_delivery_leaves_a_row() {
         .ledger
         .reject(
             &books.key,
-            Entrance::Webhook,
-            b"not json",
-            &Problem::InvalidJson {
-                detail: String::new(),
+            Rejection {
+                entrance: Entrance::Webhook,
+                body: b"not json",
+                received_at: now(),
+                code: "invalid_json",
+                hides_usage: true,
             },
-            now(),
         )
         .await
         .unwrap();
@@ -440,7 +440,7 @@ async fn a_full_queue_says_busy_and_records_nothing() {
     let (charged, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert!(!refused.is_empty());
     for answer in refused {
-        assert!(matches!(problem(answer), Problem::Busy { .. }));
+        assert!(matches!(answer, Err(OperationError::Failed(Error::Busy))));
     }
     let balance = books.balance("u").await;
     assert_eq!(
@@ -463,6 +463,6 @@ async fn what_waits_takes_so_much_memory_and_no_more() {
     let together = [deliver("a", 1), deliver("b", 1), deliver("c", 1)];
     futures::future::try_join_all(together).await.unwrap();
     let refused = deliver("d", 64).await;
-    assert!(matches!(problem(refused), Problem::Busy { .. }));
+    assert!(matches!(refused, Err(OperationError::Failed(Error::Busy))));
     assert_eq!(books.balance("u").await, points("-3"));
 }

@@ -4,14 +4,13 @@ use std::fs;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
-use ledger::{Grant, Ledger};
+use ledger::{Attempt, DeliveryRefusal, Error, Grant, Ledger, OperationError, RefundRefusal};
 use shared::api::{CheckBalance, Outcome, WebhookAnswer};
 use shared::money::Points;
-use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use shared::usage::MessageUsage;
 
-use crate::{Books, actor, cluster, message, points, problem, user};
+use crate::{Books, actor, cluster, message, points, refusal, user};
 
 const USERS: usize = 5;
 /// Of each kind, for each user.
@@ -99,8 +98,7 @@ async fn refund(ledger: &Ledger, number: usize, round: usize) -> bool {
     {
         Ok(_) => true,
         Err(error) => {
-            let late = Problem::field("points", FieldFault::NotPositive);
-            assert_eq!(problem::<()>(Err(error)), late);
+            assert_eq!(refusal::<(), _>(Err(error)), RefundRefusal::NoPoints);
             false
         }
     }
@@ -196,14 +194,21 @@ async fn more_changes_at_once_than_connections_all_get_their_answer() {
         let (ledger, owner, actor) = (&books.ledger, &owner, &actor);
         let entry = i64::try_from(round).unwrap() + 2;
         [
-            ledger.refund(owner, entry, None, "test", actor).boxed(),
-            ledger.add_points(owner, points("1"), "test", actor).boxed(),
-            ledger.set_debt_limit(owner, points("1"), actor).boxed(),
+            ledger
+                .refund(owner, entry, None, "test", actor)
+                .map(Result::unwrap)
+                .boxed(),
+            ledger
+                .add_points(owner, points("1"), "test", actor)
+                .map(Result::unwrap)
+                .boxed(),
+            ledger
+                .set_debt_limit(owner, points("1"), actor)
+                .map(Result::unwrap)
+                .boxed(),
         ]
     });
-    for answer in join_all(changes).await {
-        answer.unwrap();
-    }
+    join_all(changes).await;
     assert_eq!(books.balance(&name(0)).await, points("1012"));
 }
 
@@ -213,7 +218,7 @@ async fn deliver_during(
     books: &Books,
     used: MessageUsage,
     change: &'static str,
-) -> ledger::Result<WebhookAnswer> {
+) -> Attempt<WebhookAnswer, DeliveryRefusal> {
     let mut other = books.pool.begin().await.unwrap();
     sqlx::query("select from account where user_id = $1 for update")
         .bind(used.user_id.as_str())
@@ -269,7 +274,7 @@ async fn a_message_that_comes_into_quarantine_while_another_report_is_written_is
          select substring(encode(sha256('tollgate message\\000'::bytea || int8send(1) || 'm1'::bytea), 'hex'), 1, 32)::uuid,
              message from message_event where kind = 'waiting'";
     let answer = deliver_during(&books, used, claim).await;
-    assert!(matches!(problem(answer), Problem::MessageConflict { .. }));
+    assert!(matches!(refusal(answer), DeliveryRefusal::Conflict { .. }));
     assert_eq!(books.balance("u").await, points("10"));
     books.assert_verified().await;
 }
@@ -323,7 +328,7 @@ async fn only_a_lost_race_is_tried_again_and_not_for_ever() {
         let refused = books.ledger.deliver(books.delivery(used));
         let refused = tokio::time::timeout(Duration::from_secs(30), refused).await;
         assert!(
-            matches!(refused, Ok(Err(ledger::Error::Database(_)))),
+            matches!(refused, Ok(Err(OperationError::Failed(Error::Database(_))))),
             "{code}: {refused:?}"
         );
         let tries: i64 = sqlx::query_scalar("select nextval('tries') - 1")

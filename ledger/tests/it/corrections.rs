@@ -1,15 +1,14 @@
 //! Credits that run out, refunds, re-ratings: every change is an entry that names its origin.
 
-use ledger::{Entrance, Grant, Rerating};
+use ledger::{Entrance, Grant, RefundRefusal, RerateRefusal, Rerating, UnknownCharge};
 use shared::api::{EntryKind, HistoryFilter};
 use shared::clock::Timestamp;
 use shared::money::Points;
-use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use shared::usage::{Evidence, MessageUsage, ModelCall};
 
 use crate::clock::Clock;
-use crate::{Books, actor, message, now, points, problem, user};
+use crate::{Books, actor, message, now, points, refusal, user};
 
 fn in_days(days: i64) -> Option<Timestamp> {
     Some(Timestamp::new(now().moment() + time::Duration::days(days)))
@@ -134,8 +133,8 @@ async fn refunds_give_back_what_was_charged_and_never_more() {
     assert_eq!(refund(Some("3")).await.unwrap().balance, points("5"));
     assert_eq!(refundable().await, [(2, points("5"))]);
     assert_eq!(
-        problem(refund(Some("5.000000001")).await),
-        Problem::field("points", FieldFault::TooLarge)
+        refusal(refund(Some("5.000000001")).await),
+        RefundRefusal::MoreThanCharged
     );
     assert_eq!(refund(None).await.unwrap().balance, points("10"));
     assert_eq!(refundable().await, [(2, points("0"))]);
@@ -143,15 +142,12 @@ async fn refunds_give_back_what_was_charged_and_never_more() {
     assert_eq!(origins.len(), 1);
     assert_eq!((origins[0].entry, origins[0].points), (2, points("-8")));
     assert!(origins[0].consumption.is_some());
-    assert_eq!(
-        problem(refund(None).await),
-        Problem::field("points", FieldFault::NotPositive)
-    );
+    assert_eq!(refusal(refund(None).await), RefundRefusal::NoPoints);
     let grant = books
         .ledger
         .refund(&user("u"), 1, None, "not a charge", &actor())
         .await;
-    assert_eq!(problem(grant), Problem::NotFound);
+    assert_eq!(refusal(grant), RefundRefusal::Charge(UnknownCharge));
     books.assert_verified().await;
 }
 
@@ -225,10 +221,7 @@ async fn re_rating_shows_the_difference_enters_it_once_and_leaves_other_models_a
             &actor(),
         )
         .await;
-    assert_eq!(
-        problem(too_much),
-        Problem::field("points", FieldFault::TooLarge)
-    );
+    assert_eq!(refusal(too_much), RefundRefusal::MoreThanCharged);
     books.assert_verified().await;
 }
 
@@ -275,11 +268,7 @@ async fn a_re_rating_names_one_price_for_each_model() {
     for versions in [vec![], vec![one.id, other.id], vec![one.id, one.id + 1000]] {
         let preview = everything_priced_by(&versions);
         let refused = books.ledger.preview_rerating(&preview).await;
-        assert_eq!(
-            problem(refused),
-            Problem::field("priceVersionIds", FieldFault::NotPriced),
-            "{versions:?}"
-        );
+        assert_eq!(refusal(refused), RerateRefusal::Versions, "{versions:?}");
     }
 }
 
@@ -436,7 +425,7 @@ async fn a_charge_is_found_by_its_public_id() {
     assert_eq!(find("u", &id).await.unwrap(), 2);
     let other_version = "cons_00000000000040008000000000000000";
     for (name, id) in [("v", id.as_str()), ("u", "cons_x"), ("u", other_version)] {
-        assert_eq!(problem(find(name, id).await), Problem::NotFound, "{id}");
+        assert_eq!(refusal(find(name, id).await), UnknownCharge, "{id}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! The live feed resumes without gap or repeat.
 
-use shared::problem::{FieldFault, Problem};
+use ledger::UnknownFeedPlace;
 use shared::tokens::Tokens;
 use sqlx::Connection as _;
 
-use crate::{Books, message, problem};
+use crate::{Books, message, refusal};
 
 #[tokio::test]
 async fn a_reader_that_resumes_sees_every_delivery_once_while_two_processes_write() {
@@ -89,8 +89,8 @@ async fn a_bad_cursor_is_named() {
     let books = Books::open().await;
     for cursor in ["", "1", "x-1", "1-x", "-1-1"] {
         assert_eq!(
-            problem(books.ledger.live_after(cursor, 10).await),
-            Problem::field("after", FieldFault::NotACursor)
+            refusal(books.ledger.live_after(cursor, 10).await),
+            UnknownFeedPlace
         );
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
+use ledger::{Attempt, CheckRefusal, DeliveryRefusal, ReleaseRefusal, SettleRefusal, UnknownHold};
 use shared::api::{BalanceCheck, CheckBalance, HoldStatus, Outcome};
-use shared::problem::Problem;
 use shared::tokens::Tokens;
 
-use crate::{Books, actor, message, points, problem, user};
+use crate::{Books, actor, message, points, refusal, user};
 
 /// A check for one call of `tokens` input tokens of model `m`, which cost a point per thousand.
 fn check(tokens: u64, hold: bool) -> CheckBalance {
@@ -41,7 +41,7 @@ async fn settle(
     hold_id: &str,
     id: &str,
     tokens: u64,
-) -> ledger::Result<shared::api::WebhookAnswer> {
+) -> Attempt<shared::api::WebhookAnswer, SettleRefusal> {
     let used = message(id, "u", "m", Tokens::new(tokens, 0));
     books
         .ledger
@@ -71,7 +71,7 @@ async fn holds_of_one_point_at_once(books: &Books, attempts: usize) -> usize {
         ledger.check_balance(&owner, &one_point)
     }))
     .await;
-    let is_granted = |answer: &ledger::Result<BalanceCheck>| {
+    let is_granted = |answer: &Attempt<BalanceCheck, CheckRefusal>| {
         let answer = answer.as_ref().unwrap();
         assert_eq!(answer.can_proceed, answer.hold_id.is_some());
         assert_eq!(answer.can_proceed, answer.shortfall.is_zero());
@@ -140,7 +140,10 @@ async fn settling_twice_gives_the_first_answer_again() {
         assert_eq!(again.consumption_id, first.consumption_id);
     }
     let other = settle(&books, &id, "msg", 4000).await;
-    assert!(matches!(problem(other), Problem::MessageConflict { .. }));
+    assert!(matches!(
+        refusal(other),
+        SettleRefusal::Delivery(DeliveryRefusal::Conflict { .. })
+    ));
     assert_eq!(books.balance("u").await, points("7"));
 }
 
@@ -156,7 +159,7 @@ async fn a_settlement_of_what_another_entrance_reported_first_charges_nothing_an
     let balance = books.ledger.balance(&user("u")).await.unwrap();
     assert_eq!((balance.balance, balance.held), (points("7"), points("0")));
     let released = books.ledger.release_hold(&user("u"), &id).await;
-    assert_eq!(problem(released), Problem::Outdated);
+    assert_eq!(refusal(released), ReleaseRefusal::Settled);
     books.assert_verified().await;
 }
 
@@ -191,7 +194,9 @@ async fn many_settlements_in_one_process_charge_once() {
     let other = message("other", "u", "m", Tokens::new(2000, 0));
     let other = books.ledger.deliver(books.delivery(other));
     let answers = futures::future::try_join_all(settlements);
-    let (answers, _) = tokio::try_join!(answers, other).unwrap();
+    let (answers, other) = tokio::join!(answers, other);
+    let answers = answers.unwrap();
+    other.unwrap();
     let ids: HashSet<_> = answers.iter().map(|it| &it.consumption_id).collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(books.balance("u").await, points("7"));
@@ -241,7 +246,7 @@ async fn a_released_or_expired_hold_frees_its_points_once_and_a_late_settlement_
     }
     assert_eq!(books.balance("u").await, points("8"));
     let settled = books.ledger.release_hold(&user("u"), &released).await;
-    assert_eq!(problem(settled), Problem::Outdated);
+    assert_eq!(refusal(settled), ReleaseRefusal::Settled);
     books.assert_verified().await;
 }
 
@@ -254,18 +259,18 @@ async fn a_hold_belongs_to_its_user() {
     assert_eq!(books.ledger.open_holds(&user("v")).await.unwrap(), []);
     for stranger in ["hold_x", "x"] {
         assert_eq!(
-            problem(books.ledger.find_hold(&user("u"), stranger).await),
-            Problem::NotFound
+            refusal(books.ledger.find_hold(&user("u"), stranger).await),
+            UnknownHold
         );
     }
     assert_eq!(
-        problem(books.ledger.release_hold(&user("v"), &id).await),
-        Problem::NotFound
+        refusal(books.ledger.release_hold(&user("v"), &id).await),
+        ReleaseRefusal::Hold(UnknownHold)
     );
     let theft = books.delivery(message("m", "v", "m", Tokens::new(1, 0)));
     assert_eq!(
-        problem(books.ledger.settle_hold(&id, theft).await),
-        Problem::NotFound
+        refusal(books.ledger.settle_hold(&id, theft).await),
+        SettleRefusal::Hold(UnknownHold)
     );
 }
 

@@ -1,18 +1,21 @@
 //! A request that is repeated under its key is done once, and every time gets the same answer.
 
 use futures::future::join_all;
-use ledger::{Grant, IdempotencyKey, NewPrice};
+use ledger::{
+    Attempt, CheckRefusal, Grant, GrantRefusal, HoldRefusal, IdempotencyKey, KeyReused, NewPrice,
+    RefundRefusal,
+};
 use shared::api::{CheckBalance, PostedEntry};
-use shared::problem::{FieldFault, Problem};
+use shared::ids::IdError;
 use shared::tokens::Tokens;
 
-use crate::{Books, actor, message, points, price, problem, user};
+use crate::{Books, actor, message, points, price, refusal, user};
 
 fn key(name: &str) -> IdempotencyKey {
     IdempotencyKey::new("tester", name).unwrap()
 }
 
-async fn refund(books: &Books, part: &str, name: &str) -> ledger::Result<PostedEntry> {
+async fn refund(books: &Books, part: &str, name: &str) -> Attempt<PostedEntry, RefundRefusal> {
     let (owner, part) = (user("u"), Some(points(part)));
     books
         .ledger
@@ -62,7 +65,8 @@ async fn a_refund_repeated_at_once_through_two_processes_is_made_once() {
 async fn a_key_names_one_request_of_one_sender() {
     let books = charged().await;
     refund(&books, "1", "k").await.unwrap();
-    assert_eq!(problem(refund(&books, "2", "k").await), Problem::KeyReused);
+    let other_amount = refusal(refund(&books, "2", "k").await);
+    assert_eq!(other_amount, RefundRefusal::Key(KeyReused));
     let grant = Grant {
         points: points("1"),
         reason: "goodwill".into(),
@@ -77,25 +81,19 @@ async fn a_key_names_one_request_of_one_sender() {
             .await
     };
     assert_eq!(
-        problem(give("tester", "u").await),
-        Problem::KeyReused,
+        refusal(give("tester", "u").await),
+        GrantRefusal::Key(KeyReused),
         "another operation"
     );
     give("somebody else", "u").await.unwrap();
     assert_eq!(
-        problem(give("somebody else", "v").await),
-        Problem::KeyReused,
+        refusal(give("somebody else", "v").await),
+        GrantRefusal::Key(KeyReused),
         "another user"
     );
     assert_eq!(books.balance("v").await, points("0"));
-    for (name, fault) in [
-        (" ", FieldFault::Empty),
-        ("a\nb", FieldFault::ControlCharacter),
-    ] {
-        assert_eq!(
-            IdempotencyKey::new("tester", name).unwrap_err(),
-            Problem::field("Idempotency-Key", fault)
-        );
+    for (name, fault) in [(" ", IdError::Empty), ("a\nb", IdError::ControlCharacter)] {
+        assert_eq!(IdempotencyKey::new("tester", name).unwrap_err(), fault);
     }
 }
 
@@ -103,8 +101,8 @@ async fn a_key_names_one_request_of_one_sender() {
 async fn what_was_refused_is_tried_again_and_what_is_old_is_forgotten() {
     let books = charged().await;
     assert_eq!(
-        problem(refund(&books, "9", "k").await),
-        Problem::field("points", FieldFault::TooLarge)
+        refusal(refund(&books, "9", "k").await),
+        RefundRefusal::MoreThanCharged
     );
     refund(&books, "1", "k").await.unwrap();
 
@@ -154,7 +152,8 @@ async fn a_repeated_check_gets_the_hold_that_the_first_one_made() {
         .ledger
         .check_balance_once(&owner, &longer, Some(&name))
         .await;
-    assert_eq!(problem(other), Problem::KeyReused);
+    let reused = CheckRefusal::Hold(HoldRefusal::Key(KeyReused));
+    assert_eq!(refusal(other), reused);
 
     // A refusal is not kept: with more points, the same request succeeds.
     let (later, poor) = (key("later"), user("poor"));

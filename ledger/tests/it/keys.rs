@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use ledger::{Ledger, Scope};
-use shared::problem::Problem;
+use ledger::{Ledger, Scope, UnknownKey};
 use shared::source::SourceEntrance;
 use shared::tokens::Tokens;
 use sqlx::Row;
 use tokio::sync::watch;
 
-use crate::{Books, actor, message, problem};
+use crate::{Books, actor, message, refusal};
 
 #[tokio::test]
 async fn a_key_authenticates_and_only_its_hash_is_stored() {
@@ -90,7 +89,7 @@ async fn a_revoked_key_ends_in_every_process() {
         hear(&mut heard).await;
     }
     let again = books.ledger.revoke_api_key(created.id, &actor()).await;
-    assert_eq!(problem(again), Problem::NotFound);
+    assert_eq!(refusal(again), UnknownKey);
 }
 
 async fn deliver(books: &Books, id: &str) {

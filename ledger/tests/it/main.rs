@@ -28,12 +28,14 @@ mod usage_sums;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::{Actor, ApiKey, Delivery, Entrance, Ledger, NewPrice, Scope, SealingKey, Settings};
+use ledger::{
+    Actor, ApiKey, Attempt, Delivery, Entrance, Ledger, NewPrice, OperationError, Scope,
+    SealingKey, Settings,
+};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::money::Points;
 use shared::price::{PriceVersion, Rates};
-use shared::problem::Problem;
 use shared::source::SourceEntrance;
 use shared::tokens::Tokens;
 use shared::usage::{Evidence, MessageUsage, ModelCall};
@@ -191,6 +193,12 @@ fn sample() -> MessageUsage {
     message("msg_456", "user_789", "gpt-4", Tokens::new(1500, 800))
 }
 
-fn problem<T: std::fmt::Debug>(result: ledger::Result<T>) -> Problem {
-    result.unwrap_err().problem()
+fn refusal<T: std::fmt::Debug, R>(attempt: Attempt<T, R>) -> R
+where
+    OperationError<R>: std::fmt::Debug,
+{
+    match attempt.unwrap_err() {
+        OperationError::Refused(refusal) => refusal,
+        OperationError::Failed(error) => panic!("failed: {error}"),
+    }
 }

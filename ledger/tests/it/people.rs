@@ -1,9 +1,8 @@
 //! Administrators, sessions, and the brake on guessing.
 
-use ledger::Visitor;
-use shared::problem::{FieldFault, Problem};
+use ledger::{AdministratorRefusal, LifeOutOfRange, PasswordFault, SignInRefusal, Visitor};
 
-use crate::{Books, actor, problem, user};
+use crate::{Books, actor, refusal, user};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -30,8 +29,8 @@ async fn weak_passwords_and_taken_names_are_refused() {
         .create_administrator("ada", "short", &actor())
         .await;
     assert_eq!(
-        problem(short),
-        Problem::field("password", FieldFault::TooShort { min: 12 })
+        refusal(short),
+        AdministratorRefusal::Password(PasswordFault::TooShort { chars_min: 12 })
     );
     books
         .ledger
@@ -42,7 +41,7 @@ async fn weak_passwords_and_taken_names_are_refused() {
         .ledger
         .create_administrator("ada", PASSWORD, &actor())
         .await;
-    assert_eq!(problem(taken), Problem::field("name", FieldFault::Taken));
+    assert_eq!(refusal(taken), AdministratorRefusal::NameTaken);
 }
 
 #[tokio::test]
@@ -55,10 +54,10 @@ async fn guessing_is_slowed_down_for_the_guesser_alone() {
         .unwrap();
     for _ in 0..10 {
         let wrong = books.ledger.sign_in("ada", "wrong", "there").await;
-        assert_eq!(problem(wrong), Problem::WrongPassword);
+        assert_eq!(refusal(wrong), SignInRefusal::WrongPassword);
     }
-    let refused = problem(books.ledger.sign_in("ada", PASSWORD, "there").await);
-    assert!(matches!(refused, Problem::RateLimited { .. }));
+    let refused = refusal(books.ledger.sign_in("ada", PASSWORD, "there").await);
+    assert!(matches!(refused, SignInRefusal::TooManyAttempts { .. }));
     books
         .ledger
         .sign_in("ada", PASSWORD, "elsewhere")
@@ -66,8 +65,8 @@ async fn guessing_is_slowed_down_for_the_guesser_alone() {
         .unwrap();
     let unknown = books.ledger.sign_in("nobody", PASSWORD, "elsewhere").await;
     assert_eq!(
-        problem(unknown),
-        Problem::WrongPassword,
+        refusal(unknown),
+        SignInRefusal::WrongPassword,
         "an unknown name is not given away"
     );
 }
@@ -94,7 +93,9 @@ async fn a_user_token_is_short_lived() {
         .create_user_session(&user("u"), 1_000_000, &actor())
         .await;
     assert_eq!(
-        problem(too_long),
-        Problem::field("minutes", FieldFault::OutOfRange { min: 1, max: 1440 })
+        refusal(too_long),
+        LifeOutOfRange {
+            seconds_max: 24 * 60 * 60
+        }
     );
 }

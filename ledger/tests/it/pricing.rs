@@ -1,11 +1,12 @@
 //! Invariant 9: prices do not rewrite history.
 
+use ledger::{EstimateRefusal, PriceRefusal};
 use shared::api::HistoryFilter;
 use shared::clock::Timestamp;
-use shared::problem::{FieldFault, Problem};
+use shared::price::Unpriced;
 use shared::tokens::Tokens;
 
-use crate::{Books, actor, message, now, points, price, problem, sample, user};
+use crate::{Books, actor, message, now, points, price, refusal, sample, user};
 
 #[tokio::test]
 async fn a_charge_names_the_version_that_was_in_force_when_the_message_happened() {
@@ -76,16 +77,16 @@ async fn a_start_in_the_past_and_an_outdated_author_are_refused() {
         ..price("m", "2", "2")
     };
     assert_eq!(
-        problem(books.ledger.publish_price(backdated, &actor()).await),
-        Problem::field("effectiveFrom", FieldFault::InThePast)
+        refusal(books.ledger.publish_price(backdated, &actor()).await),
+        PriceRefusal::StartInThePast
     );
     let outdated = ledger::NewPrice {
         expected_version: Some(0),
         ..price("M", "2", "2")
     };
     assert_eq!(
-        problem(books.ledger.publish_price(outdated, &actor()).await),
-        Problem::Outdated
+        refusal(books.ledger.publish_price(outdated, &actor()).await),
+        PriceRefusal::Outdated
     );
     let current = ledger::NewPrice {
         expected_version: Some(1),
@@ -167,8 +168,8 @@ async fn an_estimate_says_where_its_tokens_come_from() {
     let books = Books::open().await;
     let model = "m".parse().unwrap();
     assert_eq!(
-        problem(books.ledger.estimate(None, &model, Some(1), Some(1)).await),
-        Problem::field("modelName", FieldFault::NotPriced)
+        refusal(books.ledger.estimate(None, &model, Some(1), Some(1)).await),
+        EstimateRefusal::Unpriced(Unpriced::UnknownModel)
     );
     books.set_price("M", "1", "2").await;
     let estimate = async |name: &str, input, output| {

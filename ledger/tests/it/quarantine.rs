@@ -1,13 +1,16 @@
 //! Invariant 3: what cannot be charged waits, and an administrator can end the wait.
 
-use ledger::Entrance;
+use ledger::{
+    DeliveryRefusal, DismissRefusal, Entrance, NotInQuarantine, QuarantineRefusal, ReasonFault,
+    Rejection,
+};
 use shared::api::{Outcome, QuarantineReason};
-use shared::problem::{FieldFault, Problem};
+use shared::ids::IdError;
 use shared::tokens::Tokens;
 use shared::usage::{Evidence, MessageUsage, ModelCall};
 use uuid::Uuid;
 
-use crate::{Books, actor, message, now, points, problem, sample};
+use crate::{Books, actor, message, now, points, refusal, sample};
 
 async fn only_waiting(books: &Books) -> shared::api::QuarantineItem {
     let mut items = books.ledger.quarantine(None, 10).await.unwrap().items;
@@ -87,7 +90,7 @@ async fn a_waiting_message_is_charged_as_reported_or_as_corrected_once() {
         .charge_quarantined(id_of(&item), Some(other), &actor())
         .await;
     assert!(
-        matches!(problem(refused), Problem::InvalidField { field, .. } if field == "message_id"),
+        matches!(refusal(refused), QuarantineRefusal::OtherMessage { waiting } if waiting == "msg_456"),
         "another message's numbers"
     );
     let corrected = message("msg_456", "user_789", "gpt-4", Tokens::new(1000, 0));
@@ -113,7 +116,7 @@ async fn a_waiting_message_is_charged_as_reported_or_as_corrected_once() {
         .ledger
         .charge_quarantined(id_of(&item), None, &actor())
         .await;
-    assert_eq!(problem(again), Problem::NotFound);
+    assert_eq!(refusal(again), QuarantineRefusal::Id(NotInQuarantine));
     let audit = books
         .ledger
         .audit_log(None, 1)
@@ -214,7 +217,14 @@ async fn what_waits_is_charged_once_however_many_administrators_read_it() {
     for answer in answers {
         match answer {
             Ok(answer) => paid.push(answer.points_deducted),
-            refused => assert_eq!(problem(refused), Problem::NotFound),
+            refused => {
+                let gone = matches!(
+                    refusal(refused),
+                    QuarantineRefusal::Id(NotInQuarantine)
+                        | QuarantineRefusal::Delivery(DeliveryRefusal::ResolvedAlready)
+                );
+                assert!(gone);
+            }
         }
     }
     assert_eq!(paid.len(), 1, "{paid:?}");
@@ -321,24 +331,26 @@ async fn a_better_report_that_does_not_fit_the_account_waits_and_gives_nothing_b
 async fn a_body_that_cannot_be_read_waits_once_and_can_be_charged_by_hand() {
     let books = Books::open().await;
     books.set_price("gpt-4", "30", "60").await;
-    let refused = Problem::InvalidJson {
-        detail: "EOF".into(),
+    let half = Rejection {
+        entrance: Entrance::Webhook,
+        body: b"{half",
+        received_at: now(),
+        code: "invalid_json",
+        hides_usage: true,
     };
     for _ in 0..2 {
-        books
-            .ledger
-            .reject(&books.key, Entrance::Webhook, b"{half", &refused, now())
-            .await
-            .unwrap();
+        books.ledger.reject(&books.key, half).await.unwrap();
     }
     books
         .ledger
         .reject(
             &books.key,
-            Entrance::Webhook,
-            b"x",
-            &Problem::InvalidSignature,
-            now(),
+            Rejection {
+                body: b"x",
+                code: "invalid_signature",
+                hides_usage: false,
+                ..half
+            },
         )
         .await
         .unwrap();
@@ -351,10 +363,7 @@ async fn a_body_that_cannot_be_read_waits_once_and_can_be_charged_by_hand() {
         .ledger
         .charge_quarantined(id_of(&item), None, &actor())
         .await;
-    assert_eq!(
-        problem(unknown),
-        Problem::field("usage", FieldFault::Missing)
-    );
+    assert_eq!(refusal(unknown), QuarantineRefusal::UsageUnknown);
     let answer = books
         .ledger
         .charge_quarantined(id_of(&item), Some(sample()), &actor())
@@ -385,7 +394,8 @@ async fn a_dismissed_message_is_gone_from_the_queue_and_audited() {
         .ledger
         .dismiss_quarantined(id_of(&item), " ", &actor())
         .await;
-    assert_eq!(problem(silent), Problem::field("reason", FieldFault::Empty));
+    let unreadable = ReasonFault(IdError::Empty);
+    assert_eq!(refusal(silent), DismissRefusal::Reason(unreadable));
     books
         .ledger
         .dismiss_quarantined(id_of(&item), "a test call", &actor())
@@ -475,11 +485,17 @@ async fn a_message_that_is_charged_and_dismissed_at_once_is_only_one_of_both() {
         let expected = match (charged, dismissed) {
             (Ok(answer), Err(error)) => {
                 assert_eq!(answer.status, Outcome::Charged);
-                assert_eq!(error.problem(), Problem::NotFound);
+                let gone = DismissRefusal::Id(NotInQuarantine);
+                assert_eq!(refusal::<(), _>(Err(error)), gone);
                 "-30"
             }
             (Err(error), Ok(())) => {
-                assert_eq!(error.problem(), Problem::NotFound);
+                let gone = matches!(
+                    refusal::<(), _>(Err(error)),
+                    QuarantineRefusal::Id(NotInQuarantine)
+                        | QuarantineRefusal::Delivery(DeliveryRefusal::ResolvedAlready)
+                );
+                assert!(gone);
                 "0"
             }
             both => panic!("{both:?}"),

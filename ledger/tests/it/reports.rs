@@ -2,15 +2,14 @@
 //! better report counts.
 
 use futures::future::join_all;
-use ledger::{CallEstimate, Delivery, Entrance};
+use ledger::{CallEstimate, Delivery, DeliveryRefusal, Entrance, OperationError, UnknownMessage};
 use shared::api::ReportDifference;
 use shared::api::{EntryKind, HistoryFilter, Outcome, QuarantineReason, WebhookAnswer};
-use shared::problem::Problem;
 use shared::tokens::Tokens;
 use shared::usage::{Evidence, MessageUsage, ModelCall};
 
 use crate::corrections::everything_priced_by;
-use crate::{Books, actor, message, points, problem, user};
+use crate::{Books, actor, message, points, refusal, user};
 
 /// A model `m` at a point per thousand tokens, a model `dear` at ten, and a user with 1,000 points.
 async fn books() -> Books {
@@ -123,8 +122,8 @@ async fn a_message_is_recognised_by_any_of_its_ids() {
     assert_eq!(seen[0].input_tokens, 1000);
     assert!(seen[0].consumption_id.is_some());
     assert_eq!(
-        problem(books.ledger.reports("nobody").await),
-        Problem::NotFound
+        refusal(books.ledger.reports("nobody").await),
+        UnknownMessage
     );
     books.assert_verified().await;
 }
@@ -559,8 +558,8 @@ async fn a_call_told_otherwise_by_its_own_party_is_a_conflict() {
         .ledger
         .deliver(seen(&books, Entrance::Gateway, otherwise));
     assert!(matches!(
-        problem(answer.await),
-        Problem::MessageConflict { .. }
+        refusal(answer.await),
+        DeliveryRefusal::Conflict { .. }
     ));
     assert_eq!(books.balance("u").await, points("998.5"));
     books.assert_verified().await;
@@ -855,8 +854,8 @@ async fn a_difference_is_recorded_and_charges_nothing() {
     let changed = seen(&books, Entrance::Webhook, whole("msg", 900));
     let message_id = "msg".to_owned();
     assert_eq!(
-        problem(books.ledger.deliver(changed).await),
-        Problem::MessageConflict { message_id }
+        refusal(books.ledger.deliver(changed).await),
+        DeliveryRefusal::Conflict { message_id }
     );
     books.assert_verified().await;
 }
@@ -927,8 +926,8 @@ async fn a_report_of_another_users_message_is_never_dropped() {
     let webhook = seen(&books, Entrance::Webhook, by_other("msg"));
     let message_id = "msg".to_owned();
     assert_eq!(
-        problem(books.ledger.deliver(webhook).await),
-        Problem::MessageConflict { message_id }
+        refusal(books.ledger.deliver(webhook).await),
+        DeliveryRefusal::Conflict { message_id }
     );
     assert_eq!(books.balance("u").await, points("999"));
     books.assert_verified().await;
@@ -952,7 +951,10 @@ async fn ids_that_cross_at_the_same_moment_under_two_users_are_each_charged_at_m
         assert_eq!(one.unwrap().status, Outcome::Charged);
         match other {
             Ok(answer) => assert_eq!(answer.status, Outcome::Charged),
-            Err(error) => assert!(matches!(error.problem(), Problem::MessageConflict { .. })),
+            Err(error) => assert!(matches!(
+                error,
+                OperationError::Refused(DeliveryRefusal::Conflict { .. })
+            )),
         }
     }
     let spent = points("1000").minus(books.balance("u").await).unwrap();

@@ -1,15 +1,14 @@
 //! Sums by period, kind, model and source, without a look at the journal.
 
-use ledger::Entrance;
+use ledger::{Entrance, RollupRefusal};
 use shared::api::{EntryKind, RollupFilter, RollupPeriod, RollupSum, Rollups};
 use shared::clock::Timestamp;
-use shared::problem::{FieldFault, Problem};
 use shared::tokens::Tokens;
 use shared::usage::Evidence;
 use time::{Duration, OffsetDateTime};
 
 use crate::clock::Clock;
-use crate::{Books, actor, message, now, points, problem, user};
+use crate::{Books, actor, message, now, points, refusal, user};
 
 fn last_hours(hours: i64) -> RollupFilter {
     RollupFilter {
@@ -191,26 +190,23 @@ async fn a_range_is_bounded() {
     };
     ask(900, RollupPeriod::Hour).await.unwrap();
     assert_eq!(
-        problem(ask(1001, RollupPeriod::Hour).await),
-        Problem::field(
-            "by",
-            FieldFault::NotOneOf {
-                allowed: "day".into()
-            }
-        )
+        refusal(ask(1001, RollupPeriod::Hour).await),
+        RollupRefusal::TooManyHours
     );
     ask(1001, RollupPeriod::Day).await.unwrap();
     ask(23_900, RollupPeriod::Day).await.unwrap();
     assert_eq!(
-        problem(ask(24_001, RollupPeriod::Day).await),
-        Problem::field("to", FieldFault::TooLarge)
+        refusal(ask(24_001, RollupPeriod::Day).await),
+        RollupRefusal::TooManyDays
     );
     let mut backwards = last_hours(1);
     std::mem::swap(&mut backwards.from, &mut backwards.to);
-    assert!(matches!(
-        problem(books.ledger.rollups(&backwards).await),
-        Problem::InvalidField { field, fault: FieldFault::NotLater { .. } } if field == "to"
-    ));
+    assert_eq!(
+        refusal(books.ledger.rollups(&backwards).await),
+        RollupRefusal::EmptyRange {
+            from: backwards.from
+        }
+    );
 }
 
 /// It counts whole when the range ends within it, and not at all when the range ends where it begins.

@@ -1,11 +1,13 @@
 //! Sources: who may send what, and what a call through one is expected to cost.
 
-use ledger::{CallEstimate, NewSource, Scope};
-use shared::problem::{FieldFault, Problem};
+use ledger::{
+    CallEstimate, CheckRefusal, EstimateRefusal, GatewayRefusal, NewSource, Scope, SourceRefusal,
+    UnknownKey,
+};
 use shared::source::{SourceEntrance, SourceSettings};
 use shared::tokens::Tokens;
 
-use crate::{Books, actor, message, points, problem, user};
+use crate::{Books, actor, message, points, refusal, user};
 
 fn gateway(name: &str) -> NewSource {
     NewSource {
@@ -59,17 +61,20 @@ async fn a_source_with_a_server_behind_it_says_where_that_is() {
     nowhere.settings.upstream_url = None;
     let mut keyless = gateway("bot");
     keyless.upstream_key = None;
-    for (new, field) in [(nowhere, "upstreamUrl"), (keyless, "upstreamKey")] {
-        let refused = problem(books.ledger.create_source(&new, &actor()).await);
-        assert_eq!(refused, Problem::field(field, FieldFault::Missing));
+    for (new, expected) in [
+        (nowhere, SourceRefusal::NoUpstreamAddress),
+        (keyless, SourceRefusal::NoUpstreamKey),
+    ] {
+        let refused = refusal(books.ledger.create_source(&new, &actor()).await);
+        assert_eq!(refused, expected);
     }
     books
         .ledger
         .create_source(&gateway("bot"), &actor())
         .await
         .unwrap();
-    let again = problem(books.ledger.create_source(&gateway("bot"), &actor()).await);
-    assert_eq!(again, Problem::field("name", FieldFault::Taken));
+    let again = refusal(books.ledger.create_source(&gateway("bot"), &actor()).await);
+    assert_eq!(again, SourceRefusal::NameTaken);
 }
 
 #[tokio::test]
@@ -158,7 +163,7 @@ async fn a_replaced_key_is_the_same_source_and_a_revoked_one_is_none() {
             .is_none()
     );
     let refused = books.ledger.rotate_api_key(created.id, &actor()).await;
-    assert_eq!(problem(refused), Problem::NotFound);
+    assert_eq!(refusal(refused), UnknownKey);
     let listed = books.ledger.sources().await.unwrap();
     let bot = listed.iter().find(|source| source.name == "bot").unwrap();
     assert!(bot.revoked_at.is_some());
@@ -169,7 +174,7 @@ async fn a_replaced_key_is_the_same_source_and_a_revoked_one_is_none() {
 async fn the_app_of_a_caller_who_names_none_is_the_only_one() {
     let books = Books::open().await;
     let none = books.ledger.gateway_source(None).await;
-    assert_eq!(problem(none), Problem::NotFound);
+    assert_eq!(refusal(none), GatewayRefusal::Unknown);
     let one = books
         .ledger
         .create_source(&gateway("one"), &actor())
@@ -182,7 +187,7 @@ async fn the_app_of_a_caller_who_names_none_is_the_only_one() {
         .await
         .unwrap();
     let several = books.ledger.gateway_source(None).await;
-    assert_eq!(problem(several), Problem::field("app", FieldFault::Missing));
+    assert_eq!(refusal(several), GatewayRefusal::NoneNamed);
     assert_eq!(
         books.ledger.gateway_source(Some("two")).await.unwrap().id,
         two.id
@@ -196,8 +201,8 @@ async fn a_call_of_unknown_cost_is_estimated_from_what_there_is() {
     let call = CallEstimate::default();
     let unpriced = books.ledger.check_call(&user("u"), source, &call).await;
     assert_eq!(
-        problem(unpriced),
-        Problem::field("modelName", FieldFault::NotPriced)
+        refusal(unpriced),
+        CheckRefusal::Estimate(EstimateRefusal::NothingPriced)
     );
     books.set_price("cheap", "1", "1").await;
     books.set_price("dear", "10", "10").await;

@@ -65,7 +65,7 @@ impl Check {
             let only = (!self.messages.is_empty()).then_some(self.messages.as_slice());
             let actor = actor();
             let charged = ledger.charge_missing(&source, only, self.model, &actor);
-            Some(charged.await.map_err(in_words)?)
+            Some(app::reviewed(charged.await.map_err(in_words)?))
         } else {
             None
         };

@@ -1,6 +1,7 @@
 //! How a command ends.
 
 use anyhow::{Result, anyhow};
+use app::Explain;
 use app::text::InWords;
 use shared::locale::Locale;
 
@@ -23,12 +24,12 @@ impl Ending {
     }
 }
 
-/// A problem of the ledger in words, for a person at a terminal.
-pub(super) fn in_words(error: ledger::Error) -> anyhow::Error {
-    match error {
-        ledger::Error::Problem(problem) => anyhow!(problem.message(Locale::En)),
-        error => error.into(),
-    }
+/// What the ledger says, for a person at a terminal: its causes too, where it is nobody's choice.
+pub(super) fn in_words(error: impl Explain) -> anyhow::Error {
+    let problem = error.problem();
+    error
+        .cause()
+        .map_or_else(|| anyhow!(problem.message(Locale::En)), anyhow::Error::from)
 }
 
 /// An error with its causes. Some errors repeat their cause in their own words already.

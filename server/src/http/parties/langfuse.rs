@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use access::credential::basic;
+use app::Explain;
 use app::text::InWords;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -25,12 +26,11 @@ use uuid::Uuid;
 
 use crate::http::plumbing::answer::Language;
 use crate::http::plumbing::body;
+use crate::http::plumbing::rejection::rejection;
 use crate::http::plumbing::state::Http;
 
 /// A batch holds whole conversations.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How much of what is refused is kept for the administrator.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 pub fn routes() -> Router<Http> {
     Router::new()
@@ -135,11 +135,9 @@ async fn take(
     let at = Timestamp::new(OffsetDateTime::now_utc());
     let source = authenticate(ledger, headers).await?;
     let reject = async |body: &[u8], problem: &Problem| {
-        let kept = body.get(..KEPT_BYTES_MAX).unwrap_or(body);
-        ledger
-            .reject(&source, Entrance::Langfuse, kept, problem, at)
-            .await
-            .map_err(|error| problem_of(&error))
+        let rejection = rejection(Entrance::Langfuse, body, problem, at);
+        let rejected = ledger.reject(&source, rejection).await;
+        rejected.map_err(|error| problem_of(&error))
     };
     let body = match body::read_up_to(body, BYTES_MAX).await {
         Ok(body) => body,

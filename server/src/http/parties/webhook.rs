@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use access::{Denial, key, signature};
+use app::Explain;
 use app::text::InWords;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -22,9 +23,8 @@ use time::OffsetDateTime;
 use crate::http::plumbing::answer::{Language, charged, success};
 use crate::http::plumbing::body;
 use crate::http::plumbing::refusal::Refusal;
+use crate::http::plumbing::rejection::rejection;
 
-/// How much of a refused body is kept for the administrator.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Events of one batch at most.
 pub const BATCH_EVENTS_MAX: u32 = 1000;
@@ -104,36 +104,42 @@ pub async fn deliver_batch(
         let (ledger, received) = (&ledger, &received);
         async move {
             match delivered {
-                Ok(answer) => answer.await,
+                Ok(answer) => answer.await.map_err(told),
                 Err(problem) => {
-                    received.reject(ledger, body, &problem).await?;
-                    Err(problem.into())
+                    let kept = received.reject(ledger, body, &problem).await;
+                    kept.map_err(told)?;
+                    Err(problem)
                 }
             }
         }
     });
     let results = join_all(deliveries).await;
     // When nothing was recorded, the status says so too, for senders that look no further.
-    if let [Err(error), ..] = results.as_slice()
+    if let [Err(problem), ..] = results.as_slice()
         && results.iter().all(is_busy)
     {
-        return Err(error.problem().into());
+        return Err(problem.clone().into());
     }
     let mut answer = BatchAnswer::default();
     for result in results {
-        let result = result.map_err(|error| {
-            if error.problem() == Problem::Internal {
-                tracing::error!(%error, "an event of a batch failed");
-            }
-            error.problem()
-        });
         add_result(&mut answer, result, locale);
     }
     Ok(success(PROCESSED, answer))
 }
 
-fn is_busy(result: &ledger::Result<WebhookAnswer>) -> bool {
-    matches!(result, Err(error) if matches!(error.problem(), Problem::Busy { .. }))
+/// What the sender of an event is told; what is our own fault goes to the log.
+fn told(error: impl Explain) -> Problem {
+    let problem = error.problem();
+    if problem == Problem::Internal
+        && let Some(error) = error.cause()
+    {
+        tracing::error!(%error, "an event of a batch failed");
+    }
+    problem
+}
+
+const fn is_busy(result: &Result<WebhookAnswer, Problem>) -> bool {
+    matches!(result, Err(Problem::Busy { .. }))
 }
 
 fn parse_batch(body: &[u8]) -> Result<BatchBody<'_>, Problem> {
@@ -171,8 +177,8 @@ impl Received {
     /// Keeps what is refused. Comes before the answer: whoever is told that a body was refused can
     /// rely on its being kept.
     async fn reject(&self, ledger: &Ledger, body: &[u8], problem: &Problem) -> ledger::Result<()> {
-        let kept = body.get(..KEPT_BYTES_MAX).unwrap_or(body);
-        let rejected = ledger.reject(&self.key, Entrance::Webhook, kept, problem, self.at);
+        let rejection = rejection(Entrance::Webhook, body, problem, self.at);
+        let rejected = ledger.reject(&self.key, rejection);
         // Boxed, so that deliveries that are not refused do not carry what this needs.
         Box::pin(rejected).await
     }

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures::{StreamExt, stream};
-use ledger::{Delivery, Ledger};
+use ledger::{Delivery, Ledger, OperationError};
 use shared::ids::UserId;
-use shared::problem::Problem;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
@@ -134,9 +133,9 @@ pub async fn deliver(ledger: &Ledger, delivery: Delivery) {
         let Err(error) = ledger.deliver(delivery.clone()).await else {
             return;
         };
-        match error.problem() {
-            Problem::Busy { .. } => {}
-            Problem::Internal if failures < FAILURES_MAX => failures += 1,
+        match &error {
+            OperationError::Failed(error) if error.is_passing() => {}
+            OperationError::Failed(_) if failures < FAILURES_MAX => failures += 1,
             _ => {
                 tracing::error!(%error, message_id, "{message_id} was not charged: {error}");
                 return;

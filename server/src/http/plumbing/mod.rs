@@ -8,6 +8,7 @@ pub mod body;
 pub mod headers;
 pub mod metered;
 pub mod refusal;
+pub mod rejection;
 pub mod request;
 pub mod state;
 pub mod upstream;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::Denial;
+use app::Explain;
 use app::text::InWords;
 use axum::Json;
 use axum::extract::Request;
@@ -24,31 +24,12 @@ pub struct Refusal {
     cause: Option<ledger::Error>,
 }
 
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self {
-            problem,
-            cause: None,
-        }
-    }
-}
-
-impl From<ledger::Error> for Refusal {
-    fn from(error: ledger::Error) -> Self {
+impl<E: Explain> From<E> for Refusal {
+    fn from(error: E) -> Self {
         Self {
             problem: error.problem(),
-            cause: match error {
-                ledger::Error::Problem(_) => None,
-                error => Some(error),
-            },
+            cause: error.cause(),
         }
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        let problem = denial.problem();
-        denial.cause().map_or_else(|| problem.into(), Self::from)
     }
 }
 

@@ -124,7 +124,9 @@ pub fn idempotency_key(
     let text = value
         .to_str()
         .map_err(|_| Problem::field("Idempotency-Key", FieldFault::NotText))?;
-    IdempotencyKey::new(caller, text).map(Some)
+    IdempotencyKey::new(caller, text)
+        .map(Some)
+        .map_err(|fault| Problem::field("Idempotency-Key", fault))
 }
 
 #[cfg(test)]

@@ -58,5 +58,8 @@ pub async fn charge(
     let charged = ledger
         .charge_missing(&source, messages.as_deref(), charge.model_name, &actor)
         .await?;
-    Ok(success(words(locale, "Charged", "已扣费"), charged))
+    Ok(success(
+        words(locale, "Charged", "已扣费"),
+        app::reviewed(charged),
+    ))
 }

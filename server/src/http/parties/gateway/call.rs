@@ -22,6 +22,7 @@ use super::binding::Speaker;
 use super::check::{HOLD_SECONDS, check};
 use super::error::DifyError;
 use super::paused;
+use crate::http::plumbing::rejection::rejection;
 use crate::http::plumbing::state::Http;
 use crate::http::plumbing::{metered, upstream};
 
@@ -216,14 +217,8 @@ impl GatewayCall {
         let now = OffsetDateTime::now_utc().into();
         let ledger = self.http.ledger();
         let body = body.to_string();
-        let kept = ledger.reject(
-            &self.source,
-            Entrance::Gateway,
-            body.as_bytes(),
-            &unreadable,
-            now,
-        );
-        if let Err(error) = kept.await {
+        let rejection = rejection(Entrance::Gateway, body.as_bytes(), &unreadable, now);
+        if let Err(error) = ledger.reject(&self.source, rejection).await {
             tracing::error!(%error, source, user, body, "what {user} used at {source} is lost: {error}");
         }
     }

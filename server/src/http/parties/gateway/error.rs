@@ -1,6 +1,7 @@
 //! What the gateway itself answers, in the shape and with the codes of Dify's own errors, so that
 //! existing clients show it.
 
+use app::Explain;
 use app::text::InWords;
 use axum::Json;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -36,23 +37,12 @@ pub(super) enum DifyError {
     Upstream(UpstreamFault),
 }
 
-impl From<Problem> for DifyError {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<access::Denial> for DifyError {
-    fn from(denial: access::Denial) -> Self {
-        let problem = denial.problem();
-        denial.cause().map_or_else(|| problem.into(), Self::from)
-    }
-}
-
-impl From<ledger::Error> for DifyError {
-    fn from(error: ledger::Error) -> Self {
+impl<E: Explain> From<E> for DifyError {
+    fn from(error: E) -> Self {
         let problem = error.problem();
-        if problem == Problem::Internal {
+        if problem == Problem::Internal
+            && let Some(error) = error.cause()
+        {
             tracing::error!(%error, "the gateway could not ask the ledger: {error}");
         }
         Self::Problem(problem)

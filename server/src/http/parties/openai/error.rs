@@ -1,6 +1,6 @@
 //! Refusals in the shape that OpenAI's clients read.
 
-use access::Denial;
+use app::Explain;
 use app::text::InWords;
 use axum::Json;
 use axum::http::StatusCode;
@@ -36,23 +36,12 @@ pub enum ApiError {
     Unmetered,
 }
 
-impl From<Problem> for ApiError {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<Denial> for ApiError {
-    fn from(denial: Denial) -> Self {
-        let problem = denial.problem();
-        denial.cause().map_or_else(|| problem.into(), Self::from)
-    }
-}
-
-impl From<ledger::Error> for ApiError {
-    fn from(error: ledger::Error) -> Self {
+impl<E: Explain> From<E> for ApiError {
+    fn from(error: E) -> Self {
         let problem = error.problem();
-        if problem == Problem::Internal {
+        if problem == Problem::Internal
+            && let Some(error) = error.cause()
+        {
             tracing::error!(%error, "a model call failed: {error}");
         }
         Self::Problem(problem)
@@ -95,7 +84,7 @@ impl ApiError {
 
     fn param(&self) -> Option<&str> {
         match self {
-            // The ledger's name of it.
+            // The name that it has at our own entrances.
             Self::Problem(Problem::InvalidField { field, .. }) if field == "modelName" => {
                 Some("model")
             }
