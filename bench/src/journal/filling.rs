@@ -74,12 +74,10 @@ impl Filling {
     /// A transaction with the entries of these numbers, from 1 on, and their claims. They are taken in
     /// order.
     pub fn transaction(&mut self, numbers: std::ops::RangeInclusive<u64>) -> Result<String> {
-        let mut entries = String::from(
-            "begin;\ncopy journal_entry (account_id, entry, recorded_at, occurred_at, amount_nano,
-             balance_after_nano, kind, message, api_key_id, namespace_id, entrance, message_id,
-             conversation_id, request_id, lines, reason, actor, hash) from stdin;\n"
-                .replace("\n             ", " "),
-        );
+        let columns = "account_id, entry, recorded_at, occurred_at, amount_nano, balance_after_nano, kind, \
+            message, api_key_id, namespace_id, entrance, message_id, conversation_id, request_id, lines, \
+            reason, actor, hash";
+        let mut entries = format!("begin;\ncopy journal_entry ({columns}) from stdin;\n");
         let mut claims = String::new();
         for number in numbers {
             self.add(number, &mut entries, &mut claims)?;
