@@ -175,10 +175,15 @@ impl<'a> Batch<'a> {
         let delivery = identified.delivery;
         let mut ids = Cow::Borrowed(identified.ids.as_slice());
         // A hold that is settled is settled by that message for good, whatever a second settlement
-        // calls it.
+        // calls it: other messages that it names are other calls.
         let held = delivery.hold_id.and_then(|id| self.holds.get(&id));
         if let Some(message) = held.and_then(|held| held.message) {
-            ids.to_mut().insert(0, message);
+            let ids = ids.to_mut();
+            ids.retain(|id| !self.record.is_claimed(*id));
+            ids.insert(0, message);
+        }
+        if let Some(id) = self.id_of_its_own(identified) {
+            ids.to_mut().push(id);
         }
         // What a call's id belongs to counts only where the message's own ids are new.
         let call_ids = identified.call_ids.as_slice();
@@ -195,6 +200,20 @@ impl<'a> Batch<'a> {
             usage: delivery.usage(),
             at: delivery.occurred_at(self.accounts.now().into()),
         }
+    }
+
+    /// What an administrator has charged although all its ids are another user's is a message of its
+    /// own, known by the place where it waited.
+    fn id_of_its_own(&self, identified: &IdentifiedDelivery<'_>) -> Option<MessageId> {
+        let resolution = identified.delivery.resolves.as_ref()?;
+        resolution.by.as_ref()?;
+        let is_anothers = |id: &MessageId| {
+            let owner = self.record.get(*id).and_then(|it| it.account_id);
+            owner.is_some_and(|owner| owner != identified.account_id)
+        };
+        let is_taken = identified.ids.iter().all(|id| self.record.is_claimed(*id));
+        let found = self.record.find(&identified.ids);
+        (is_taken && found.iter().all(is_anothers)).then_some(MessageId(resolution.quarantine_id))
     }
 
     /// The id that a message which begins with this report is known by.

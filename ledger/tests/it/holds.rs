@@ -148,6 +148,27 @@ async fn settling_twice_gives_the_first_answer_again() {
 }
 
 #[tokio::test]
+async fn settling_again_under_the_id_of_another_message_makes_one_of_no_two_calls() {
+    let books = books_with("10").await;
+    let (first, second) = (hold(&books, 1000).await, hold(&books, 1000).await);
+    let answer = settle(&books, &first, "msg-a", 1000).await.unwrap();
+    settle(&books, &second, "msg-b", 1000).await.unwrap();
+    let reported = message("msg-c", "u", "m", Tokens::new(1000, 0));
+    books
+        .ledger
+        .deliver(books.delivery(reported))
+        .await
+        .unwrap();
+    for name in ["msg-b", "msg-c"] {
+        let again = settle(&books, &first, name, 1000).await.unwrap();
+        assert_eq!(again.status, Outcome::Duplicate);
+        assert_eq!(again.consumption_id, answer.consumption_id);
+    }
+    assert_eq!(books.balance("u").await, points("7"));
+    books.assert_verified().await;
+}
+
+#[tokio::test]
 async fn a_settlement_of_what_another_entrance_reported_first_charges_nothing_and_frees_the_hold() {
     let books = books_with("10").await;
     let id = hold(&books, 5000).await;

@@ -1,8 +1,10 @@
 //! Invariant 3: what cannot be charged waits, and an administrator can end the wait.
 
+use std::sync::Arc;
+
 use ledger::{
-    DeliveryRefusal, DismissRefusal, Entrance, NotInQuarantine, QuarantineRefusal, ReasonFault,
-    Rejection,
+    Delivery, DeliveryRefusal, DismissRefusal, Entrance, NotInQuarantine, QuarantineRefusal,
+    ReasonFault, Rejection,
 };
 use shared::api::{Outcome, QuarantineReason};
 use shared::ids::IdError;
@@ -287,6 +289,39 @@ async fn what_waits_under_another_of_its_ids_is_found_when_the_books_are_verifie
         let rows = "delete from quarantine where message is not null";
         sqlx::query(rows).execute(&books.pool).await.unwrap();
         assert!(!books.ledger.verify(None).await.unwrap().ok);
+    }
+}
+
+/// Somebody may have chosen the ids of another user's message to have a call free.
+#[tokio::test]
+async fn what_has_no_id_of_its_own_is_charged_to_its_user_once_an_administrator_decides_so() {
+    for is_corrected in [false, true] {
+        let books = Books::open().await;
+        books.set_price("m", "1", "2").await;
+        let taken = |user: &str, tokens| message("taken", user, "m", Tokens::new(tokens, 0));
+        books
+            .ledger
+            .deliver(books.delivery(taken("u", 1000)))
+            .await
+            .unwrap();
+        let other = Delivery::own(Arc::clone(&books.key), Entrance::Gateway, taken("v", 7000));
+        let answer = books.ledger.deliver(other.clone()).await.unwrap();
+        assert_eq!(answer.reason, Some(QuarantineReason::AnotherUser));
+        let id = id_of(&only_waiting(&books).await);
+        let numbers = is_corrected.then(|| taken("v", 5000));
+        let answer = books
+            .ledger
+            .charge_quarantined(id, numbers.clone(), &actor())
+            .await
+            .unwrap();
+        assert_eq!(answer.status, Outcome::Charged);
+        let again = books.ledger.charge_quarantined(id, numbers, &actor()).await;
+        assert!(matches!(refusal(again), QuarantineRefusal::Id(_)));
+        assert_eq!(books.ledger.waiting_count().await.unwrap(), 0);
+        let spent = if is_corrected { "-5" } else { "-7" };
+        assert_eq!(books.balance("v").await, points(spent));
+        assert_eq!(books.balance("u").await, points("-1"));
+        books.assert_verified().await;
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) enum KeyCommand {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum KeyScope {
-    /// Ending what messages used.
+    /// Report what messages used.
     Webhook,
     /// Ask for any user's points, and make user tokens.
     Points,
