@@ -65,9 +65,14 @@ pub(crate) enum Horizon {
     Visible,
 }
 
+/// Where the next rows lie, by their transactions.
 struct BoundsRow {
+    /// Of the first row.
     first: Option<String>,
-    until: String,
+    /// Of the first row that is too many.
+    rest: Option<String>,
+    /// Where the stretch ends at the latest.
+    end: String,
 }
 
 /// The next transactions that entered something: with about so many rows, and none of them in part.
@@ -89,9 +94,9 @@ pub(crate) async fn next_stretch(
                  (select tx from journal_entry where tx >= $1::text::xid8 order by tx offset $2 limit 1),
                  (select tx from message_event
                   where tx >= $1::text::xid8 and (lines is not null or kind = 'joined')
-                  order by tx offset $2 limit 1),
-                 case when $3 then pg_snapshot_xmin(pg_current_snapshot()) else $4::text::xid8 end
-             )::text as "until!""#,
+                  order by tx offset $2 limit 1)
+             )::text as rest,
+             (case when $3 then pg_snapshot_xmin(pg_current_snapshot()) else $4::text::xid8 end)::text as "end!""#,
         from.to_string(),
         rows_max,
         horizon == Horizon::Settled,
@@ -102,13 +107,15 @@ pub(crate) async fn next_stretch(
     let Some(first) = bounds.first else {
         return Ok(None);
     };
-    let (first, until) = (parse(&first)?, parse(&bounds.until)?);
-    if horizon == Horizon::Settled && first >= until {
-        return Ok(None);
-    }
-    // A transaction that has more rows than that is not split.
-    let until = until.max(first.saturating_add(1));
-    Ok(Some(Stretch { from, until }))
+    let rest = bounds.rest.as_deref().map(parse).transpose()?;
+    Ok(stretch(from, parse(&first)?, rest, parse(&bounds.end)?))
+}
+
+/// The transactions from `from` on, the first of which is `first`, that end before `rest` and before
+/// `end`. A transaction that has more rows than are wanted is not split.
+fn stretch(from: u64, first: u64, rest: Option<u64>, end: u64) -> Option<Stretch> {
+    let until = rest.unwrap_or(end).max(first.saturating_add(1)).min(end);
+    (first < end).then_some(Stretch { from, until })
 }
 
 fn parse(tx: &str) -> Result<u64> {
@@ -250,4 +257,34 @@ pub(crate) async fn first_charges(
     .bind(messages)
     .fetch_all(connection)
     .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stretch;
+
+    fn until(first: u64, rest: Option<u64>, end: u64) -> Option<u64> {
+        stretch(0, first, rest, end).map(|it| it.until)
+    }
+
+    #[test]
+    fn a_stretch_ends_before_what_is_too_much_and_before_what_still_runs() {
+        assert_eq!(until(5, Some(8), 20), Some(8));
+        assert_eq!(until(5, Some(30), 20), Some(20));
+        assert_eq!(until(5, None, 20), Some(20));
+        assert_eq!(until(5, None, u64::MAX), Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_transaction_with_too_many_rows_is_taken_whole() {
+        assert_eq!(until(5, Some(5), 20), Some(6));
+        assert_eq!(until(5, Some(5), 6), Some(6));
+    }
+
+    #[test]
+    fn what_still_runs_is_left_for_later() {
+        assert_eq!(until(5, None, 5), None);
+        assert_eq!(until(5, Some(5), 5), None);
+        assert_eq!(until(5, Some(9), 4), None);
+    }
 }
