@@ -130,6 +130,8 @@ test("an open message keeps the list it was opened from", async ({ adminPage: pa
   await expect(title).toHaveText("A message that waits");
   await expect(page).toHaveURL(/reason=contradictory(_|%5F)tokens&id=/);
   await page.reload();
+  // Before the page is taken over nobody hears that the address changes.
+  await expect(page.locator("html[data-hydrated]")).toBeAttached();
   await expect(title).toHaveText("A message that waits");
   await page.goBack();
   await expect(title).toHaveText("Quarantine");
