@@ -74,7 +74,7 @@ enum Command {
     /// Look at the messages that could not be charged, and end their wait.
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
-    /// Price past messages again: shows what would change for whom, and enters it with --apply.
+    /// Re-rate past messages: shows what would change for whom, and enters it with --apply.
     Rerate(rerate::RerateArgs),
     /// Ask Dify what the app behind a source has served, and show what never arrived.
     Completeness(completeness::Check),
